@@ -1,0 +1,69 @@
+//! Values that must never be shown: the type that carries them and the filter that takes them out of text.
+
+use std::sync::Arc;
+
+/// A string that may hold a password. `Debug` shows asterisks and there is no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(value: impl Into<String>) -> Self {
+        Secret(value.into())
+    }
+
+    /// The value itself: for the client that needs it, never for output.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("\"***\"")
+    }
+}
+
+/// Takes secret values out of text before it is shown or stored.
+#[derive(Clone, Default)]
+pub struct Redactor {
+    /// Longest first, so that a secret that contains another one goes whole.
+    values: Arc<[String]>,
+}
+
+/// Shorter values would blot out ordinary words.
+const SHORTEST_SECRET: usize = 4;
+
+impl Redactor {
+    /// A filter for these values; those under four bytes are left out.
+    pub fn new(values: impl IntoIterator<Item = String>) -> Self {
+        let mut values: Vec<String> = values.into_iter().filter(|v| v.len() >= SHORTEST_SECRET).collect();
+        values.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        values.dedup();
+        Redactor { values: values.into() }
+    }
+
+    /// The text with every secret value replaced by `***`.
+    pub fn redact(&self, text: &str) -> String {
+        self.values.iter().fold(text.to_owned(), |text, secret| {
+            if text.contains(secret.as_str()) { text.replace(secret.as_str(), "***") } else { text }
+        })
+    }
+}
+
+impl std::fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Redactor({} values)", self.values.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_never_reach_text() {
+        let redactor = Redactor::new(["hunter2".into(), "hunter2hunter2".into(), "ab".into()]);
+        assert_eq!(redactor.redact("postgres://u:hunter2hunter2@h ab"), "postgres://u:***@h ab");
+        assert_eq!(format!("{:?}", Secret::new("hunter2")), "\"***\"");
+    }
+}

@@ -1,0 +1,1 @@
+//! Finds one literal in a file and replaces it; every other byte stays.

@@ -1,0 +1,2 @@
+//! The steps of a fix.
+pub mod edit;

@@ -1,0 +1,7 @@
+//! The edge of the program: the only place, with the checks and the notifiers, that touches the world.
+//!
+//! Lives here: Docker, files, locks, processes, clocks, each behind a small synchronous face. May not live here:
+//! decisions.
+
+pub mod docker;
+pub mod process;

@@ -1,0 +1,8 @@
+//! healer: self-healing for a single host.
+
+pub mod config;
+pub mod fix;
+pub mod host;
+pub mod logs;
+pub mod model;
+pub mod observe;

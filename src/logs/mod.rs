@@ -1,0 +1,1 @@
+//! Logs: sources and cursors, the scanner, events, error groups, built-in signatures.

@@ -1,0 +1,120 @@
+//! What was concluded: findings, diagnoses, incidents.
+
+use crate::model::Status;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One thing seen wrong in this pass.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Component: a check's name, `container:NAME`, or a log source.
+    pub component: String,
+    pub status: Status,
+    pub message: String,
+    /// The root component this is a symptom of, if any.
+    pub symptom_of: Option<String>,
+}
+
+/// Where a fix is made; decides what is at stake when it is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FixCategory {
+    Configuration,
+    Code,
+    Infrastructure,
+}
+
+impl FixCategory {
+    pub fn word(self) -> &'static str {
+        match self {
+            FixCategory::Configuration => "configuration",
+            FixCategory::Code => "code",
+            FixCategory::Infrastructure => "infrastructure",
+        }
+    }
+}
+
+/// One named part of a confidence, in points.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Addend {
+    pub label: String,
+    pub points: f64,
+}
+
+/// What a rule's trigger saw when it fired.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trigger {
+    /// One sentence: `5 x rate_limit in container:shop-worker within 10m`.
+    pub seen: String,
+    /// Events, or samples, that made it fire.
+    pub count: u64,
+    /// Events per second before the fix, for log triggers: the count divided by the shorter of `within` and the time
+    /// since the first such event, at least one second.
+    pub rate_per_second: Option<f64>,
+    /// The log source or check or container it fired on.
+    pub component: String,
+    /// A log line that shows it.
+    pub example: Option<String>,
+}
+
+/// A probable root cause with its evidence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Diagnosis {
+    /// The operator's rule, or `None` for a built-in cause (which has no fix).
+    pub rule: Option<String>,
+    pub issue_type: String,
+    /// One sentence for people.
+    pub cause: String,
+    pub severity: Status,
+    pub trigger: Trigger,
+    /// Components that suffer from it, the root first.
+    pub affected: Vec<String>,
+    pub addends: Vec<Addend>,
+    /// Rule base plus evidence, before history.
+    pub original_confidence: f64,
+    /// 0 to 100, rounded; what is shown and compared.
+    pub confidence: u8,
+    /// Required corroboration that is not there: checks of `require` that are not red.
+    pub uncorroborated: Vec<String>,
+    /// The root component when this diagnosis is a symptom of another.
+    pub symptom_of: Option<String>,
+    pub category: Option<FixCategory>,
+    /// Estimated time to apply the fix and watch it, in seconds.
+    pub estimated_seconds: Option<u64>,
+    /// Same trouble, same fingerprint: issue type and component.
+    pub fingerprint: String,
+}
+
+/// A rule that did not fire, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NotFired {
+    pub rule: String,
+    pub reason: String,
+}
+
+/// Everything the diagnosis stage concluded.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Analysis {
+    pub findings: Vec<Finding>,
+    /// One per incident, the winner of each: root before symptom, critical before warning, most confident first.
+    pub diagnoses: Vec<Diagnosis>,
+    /// Candidates that lost to a more confident one for the same component.
+    pub competing: Vec<Diagnosis>,
+    pub not_fired: Vec<NotFired>,
+}
+
+/// An open problem, from first finding to recovery.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    pub id: String,
+    pub fingerprint: String,
+    pub issue_type: String,
+    pub component: String,
+    pub severity: Status,
+    pub cause: String,
+    pub opened: Timestamp,
+    pub last_seen: Timestamp,
+    /// When each kind of alert was last told, so that it is not repeated before `repeat`.
+    #[serde(default)]
+    pub alerted: std::collections::BTreeMap<String, Timestamp>,
+}

@@ -1,0 +1,17 @@
+//! Every noun that passes between the stages of a pass, as plain data.
+//!
+//! Lives here: types, their serialised names, and functions that need nothing but the value itself.
+//! May not live here: I/O, clocks, imports of other modules of this crate. Only std, serde and jiff (for points in
+//! time) are named.
+
+mod check;
+mod judgement;
+mod log;
+mod outcome;
+mod plan;
+
+pub use check::*;
+pub use judgement::*;
+pub use log::*;
+pub use outcome::*;
+pub use plan::*;

@@ -1,0 +1,110 @@
+//! How it ended, and what is remembered.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// How one fix, or one pass over a diagnosis, ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Healed,
+    /// Fine before we acted.
+    Recovered,
+    RolledBack,
+    /// Did not help, and had nothing to undo.
+    Failed,
+    RollbackFailed,
+    /// A human changed the file meanwhile: theirs stays.
+    Conflict,
+    /// Not enough to see, even in the longest window: kept.
+    Unproven,
+    Held,
+    DryRun,
+    RolledBackByOperator,
+}
+
+impl Outcome {
+    /// The word used in every output and in records.
+    pub fn word(self) -> &'static str {
+        match self {
+            Outcome::Healed => "healed",
+            Outcome::Recovered => "recovered",
+            Outcome::RolledBack => "rolled_back",
+            Outcome::Failed => "failed",
+            Outcome::RollbackFailed => "rollback_failed",
+            Outcome::Conflict => "conflict",
+            Outcome::Unproven => "unproven",
+            Outcome::Held => "held",
+            Outcome::DryRun => "dry_run",
+            Outcome::RolledBackByOperator => "rolled_back_by_operator",
+        }
+    }
+}
+
+/// What a validation concluded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerdictKind {
+    Success,
+    Failure,
+    NotEnough,
+}
+
+/// A validation's conclusion and what it was judged on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    pub kind: VerdictKind,
+    /// One sentence with the figures: errors seen and expected, samples, checks.
+    pub judged_on: String,
+    pub errors_after: u64,
+    /// Chance that this quiet is luck: `exp(-expected errors)`, for log triggers.
+    pub chance_of_luck: Option<f64>,
+}
+
+/// One line of the knowledge base. The first eight keys are those of the Python system this tool continues; a line
+/// with only them is read too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    pub timestamp: Timestamp,
+    pub issue_type: String,
+    pub fix_type: String,
+    pub original_confidence: f64,
+    pub result_status: String,
+    pub validation_status: String,
+    pub success: bool,
+    #[serde(default)]
+    pub error_count_after: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub v: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_count_before: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    /// What the verdict was judged on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged_on: Option<String>,
+}
+
+/// Decided outcomes of one kind of fix.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tries {
+    pub total: u64,
+    pub successes: u64,
+}
+
+impl Tries {
+    /// Share of successes (0 to 1); `None` without a single decided outcome.
+    pub fn success_rate(self) -> Option<f64> {
+        (self.total > 0).then(|| self.successes as f64 / self.total as f64)
+    }
+}

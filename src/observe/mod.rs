@@ -1,0 +1,1 @@
+//! Health checks: the trait and the one table of them. Adding a check: one file, one table line, its test.
