@@ -3,5 +3,9 @@
 //! Lives here: Docker, files, locks, processes, clocks, each behind a small synchronous face. May not live here:
 //! decisions.
 
+pub mod clock;
 pub mod docker;
+pub mod files;
+pub mod lock;
 pub mod process;
+pub mod signals;

@@ -1,0 +1,25 @@
+//! Clocks. The pass reads the wall clock once and hands it on as a value; waiting uses the boot clock.
+
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// The wall clock.
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// Time since boot, suspend included: durations within a boot that a changed wall clock cannot bend.
+pub fn since_boot() -> Duration {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(t.tv_sec.try_into().unwrap_or(0), t.tv_nsec.try_into().unwrap_or(0))
+}
+
+/// From `earlier` to `later`; zero when the clock was set back in between.
+pub fn between(earlier: Timestamp, later: Timestamp) -> Duration {
+    later.duration_since(earlier).try_into().unwrap_or(Duration::ZERO)
+}
+
+/// `2025-10-19T17:00:00Z`: to the second, as in every output.
+pub fn to_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}

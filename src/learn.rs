@@ -1,0 +1,398 @@
+//! The knowledge base: append-only JSONL of fix outcomes, and what is learned from it.
+//!
+//! Lives here: the format of a line, reading it back, folding to success rates, the history addend of a confidence.
+//! May not live here: what to do with a confidence.
+
+use crate::host::files;
+use crate::model::{Addend, Outcome, Record, Tries};
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+/// Version of the lines written here.
+pub const RECORD_VERSION: u32 = 1;
+
+/// A longer line is foreign: counted, skipped, and never held whole.
+const LONGEST_LINE: usize = 64 * 1024;
+
+/// Success rates folded from the knowledge base.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Knowledge {
+    /// Every fix, also those whose outcome says nothing about success.
+    pub fixes: u64,
+    /// Decided outcomes.
+    pub decided: Tries,
+    pub by_type: BTreeMap<String, Tries>,
+    /// Fixes by how they ended.
+    pub by_result: BTreeMap<String, u64>,
+    by_issue: HashMap<(String, String), Tries>,
+    by_target: HashMap<(String, String, String), Tries>,
+    /// Confidence bins of 5 points (lower edge) against what came of them.
+    pub reliability: BTreeMap<u8, Tries>,
+    pub last_updated: Option<jiff::Timestamp>,
+    /// Lines that could not be read: torn, damaged, or another program's.
+    pub skipped: u64,
+    /// The first of them, by number from 1, and why.
+    pub first_skipped: Option<(u64, String)>,
+}
+
+/// What is needed of a line, borrowed from it.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow, default)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    timestamp: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    issue_type: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    fix_type: Option<Cow<'a, str>>,
+    original_confidence: Option<f64>,
+    confidence: Option<f64>,
+    #[serde(borrow)]
+    result_status: Option<Cow<'a, str>>,
+    success: Option<bool>,
+    #[serde(borrow, default)]
+    target: Option<Cow<'a, str>>,
+}
+
+/// Outcomes that say nothing about whether such a fix works.
+fn is_decided(result_status: &str) -> bool {
+    ![
+        Outcome::Unproven,
+        Outcome::Conflict,
+        Outcome::Recovered,
+        Outcome::RolledBackByOperator,
+        Outcome::Held,
+        Outcome::DryRun,
+    ]
+    .iter()
+    .any(|o| o.word() == result_status)
+}
+
+/// Reads the knowledge base; `since` leaves older records out. A missing file is an empty one. A line that cannot be
+/// read is counted in `skipped`, never an error.
+///
+/// # Errors
+/// When the file is there and cannot be read.
+pub fn read(path: &Path, since: Option<jiff::Timestamp>) -> Result<Knowledge> {
+    let mut knowledge = Knowledge::default();
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(knowledge),
+        Err(e) => return Err(e).with_context(|| format!("cannot read the knowledge base {}", path.display())),
+    };
+    let mut reader = BufReader::with_capacity(64 * 1024, file);
+    let mut line = Vec::new();
+    let mut number = 0;
+    while read_line(&mut reader, &mut line).with_context(|| format!("cannot read {}", path.display()))? {
+        number += 1;
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        if let Err(why) = knowledge.take(&line, since) {
+            knowledge.skipped += 1;
+            knowledge.first_skipped.get_or_insert((number, why));
+        }
+    }
+    Ok(knowledge)
+}
+
+/// The next line without its end, cut at [`LONGEST_LINE`] (it is then no JSON and is skipped as such).
+fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
+    line.clear();
+    let mut any = false;
+    loop {
+        let buffer = reader.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(any);
+        }
+        any = true;
+        let end = memchr::memchr(b'\n', buffer);
+        let part = buffer.get(..end.unwrap_or(buffer.len())).unwrap_or_default();
+        let room = LONGEST_LINE.saturating_sub(line.len());
+        line.extend_from_slice(part.get(..room.min(part.len())).unwrap_or_default());
+        let used = end.map_or(buffer.len(), |e| e + 1);
+        reader.consume(used);
+        if end.is_some() {
+            return Ok(true);
+        }
+    }
+}
+
+impl Knowledge {
+    fn take(&mut self, bytes: &[u8], since: Option<jiff::Timestamp>) -> Result<(), String> {
+        check_crc(bytes)?;
+        let line: Line = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+        if line.kind.as_deref().is_some_and(|k| k == "verdict") {
+            return Ok(());
+        }
+        let (Some(issue), Some(fix), Some(success)) = (line.issue_type, line.fix_type, line.success) else {
+            return Err("no issue_type, fix_type and success in it".into());
+        };
+        let time = line.timestamp.as_deref().and_then(parse_time);
+        if since.is_some_and(|since| time.is_none_or(|t| t < since)) {
+            return Ok(());
+        }
+        self.last_updated = self.last_updated.max(time);
+        self.fixes += 1;
+        let result = line.result_status.as_deref().unwrap_or(if success { "healed" } else { "failed" });
+        count(&mut self.by_result, result, |n| *n += 1);
+        if !is_decided(result) {
+            return Ok(());
+        }
+        self.decided.add(success);
+        count(&mut self.by_type, &fix, |t| t.add(success));
+        if let Some(confidence) = line.confidence.or(line.original_confidence) {
+            let bin = (confidence.clamp(0.0, 99.9) / 5.0).floor() as u8 * 5;
+            self.reliability.entry(bin).or_default().add(success);
+        }
+        self.by_issue.entry((issue.to_string(), fix.to_string())).or_default().add(success);
+        if let Some(target) = line.target {
+            self.by_target.entry((issue.into_owned(), fix.into_owned(), target.into_owned())).or_default().add(success);
+        }
+        Ok(())
+    }
+
+    /// Decided outcomes of this issue type, fix type and target; of the issue type and fix type where the target has
+    /// none.
+    pub fn tries(&self, issue_type: &str, fix_type: &str, target: &str) -> Tries {
+        let (issue, fix) = (issue_type.to_owned(), fix_type.to_owned());
+        self.by_target
+            .get(&(issue.clone(), fix.clone(), target.to_owned()))
+            .or_else(|| self.by_issue.get(&(issue, fix)))
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+/// Changes an entry without making its key anew each time.
+fn count<V: Default>(map: &mut BTreeMap<String, V>, key: &str, change: impl FnOnce(&mut V)) {
+    match map.get_mut(key) {
+        Some(value) => change(value),
+        None => change(map.entry(key.to_owned()).or_default()),
+    }
+}
+
+impl Tries {
+    fn add(&mut self, success: bool) {
+        self.total += 1;
+        self.successes += u64::from(success);
+    }
+}
+
+/// RFC 3339, or the zone-less ISO 8601 of Python's `isoformat()`, taken as UTC.
+fn parse_time(text: &str) -> Option<jiff::Timestamp> {
+    text.parse().ok().or_else(|| {
+        let local: jiff::civil::DateTime = text.parse().ok()?;
+        jiff::tz::TimeZone::UTC.to_timestamp(local).ok()
+    })
+}
+
+/// `(success_rate - 0.5) * 20 * min(n, 5) / 5` points over `n` decided outcomes: five or more tries that all worked
+/// add 10, that all failed take 10; without a try there is no addend.
+pub fn history_addend(tries: Tries) -> Option<Addend> {
+    let rate = tries.success_rate()?;
+    let points = (rate - 0.5) * 20.0 * tries.total.min(5) as f64 / 5.0;
+    Some(Addend { label: format!("history: {} of {} such fixes worked", tries.successes, tries.total), points })
+}
+
+const CRC_KEY: &[u8] = b",\"crc\":\"";
+
+/// A line for the knowledge base: the record as JSON whose last key is `crc`, the CRC-32 (IEEE) in hex of the same JSON
+/// without that key.
+///
+/// # Errors
+/// When the record cannot be written as JSON.
+pub fn to_line(record: &impl serde::Serialize) -> Result<String> {
+    let mut text = serde_json::to_string(record).context("cannot write a record as JSON")?;
+    let crc = crc32fast::hash(text.as_bytes());
+    text.pop();
+    text.push_str(&format!(",\"crc\":\"{crc:08x}\"}}"));
+    Ok(text)
+}
+
+/// A line that names a checksum must have the right one; one without is another program's and is taken as it is.
+fn check_crc(line: &[u8]) -> Result<(), String> {
+    let line = line.trim_ascii_end();
+    let Some(at) = line.len().checked_sub(CRC_KEY.len() + 10) else { return Ok(()) };
+    let (record, tail) = line.split_at(at);
+    let Some(tail) = tail.strip_prefix(CRC_KEY) else { return Ok(()) };
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(record);
+    hasher.update(b"}");
+    let right = format!("{:08x}\"}}", hasher.finalize());
+    if tail == right.as_bytes() { Ok(()) } else { Err("its checksum does not fit: the line is damaged".into()) }
+}
+
+/// Appends a fix's terminal record.
+///
+/// # Errors
+/// When it cannot be written and synced.
+pub fn append(path: &Path, record: &Record) -> Result<()> {
+    files::append_line(path, &to_line(record)?, 0o640).context("cannot write the knowledge base")
+}
+
+/// A later word on a fix that is already recorded; never counted as a fix.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct VerdictLine<'a> {
+    pub kind: &'static str,
+    pub timestamp: jiff::Timestamp,
+    pub id: &'a str,
+    pub verdict: &'a str,
+}
+
+/// Appends a later verdict on a fix.
+///
+/// # Errors
+/// When it cannot be written and synced.
+pub fn append_verdict(path: &Path, timestamp: jiff::Timestamp, id: &str, verdict: &str) -> Result<()> {
+    let line = to_line(&VerdictLine { kind: "verdict", timestamp, id, verdict })?;
+    files::append_line(path, &line, 0o640).context("cannot write the knowledge base")
+}
+
+/// Whether the knowledge base already holds the terminal record of this fix: looked up by recovery, so that a crash
+/// between writing the record and closing the transaction never makes two.
+///
+/// # Errors
+/// When the file is there and cannot be read.
+pub fn has_record(path: &Path, id: &str) -> Result<bool> {
+    #[derive(Deserialize)]
+    struct Id<'a> {
+        #[serde(borrow)]
+        id: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        kind: Option<Cow<'a, str>>,
+    }
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let mut reader = BufReader::new(file);
+    let mut line = Vec::new();
+    while read_line(&mut reader, &mut line)? {
+        if memchr::memmem::find(&line, id.as_bytes()).is_none() || check_crc(&line).is_err() {
+            continue;
+        }
+        if serde_json::from_slice::<Id>(&line).is_ok_and(|l| l.kind.is_none() && l.id.as_deref() == Some(id)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(text: &[u8]) -> Knowledge {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        read(file.path(), None).unwrap()
+    }
+
+    fn python_line(success: bool) -> String {
+        format!(
+            r#"{{"timestamp": "2025-10-19T17:00:00.123456", "issue_type": "rate_limiting", "fix_type": "increase_delay", "original_confidence": 95, "result_status": "success", "validation_status": "passed", "success": {success}, "error_count_after": 0}}"#
+        )
+    }
+
+    fn record(result: Outcome, success: bool) -> Record {
+        Record {
+            timestamp: "2026-01-02T03:04:05Z".parse().unwrap(),
+            issue_type: "rate_limiting".into(),
+            fix_type: "increase_delay".into(),
+            original_confidence: 88.0,
+            result_status: result.word().into(),
+            validation_status: "passed".into(),
+            success,
+            error_count_after: 0,
+            v: Some(RECORD_VERSION),
+            id: Some("fix_1".into()),
+            rule: Some("r".into()),
+            target: Some("/a.py#call f".into()),
+            confidence: Some(88),
+            error_count_before: Some(5),
+            backup_id: None,
+            duration_ms: Some(1),
+            judged_on: None,
+        }
+    }
+
+    #[test]
+    fn the_python_systems_lines_are_read_as_they_are() {
+        let knowledge = read_text([python_line(true), python_line(false)].join("\n").as_bytes());
+        assert_eq!((knowledge.fixes, knowledge.skipped), (2, 0));
+        assert_eq!(knowledge.tries("rate_limiting", "increase_delay", "any"), Tries { total: 2, successes: 1 });
+        assert_eq!(knowledge.last_updated.unwrap().to_string(), "2025-10-19T17:00:00.123456Z");
+    }
+
+    #[test]
+    fn a_line_is_counted_or_skipped_but_never_fatal() {
+        let ours = to_line(&record(Outcome::Healed, true)).unwrap();
+        let undecided = to_line(&record(Outcome::Unproven, false)).unwrap();
+        let check = |line: &[u8], fixes: u64, decided: u64, skipped: u64| {
+            let knowledge = read_text(line);
+            let shown = String::from_utf8_lossy(line.get(..80).unwrap_or(line)).into_owned();
+            assert_eq!(
+                (knowledge.fixes, knowledge.decided.total, knowledge.skipped),
+                (fixes, decided, skipped),
+                "{shown}"
+            );
+        };
+        check(b"", 0, 0, 0);
+        check(b"\n \n", 0, 0, 0);
+        check(ours.as_bytes(), 1, 1, 0);
+        check(undecided.as_bytes(), 1, 0, 0);
+        check(ours.replace("healed", "failed").as_bytes(), 0, 0, 1);
+        check(ours.get(..60).unwrap().as_bytes(), 0, 0, 1);
+        check(b"[1,2]", 0, 0, 1);
+        check(b"{\"other\":\"program\"}", 0, 0, 1);
+        check(b"\xff\xfe{", 0, 0, 1);
+        check(&vec![b'a'; 200_000], 0, 0, 1);
+        check(br#"{"kind":"verdict","id":"fix_1","verdict":"durable"}"#, 0, 0, 0);
+    }
+
+    #[test]
+    fn history_moves_confidence_by_at_most_ten_points() {
+        let check = |total, successes, points: f64| {
+            let addend = history_addend(Tries { total, successes });
+            assert_eq!(addend.map_or(0.0, |a| a.points), points, "{successes} of {total}");
+        };
+        check(0, 0, 0.0);
+        check(1, 1, 2.0);
+        check(1, 0, -2.0);
+        check(4, 2, 0.0);
+        check(5, 5, 10.0);
+        check(100, 0, -10.0);
+        check(10, 9, 8.0);
+    }
+
+    #[test]
+    fn a_target_with_tries_of_its_own_is_judged_by_them_alone() {
+        let mut lines = vec![python_line(true); 3];
+        lines.push(to_line(&record(Outcome::RolledBack, false)).unwrap());
+        let knowledge = read_text(lines.join("\n").as_bytes());
+        assert_eq!(
+            knowledge.tries("rate_limiting", "increase_delay", "/a.py#call f"),
+            Tries { total: 1, successes: 0 }
+        );
+        assert_eq!(knowledge.tries("rate_limiting", "increase_delay", "/b.py"), Tries { total: 4, successes: 3 });
+    }
+
+    #[test]
+    fn a_record_is_found_again_by_its_id() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kb.jsonl");
+        assert!(!has_record(&path, "fix_1").unwrap());
+        append(&path, &record(Outcome::Healed, true)).unwrap();
+        append_verdict(&path, "2026-01-02T03:04:05Z".parse().unwrap(), "fix_2", "durable").unwrap();
+        assert!(has_record(&path, "fix_1").unwrap());
+        assert!(!has_record(&path, "fix_2").unwrap());
+    }
+}
