@@ -126,7 +126,7 @@ fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<b
 
 impl Knowledge {
     fn take(&mut self, bytes: &[u8], since: Option<jiff::Timestamp>) -> Result<(), String> {
-        check_crc(bytes)?;
+        check_line(bytes)?;
         let line: Line = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
         if line.kind.as_deref().is_some_and(|k| k == "verdict") {
             return Ok(());
@@ -217,7 +217,10 @@ pub fn to_line(record: &impl serde::Serialize) -> Result<String> {
 }
 
 /// A line that names a checksum must have the right one; one without is another program's and is taken as it is.
-fn check_crc(line: &[u8]) -> Result<(), String> {
+///
+/// # Errors
+/// When the checksum does not fit.
+pub fn check_line(line: &[u8]) -> Result<(), String> {
     let line = line.trim_ascii_end();
     let Some(at) = line.len().checked_sub(CRC_KEY.len() + 10) else { return Ok(()) };
     let (record, tail) = line.split_at(at);
@@ -261,13 +264,28 @@ pub fn append_verdict(path: &Path, timestamp: jiff::Timestamp, id: &str, verdict
 /// # Errors
 /// When the file is there and cannot be read.
 pub fn has_record(path: &Path, id: &str) -> Result<bool> {
-    #[derive(Deserialize)]
-    struct Id<'a> {
-        #[serde(borrow)]
-        id: Option<Cow<'a, str>>,
-        #[serde(borrow)]
-        kind: Option<Cow<'a, str>>,
-    }
+    any_line(path, id, |line| line.kind.is_none())
+}
+
+/// Whether this verdict on this fix is already there.
+///
+/// # Errors
+/// When the file is there and cannot be read.
+pub fn has_verdict(path: &Path, id: &str, verdict: &str) -> Result<bool> {
+    any_line(path, id, |line| line.kind.is_some() && line.verdict.as_deref() == Some(verdict))
+}
+
+#[derive(Deserialize)]
+struct Identity<'a> {
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    verdict: Option<Cow<'a, str>>,
+}
+
+fn any_line(path: &Path, id: &str, wanted: impl Fn(&Identity) -> bool) -> Result<bool> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
@@ -276,10 +294,10 @@ pub fn has_record(path: &Path, id: &str) -> Result<bool> {
     let mut reader = BufReader::new(file);
     let mut line = Vec::new();
     while read_line(&mut reader, &mut line)? {
-        if memchr::memmem::find(&line, id.as_bytes()).is_none() || check_crc(&line).is_err() {
+        if memchr::memmem::find(&line, id.as_bytes()).is_none() || check_line(&line).is_err() {
             continue;
         }
-        if serde_json::from_slice::<Id>(&line).is_ok_and(|l| l.kind.is_none() && l.id.as_deref() == Some(id)) {
+        if serde_json::from_slice::<Identity>(&line).is_ok_and(|l| l.id.as_deref() == Some(id) && wanted(&l)) {
             return Ok(true);
         }
     }

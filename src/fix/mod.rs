@@ -1,2 +1,3 @@
 //! The steps of a fix.
 pub mod edit;
+pub mod restart;

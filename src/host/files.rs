@@ -284,20 +284,34 @@ pub fn sync_dir(path: &Path) -> Result<(), FileError> {
 /// # Errors
 /// Whatever failed; the old file is then as it was.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    write_whole(path, bytes, mode, true)?;
+    sync_dir(path)
+}
+
+/// Like [`write_atomic`] without the syncs: old or new after a crash of the process, anything after a power cut.
+///
+/// # Errors
+/// Whatever failed; the old file is then as it was.
+pub fn write_unsynced(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    write_whole(path, bytes, mode, false)
+}
+
+fn write_whole(path: &Path, bytes: &[u8], mode: u32, sync: bool) -> Result<(), FileError> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
     let write = || -> std::io::Result<()> {
         let mut file = open_for_writing(&temporary, mode)?;
         file.write_all(bytes)?;
-        file.sync_all()?;
+        if sync {
+            file.sync_all()?;
+        }
         std::fs::rename(&temporary, path)
     };
     write().map_err(|e| {
         let _ = std::fs::remove_file(&temporary);
         FileError::of(path, e)
-    })?;
-    sync_dir(path)
+    })
 }
 
 fn open_for_writing(path: &Path, mode: u32) -> std::io::Result<File> {
@@ -311,29 +325,41 @@ fn open_for_writing(path: &Path, mode: u32) -> std::io::Result<File> {
 /// # Errors
 /// Whatever failed; a half-written line is cut off again as far as that was possible.
 pub fn append_line(path: &Path, line: &str, mode: u32) -> Result<(), FileError> {
+    append(path, line, mode, true)
+}
+
+/// Like [`append_line`] without the sync.
+///
+/// # Errors
+/// Whatever failed.
+pub fn append_unsynced(path: &Path, line: &str, mode: u32) -> Result<(), FileError> {
+    append(path, line, mode, false)
+}
+
+fn append(path: &Path, line: &str, mode: u32, sync: bool) -> Result<(), FileError> {
     use std::os::unix::fs::OpenOptionsExt;
     let append = || -> std::io::Result<()> {
         let new = !path.exists();
         let mut file = std::fs::OpenOptions::new().read(true).append(true).create(true).mode(mode).open(path)?;
         let end = file.seek(SeekFrom::End(0))?;
-        let mut text = String::with_capacity(line.len() + 2);
-        if end > 0 {
-            let mut last = [0];
-            file.seek(SeekFrom::End(-1))?;
-            file.read_exact(&mut last)?;
-            if last != *b"\n" {
-                text.push('\n');
-            }
-        }
-        text.push_str(line);
-        text.push('\n');
-        if let Err(e) = file.write_all(text.as_bytes()).and_then(|()| file.sync_data()) {
+        let torn = end > 0 && last_byte(&mut file)? != b'\n';
+        let text = format!("{}{line}\n", if torn { "\n" } else { "" });
+        let written = file.write_all(text.as_bytes()).and_then(|()| if sync { file.sync_data() } else { Ok(()) });
+        if let Err(e) = written {
             let _ = file.set_len(end);
             return Err(e);
         }
-        if new { std::fs::File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all() } else { Ok(()) }
+        if new && sync { File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all() } else { Ok(()) }
     };
     append().map_err(|e| FileError::of(path, e))
+}
+
+fn last_byte(file: &mut File) -> std::io::Result<u8> {
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    let [byte] = last;
+    Ok(byte)
 }
 
 /// Creates a directory with this mode unless it is there, and syncs its parent.

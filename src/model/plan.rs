@@ -82,6 +82,17 @@ pub enum Watched {
     Metric { check: String, metric: String, above: Option<f64>, below: Option<f64> },
 }
 
+/// A file that a fix may edit, as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetFile {
+    /// Absolute, links resolved.
+    pub path: PathBuf,
+    pub bytes: Vec<u8>,
+    /// In hex.
+    pub sha256: String,
+    pub modified: Option<jiff::Timestamp>,
+}
+
 /// The exact steps of one fix.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {

@@ -1,0 +1,124 @@
+//! `healer backups`: list, show, verify, prune.
+
+use crate::backup::{self, Metadata, NoSuchBackup};
+use crate::cli::{BackupsAction, Global};
+use crate::commands::{confirmed, duration};
+use crate::config::Engine;
+use crate::host::{clock, files, lock};
+use crate::pass::Busy;
+use crate::show::{self, Output, diff, json};
+use crate::state::StateDir;
+use crate::transaction::journal;
+use anyhow::{Result, bail};
+use serde_json::json;
+
+pub fn run(engine: &Engine, action: Option<&BackupsAction>, global: &Global, out: &Output) -> Result<u8> {
+    let dir = StateDir::of(engine);
+    match action {
+        None | Some(BackupsAction::List) => list(&dir, out),
+        Some(BackupsAction::Show { id }) => show_one(&dir, id, out),
+        Some(BackupsAction::Verify { id }) => verify(&dir, id.as_deref(), out),
+        Some(BackupsAction::Prune { dry_run, keep_last, keep_within }) => {
+            let keep_last = keep_last.unwrap_or(engine.backups.keep_last);
+            let within = keep_within.as_deref().map(|t| duration(t, "--keep-within")).transpose()?;
+            let within = within.unwrap_or(engine.backups.keep_within);
+            prune(&dir, keep_last, within, *dry_run, global, out)
+        }
+    }
+}
+
+fn list(dir: &StateDir, out: &Output) -> Result<u8> {
+    let listed = backup::list(&dir.backups())?;
+    let bodies: Vec<_> = listed.iter().filter_map(|l| l.metadata.as_ref().ok()).map(json::backup).collect();
+    let damaged: Vec<_> = listed.iter().filter(|l| l.metadata.is_err()).map(|l| &l.id).collect();
+    out.document(&json::success(json!({ "backups": bodies, "total": bodies.len(), "damaged": damaged })));
+    out.text(&show::backups::table(&listed, out));
+    Ok(0)
+}
+
+fn show_one(dir: &StateDir, id: &str, out: &Output) -> Result<u8> {
+    let metadata = backup::load(&dir.backups(), id)?;
+    let diffs = differences(dir, &metadata, out)?;
+    let mut body = json::backup(&metadata);
+    if let serde_json::Value::Object(body) = &mut body {
+        body.insert("diffs".into(), diffs.iter().map(|d| d.1.clone()).collect::<Vec<_>>().into());
+    }
+    out.document(&json::success(body));
+    out.text(&format!("{} made {} for {} ({} of rule {})", out.bold(id), clock::to_second(metadata.created), metadata.reason, metadata.fix_type, metadata.rule));
+    for restart in &metadata.restarts {
+        out.text(&format!("restarts {restart}"));
+    }
+    for (path, diff) in diffs {
+        out.text(&if diff.is_empty() { format!("{path} is as in the backup") } else { format!("a rollback would change:\n{diff}") });
+    }
+    Ok(0)
+}
+
+/// What putting the backup back would change, per file.
+pub fn differences(dir: &StateDir, metadata: &Metadata, out: &Output) -> Result<Vec<(String, String)>> {
+    metadata
+        .files
+        .iter()
+        .map(|file| {
+            let saved = backup::content(&dir.backups(), metadata, file)?;
+            let path = file.path.display().to_string();
+            let diff = match files::snapshot(&file.path) {
+                Ok(live) => diff::unified(&live.bytes, &saved, &path, out),
+                Err(error) => format!("{error}"),
+            };
+            Ok((path, diff))
+        })
+        .collect()
+}
+
+fn verify(dir: &StateDir, id: Option<&str>, out: &Output) -> Result<u8> {
+    let listed = backup::list(&dir.backups())?;
+    if let Some(id) = id.filter(|id| !listed.iter().any(|l| l.id == **id)) {
+        bail!(NoSuchBackup(id.to_owned()));
+    }
+    let ids: Vec<&str> = listed.iter().map(|l| l.id.as_str()).filter(|l| id.is_none_or(|id| id == *l)).collect();
+    let mut damaged = serde_json::Map::new();
+    for id in &ids {
+        let damage = backup::verify(&dir.backups(), id);
+        out.text(&if damage.is_empty() { format!("{id}: whole") } else { format!("{id}: DAMAGED: {}", damage.join("; ")) });
+        if !damage.is_empty() {
+            damaged.insert((*id).to_owned(), damage.into());
+        }
+    }
+    let code = if damaged.is_empty() { 0 } else { 10 };
+    out.document(&json::success(json!({ "verified": ids.len(), "damaged": damaged })));
+    if ids.is_empty() {
+        out.text("no backups yet");
+    }
+    Ok(code)
+}
+
+fn prune(dir: &StateDir, keep_last: usize, within: std::time::Duration, dry_run: bool, global: &Global, out: &Output) -> Result<u8> {
+    if !dry_run {
+        dir.prepare()?;
+    }
+    let _lock = if dry_run { None } else { Some(lock::try_lock(&dir.lock())?.map_err(Busy)?) };
+    let open = journal::open(&dir.journal())?;
+    let needed: Vec<String> = open.iter().flat_map(|o| o.intent.backup_id.iter().chain(&o.intent.restores).cloned()).collect();
+    let listed = backup::list(&dir.backups())?;
+    let kept = backup::retention(&listed, keep_last, within, &needed, clock::now());
+    let doomed: Vec<&str> = kept.iter().filter(|k| k.because.is_none()).map(|k| k.id.as_str()).collect();
+    let asked = doomed.is_empty() || dry_run || confirmed(&format!("Remove {} backups?", doomed.len()), global, out);
+    for one in &kept {
+        let word = match (&one.because, dry_run || !asked) {
+            (Some(why), _) => format!("kept: {why}"),
+            (None, true) => "would be removed".to_owned(),
+            (None, false) => {
+                backup::remove(&dir.backups(), &one.id)?;
+                "removed".to_owned()
+            }
+        };
+        out.text(&format!("{}  {word}", one.id));
+    }
+    out.document(&json::success(json!({
+        "removed": if dry_run { Vec::new() } else { doomed.clone() },
+        "would_remove": doomed,
+        "kept": kept.iter().filter(|k| k.because.is_some()).map(|k| json!({ "backup_id": k.id, "because": k.because })).collect::<Vec<_>>(),
+    })));
+    Ok(if dry_run && !doomed.is_empty() { 10 } else { 0 })
+}

@@ -1,0 +1,95 @@
+//! `healer diagnose`: what is wrong and why, read-only. The same stages as a pass, up to the gate.
+
+use crate::commands::{Usage, duration, known_rule};
+use crate::config::Engine;
+use crate::diagnose::streaks;
+use crate::host::clock;
+use crate::logs;
+use crate::model::{Analysis, LogReport};
+use crate::pass::{self, History, Options, Report, World};
+use crate::show::live::analysis_text;
+use crate::show::{Output, diagnosis, json};
+use crate::state::StateDir;
+use anyhow::{Result, anyhow};
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub fn run(engine: &Engine, since: &str, files: &[PathBuf], rule: Option<&str>, out: &Output) -> Result<u8> {
+    let span = duration(since, "--since")?;
+    let rule = rule.map(|name| known_rule(engine, name)).transpose()?;
+    if !files.is_empty() {
+        return analyse(engine, files, out);
+    }
+    let mut world = World::load(engine, StateDir::of(engine));
+    let begin = clock::since_boot();
+    let started = clock::now();
+    let sight = world.look(span);
+    world.memory.streaks = streaks::update(engine, &world.memory.streaks, &sight.checks, sight.now);
+    let history = History::read(&world, &sight)?;
+    let mut analysis = world.diagnose(&sight, &history);
+    if let Some(rule) = rule {
+        only(&mut analysis, rule);
+    }
+    let judged = pass::judge(&world, &sight, &analysis, &history, &Options::default());
+    let report = Report {
+        started,
+        duration: clock::since_boot().saturating_sub(begin),
+        checks: sight.checks,
+        logs: sight.logs,
+        analysis,
+        judged,
+        recovered: None,
+        ended: None,
+        recovered_by_itself: None,
+        problems: world.problems,
+        dry_run: true,
+        approve_missed: false,
+    };
+    out.document(&json::success(json::pass(&report)));
+    analysis_text(&report, out);
+    report.problems.iter().for_each(|p| out.note(&format!("healer: {p}")));
+    if let (Some(rule), false) = (rule, out.verbose) {
+        let reason = report.analysis.not_fired.iter().find(|n| n.rule == rule);
+        reason.iter().for_each(|n| out.text(&format!("rule {rule} did not fire: {}", n.reason)));
+    }
+    Ok(0)
+}
+
+/// Keeps what concerns one rule.
+fn only(analysis: &mut Analysis, rule: &str) {
+    let mut competing = std::mem::take(&mut analysis.competing);
+    analysis.diagnoses.retain(|d| d.rule.as_deref() == Some(rule));
+    competing.retain(|d| d.rule.as_deref() == Some(rule));
+    analysis.competing = competing;
+    analysis.not_fired.retain(|n| n.rule == rule);
+}
+
+/// `--log`: the same path over given files, whole, without cursors.
+fn analyse(engine: &Engine, files: &[PathBuf], out: &Output) -> Result<u8> {
+    if let Some(missing) = files.iter().find(|f| !f.exists()) {
+        return Err(anyhow!(Usage(format!("--log {}: there is no such file", missing.display()))));
+    }
+    let begin = clock::since_boot();
+    let report: LogReport = logs::analyse_files(engine, files, clock::now());
+    let took = clock::since_boot().saturating_sub(begin);
+    out.document(&json::success(json::logs(&report)));
+    out.text(&summary(&report, took));
+    if let Some(groups) = diagnosis::groups(&report, out) {
+        out.text("");
+        out.text(&groups);
+    }
+    diagnosis::log_notes(&report).iter().for_each(|n| out.text(n));
+    Ok(0)
+}
+
+fn summary(report: &LogReport, took: Duration) -> String {
+    let by_signature: Vec<String> = report.by_signature.iter().map(|(name, n)| format!("{name} {n}")).collect();
+    let by_signature = if by_signature.is_empty() { String::new() } else { format!(": {}", by_signature.join(", ")) };
+    format!(
+        "{} error events in {} lines ({} bytes, {} ms){by_signature}",
+        report.events,
+        report.lines,
+        report.bytes,
+        took.as_millis()
+    )
+}

@@ -1,0 +1,53 @@
+//! `healer heal`: one whole pass; exactly what the timer runs.
+
+use crate::cli::Global;
+use crate::commands::{Usage, confirmed, known_rule};
+use crate::config::Engine;
+use crate::pass::{self, Options};
+use crate::show::live::{Live, analysis_text};
+use crate::show::{Output, json};
+use crate::state::StateDir;
+use crate::transaction;
+use anyhow::{Result, bail};
+
+pub fn run(
+    engine: &Engine,
+    dry_run: bool,
+    only: Option<String>,
+    approve: Option<String>,
+    global: &Global,
+    out: &Output,
+) -> Result<u8> {
+    if let Some(rule) = &only {
+        known_rule(engine, rule)?;
+    }
+    if let Some(id) = approve.as_deref().filter(|_| !dry_run) {
+        if !id.starts_with("plan_") {
+            bail!(Usage(format!("`{}` is no plan's id: `healer heal -n` shows them", id.escape_debug())));
+        }
+        if !confirmed(&format!("Apply plan {id}, if it is still the same?"), global, out) {
+            out.note("nothing was done");
+            return Ok(0);
+        }
+    }
+    let dir = StateDir::of(engine);
+    if dry_run && let Some(open) = transaction::report_open(&dir)? {
+        out.note(&format!("{open}; a pass that may write ends it first"));
+    }
+    let options = Options { dry_run, only, approve };
+    let mut live = Live::new(out.clone(), (!dry_run).then_some(dir));
+    let report = pass::run(engine, &options, &mut live)?;
+    if dry_run {
+        analysis_text(&report, out);
+        let plan = report.permit(options.only.as_deref());
+        out.text(&plan.map_or("dry run: nothing would be changed".to_owned(), |p| {
+            format!("dry run: {} would be carried out", p.plan().id)
+        }));
+    }
+    if let Some(id) = options.approve.as_ref().filter(|_| report.approve_missed) {
+        out.note(&format!("plan {id} is none of this pass's any more: nothing was applied; `healer heal -n` shows what is"));
+    }
+    report.problems.iter().for_each(|p| out.note(&format!("healer: {p}")));
+    out.document(&json::success(json::pass(&report)));
+    Ok(report.exit_code())
+}

@@ -1,0 +1,159 @@
+//! One file per verb: load, call the stages, hand the result to `show`. May not live here: deciding.
+
+mod backups;
+mod check;
+mod demo;
+mod diagnose;
+mod heal;
+mod reset;
+mod rollback;
+mod stats;
+
+use crate::backup::NoSuchBackup;
+use crate::cli::{Cli, ColorChoice, Command, Global};
+use crate::config::{self, Engine, LoadError, Redactor};
+use crate::pass::Busy;
+use crate::show::{self, Output};
+use anyhow::{Result, anyhow};
+use std::io::IsTerminal;
+use std::time::Duration;
+
+/// Wrong use of the command line that clap cannot see (exit 2).
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Changed by somebody else since, or a rollback that failed (exit 13).
+#[derive(Debug)]
+pub struct Conflict(pub String);
+
+impl std::fmt::Display for Conflict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Conflict {}
+
+/// Runs what was typed and returns the exit code.
+pub fn run(cli: &Cli) -> u8 {
+    let is_check = matches!(cli.command, Command::Check { .. });
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) => report(cli, &error, is_check),
+    }
+}
+
+fn dispatch(cli: &Cli) -> Result<u8> {
+    if matches!(cli.command, Command::Demo) {
+        return demo::run(&output(&cli.global, Redactor::default()));
+    }
+    let options =
+        config::Options { config: cli.global.config.clone(), state_dir: cli.global.state_dir.clone() };
+    let engine = config::load(&options)?;
+    let out = output(&cli.global, engine.redactor.clone());
+    if !out.quiet {
+        engine.warnings.iter().for_each(|w| out.note(&format!("warning: {w}")));
+    }
+    match &cli.command {
+        Command::Check { names } => check::run(&engine, names, &out),
+        Command::Diagnose { since, log, rule } => diagnose::run(&engine, since, log, rule.as_deref(), &out),
+        Command::Heal { dry_run, only, approve } => {
+            heal::run(&engine, *dry_run, only.clone(), approve.clone(), &cli.global, &out)
+        }
+        Command::Backups { action } => backups::run(&engine, action.as_ref(), &cli.global, &out),
+        Command::Rollback { id, dry_run, force } => rollback::run(&engine, id, *dry_run, *force, &cli.global, &out),
+        Command::Stats { since } => stats::run(&engine, since.as_deref(), &out),
+        Command::Reset { target } => reset::run(&engine, target, &out),
+        Command::Demo => Ok(0),
+    }
+}
+
+fn output(global: &Global, redactor: Redactor) -> Output {
+    Output {
+        json: global.json,
+        quiet: global.quiet,
+        verbose: global.verbose,
+        color: match global.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => show::wants_color(),
+        },
+        width: show::terminal_width(),
+        live: std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|t| t != "dumb"),
+        redactor,
+    }
+}
+
+/// Says what went wrong and returns its code. For `check` every such thing is 'unknown'.
+fn report(cli: &Cli, error: &anyhow::Error, is_check: bool) -> u8 {
+    let code = if is_check { 3 } else { code_of(error) };
+    let out = output(&cli.global, Redactor::default());
+    let message = format!("{error:#}");
+    if cli.global.json {
+        out.document(&show::json::error(&message, code));
+    } else if is_check {
+        out.line(&format!("HEALER UNKNOWN - {}", message.lines().next().unwrap_or_default()));
+    }
+    out.note(&format!("healer: {message}"));
+    code
+}
+
+fn code_of(error: &anyhow::Error) -> u8 {
+    if error.is::<Usage>() {
+        2
+    } else if error.is::<Busy>() {
+        11
+    } else if error.is::<Conflict>() {
+        13
+    } else if error.is::<NoSuchBackup>() {
+        14
+    } else if error.is::<LoadError>() {
+        78
+    } else {
+        1
+    }
+}
+
+/// A duration of the command line.
+fn duration(text: &str, option: &str) -> Result<Duration> {
+    config::parse_duration(text).map_err(|why| anyhow!(Usage(format!("{option} {text}: {why}"))))
+}
+
+/// Asks on a terminal; elsewhere, and with `--yes` or `--no-input`, does what was typed.
+fn confirmed(question: &str, global: &Global, out: &Output) -> bool {
+    if global.yes || global.no_input || out.json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return true;
+    }
+    out.note(&format!("{question} [y/N]"));
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+}
+
+/// The name of a rule that was typed, or an error that names the nearest.
+fn known_rule<'a>(engine: &'a Engine, name: &'a str) -> Result<&'a str> {
+    if engine.rule(name).is_some() {
+        return Ok(name);
+    }
+    let names = engine.rules.iter().map(|r| r.name.as_str());
+    Err(anyhow!(Usage(unknown("rule", name, names))))
+}
+
+/// `there is no rule X; did you mean Y?`
+fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.collect();
+    let near = known.iter().map(|k| (strsim::damerau_levenshtein(k, name), *k)).min().filter(|(d, _)| *d <= 3);
+    let help = match (near, known.is_empty()) {
+        (Some((_, near)), _) => format!("did you mean `{near}`?"),
+        (None, true) => "none is configured".to_owned(),
+        (None, false) => format!("there are: {}", known.join(", ")),
+    };
+    format!("there is no {what} `{}`; {help}", name.escape_debug())
+}

@@ -1,0 +1,25 @@
+//! `healer reset`: a human has looked; fixes may touch this target again.
+
+use crate::attempts::{self, Line};
+use crate::commands::{Usage, unknown};
+use crate::config::Engine;
+use crate::host::{clock, lock};
+use crate::pass::Busy;
+use crate::show::{Output, json};
+use crate::state::StateDir;
+use anyhow::{Result, bail};
+
+pub fn run(engine: &Engine, target: &str, out: &Output) -> Result<u8> {
+    let dir = StateDir::of(engine);
+    let held = attempts::read(&dir.attempts())?.held;
+    if !held.iter().any(|h| h.target == target) {
+        bail!(Usage(unknown("held target", target, held.iter().map(|h| h.target.as_str()))));
+    }
+    dir.prepare()?;
+    let _lock = lock::try_lock(&dir.lock())?.map_err(Busy)?;
+    attempts::append(&dir.attempts(), &Line::Release { t: clock::now(), target: target.to_owned() })?;
+    crate::state::append_event(&dir, clock::now(), "reset", serde_json::json!({ "target": target }))?;
+    out.document(&json::success(serde_json::json!({ "target": target })));
+    out.text(&format!("{target} is released"));
+    Ok(0)
+}

@@ -1,0 +1,244 @@
+//! From a diagnosis and the literals as they stand to the exact steps of one fix.
+//!
+//! Pure: the files were read before and are values here. May not live here: whether the plan may be carried out.
+
+use crate::attempts::Attempts;
+use crate::config::{EditSpec, Engine, FixSpec, Format, Rule, Selector, StepSpec, When};
+use crate::diagnose::{confidence, fill_container};
+use crate::fix::edit;
+use crate::learn::Knowledge;
+use crate::model::{
+    Addend, CheckResult, Diagnosis, EditStep, Plan, RestartTarget, Step, TargetFile, ValidationSpec, Watched,
+};
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The files that a rule's fixes name, by the path as written; why not, where one cannot be a target.
+pub type TargetFiles = BTreeMap<PathBuf, Result<TargetFile, String>>;
+
+/// A plan with the confidence of its own fix, which is another than the diagnosis' where the ladder went on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proposal {
+    pub plan: Plan,
+    pub addends: Vec<Addend>,
+}
+
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The rule diagnoses only.
+    NoFix,
+    /// Every fix of the ladder is at its bound or was given up; each with its reason.
+    LadderSpent(Vec<String>),
+    /// The file, the place in it, or the value cannot be worked with.
+    Unusable(String),
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Refusal::NoFix => f.write_str("the rule has no fix: a human is needed"),
+            Refusal::LadderSpent(reasons) => {
+                write!(f, "every fix of the rule is used up ({}): a human is needed", reasons.join("; "))
+            }
+            Refusal::Unusable(why) => f.write_str(why),
+        }
+    }
+}
+
+/// What limits, cooldown and history of a fix count by: its first step's literal, or what that restarts.
+pub fn target(fix: &FixSpec, container: Option<&str>) -> String {
+    match fix.steps.first() {
+        Some(StepSpec::Edit(edit)) => format!("{}#{}", edit.path.display(), edit.at),
+        Some(StepSpec::Restart(target)) => fill_container(target, container).to_string(),
+        None => String::new(),
+    }
+}
+
+/// The first fix of the ladder that was not given up within the rule's own `per`.
+pub fn first_rung(rule: &Rule, container: Option<&str>, attempts: &Attempts, now: Timestamp) -> Option<usize> {
+    (0..rule.fixes.len()).find(|n| gave_up(rule, *n, container, attempts, now).is_none())
+}
+
+fn gave_up(rule: &Rule, rung: usize, container: Option<&str>, attempts: &Attempts, now: Timestamp) -> Option<String> {
+    let fix = rule.fixes.get(rung)?;
+    let since = now.checked_sub(jiff::SignedDuration::try_from(rule.limits.per).ok()?).ok()?;
+    attempts
+        .gave_up(&rule.name, &fix.fix_type, &target(fix, container), since)
+        .then(|| format!("{} did not help lately", fix.fix_type))
+}
+
+/// Every file that a rule's fixes would edit, as written.
+pub fn files_of(rule: &Rule) -> impl Iterator<Item = &PathBuf> {
+    rule.fixes.iter().flat_map(|f| &f.steps).filter_map(|s| match s {
+        StepSpec::Edit(edit) => Some(&edit.path),
+        StepSpec::Restart(_) => None,
+    })
+}
+
+/// What a plan is made from.
+#[derive(Clone, Copy)]
+pub struct Given<'a> {
+    pub engine: &'a Engine,
+    pub checks: &'a [CheckResult],
+    pub files: &'a TargetFiles,
+    pub knowledge: &'a Knowledge,
+    pub attempts: &'a Attempts,
+    pub now: Timestamp,
+}
+
+/// The plan of the first fix of the rule's ladder that is neither given up nor at its bound.
+///
+/// # Errors
+/// With the reason for a human when there is none.
+pub fn propose(given: Given, diagnosis: &Diagnosis, rule: &Rule) -> Result<Proposal, Refusal> {
+    let container = diagnosis.trigger.component.strip_prefix("container:");
+    let mut used_up = Vec::new();
+    for (rung, fix) in rule.fixes.iter().enumerate() {
+        if let Some(reason) = gave_up(rule, rung, container, given.attempts, given.now) {
+            used_up.push(reason);
+            continue;
+        }
+        match steps(fix, container, given.files) {
+            Ok(steps) => return Ok(proposal(given, diagnosis, rule, rung, fix, steps)),
+            Err(NoSteps::AtBound(why)) => used_up.push(format!("{}: {why}", fix.fix_type)),
+            Err(NoSteps::Unusable(why)) => return Err(Refusal::Unusable(why)),
+        }
+    }
+    Err(if rule.fixes.is_empty() { Refusal::NoFix } else { Refusal::LadderSpent(used_up) })
+}
+
+enum NoSteps {
+    AtBound(String),
+    Unusable(String),
+}
+
+fn steps(fix: &FixSpec, container: Option<&str>, files: &TargetFiles) -> Result<Vec<Step>, NoSteps> {
+    // Several edits of one file build on each other.
+    let mut contents: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
+    let mut steps = Vec::with_capacity(fix.steps.len());
+    for step in &fix.steps {
+        steps.push(match step {
+            StepSpec::Restart(target) => Step::Restart(fill_container(target, container)),
+            StepSpec::Edit(spec) => Step::Edit(edit_step(spec, files, &mut contents)?),
+        });
+    }
+    Ok(steps)
+}
+
+fn edit_step(
+    spec: &EditSpec,
+    files: &TargetFiles,
+    contents: &mut BTreeMap<PathBuf, Vec<u8>>,
+) -> Result<EditStep, NoSteps> {
+    let place = |why: &dyn std::fmt::Display| NoSteps::Unusable(format!("{} at `{}`: {why}", spec.path.display(), spec.at));
+    let file = match files.get(&spec.path) {
+        Some(Ok(file)) => file,
+        Some(Err(why)) => return Err(NoSteps::Unusable(why.clone())),
+        None => return Err(place(&"the file was not read")),
+    };
+    let format = Format::of(&spec.path).ok_or_else(|| place(&"healer does not know this file's format"))?;
+    let selector = Selector::parse(&spec.at, format).map_err(|e| place(&e))?;
+    let bytes = contents.entry(file.path.clone()).or_insert_with(|| file.bytes.clone());
+    let located = edit::locate(bytes, format, &selector).map_err(|e| place(&e))?;
+    let new = edit::next_literal(&located.literal, &spec.change, spec.min, spec.max, spec.max_factor).map_err(|e| {
+        if e.is_at_bound() {
+            NoSteps::AtBound(format!("{} at `{}`: {e}", spec.path.display(), spec.at))
+        } else {
+            place(&e)
+        }
+    })?;
+    let old = String::from_utf8_lossy(bytes.get(located.span.clone()).unwrap_or_default()).into_owned();
+    let before = hex(bytes);
+    let after = edit::apply(bytes, format, &selector, &new).map_err(|e| place(&e))?;
+    *bytes = after;
+    Ok(EditStep {
+        path: file.path.clone(),
+        at: spec.at.clone(),
+        old,
+        new,
+        line: located.line,
+        before,
+        after: hex(bytes),
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn proposal(given: Given, diagnosis: &Diagnosis, rule: &Rule, rung: usize, fix: &FixSpec, steps: Vec<Step>) -> Proposal {
+    let container = diagnosis.trigger.component.strip_prefix("container:");
+    let target = target(fix, container);
+    let tries = given.knowledge.tries(&rule.issue_type, &fix.fix_type, &target);
+    let confidence = confidence::of_rule(rule, given.checks, tries);
+    let restarts_needed = steps.iter().any(|s| matches!(s, Step::Edit(_))) && !steps.iter().any(is_restart);
+    let notes = if restarts_needed {
+        vec!["nothing is restarted: the service has to re-read the file by itself".to_owned()]
+    } else {
+        Vec::new()
+    };
+    let plan = Plan {
+        id: id(&rule.name, &diagnosis.trigger.component, &steps),
+        rule: rule.name.clone(),
+        issue_type: rule.issue_type.clone(),
+        fix_type: fix.fix_type.clone(),
+        target,
+        rung,
+        cause: diagnosis.cause.clone(),
+        component: diagnosis.trigger.component.clone(),
+        original_confidence: confidence.original,
+        confidence: confidence.rounded,
+        validation: validation(rule, diagnosis),
+        error_count_before: if diagnosis.trigger.rate_per_second.is_some() { diagnosis.trigger.count } else { 0 },
+        steps,
+        notes,
+    };
+    Proposal { plan, addends: confidence.addends }
+}
+
+fn is_restart(step: &Step) -> bool {
+    matches!(step, Step::Restart(_))
+}
+
+/// `plan_` and 12 hex digits: another plan has another id.
+fn id(rule: &str, component: &str, steps: &[Step]) -> String {
+    let text = serde_json::to_string(&(rule, component, steps)).unwrap_or_default();
+    format!("plan_{}", hex(text.as_bytes()).get(..12).unwrap_or_default())
+}
+
+fn validation(rule: &Rule, diagnosis: &Diagnosis) -> ValidationSpec {
+    let component = diagnosis.trigger.component.clone();
+    let watched = match &rule.when {
+        When::Log(trigger) => Watched::Log {
+            source: component,
+            signature: trigger.signature.clone(),
+            rate_per_second: diagnosis.trigger.rate_per_second.unwrap_or(0.0),
+        },
+        When::Check { check, .. } => Watched::Check { name: check.clone() },
+        When::Container { .. } => {
+            Watched::Container { name: component.strip_prefix("container:").unwrap_or(&component).to_owned() }
+        }
+        When::Metric { check, metric, above, below, .. } => {
+            Watched::Metric { check: check.clone(), metric: metric.clone(), above: *above, below: *below }
+        }
+    };
+    ValidationSpec {
+        settle_seconds: rule.validate.settle.as_secs_f64(),
+        window_seconds: rule.validate.window.as_secs_f64(),
+        max_window_seconds: rule.validate.max_window.as_secs_f64(),
+        errors_allowed: rule.validate.errors_allowed,
+        checks: rule.validate.checks.clone(),
+        watched,
+    }
+}
+
+/// Containers that a plan restarts, by name.
+pub fn restarted_containers(plan: &Plan) -> impl Iterator<Item = &str> {
+    plan.restarts().filter_map(|r| match r {
+        RestartTarget::Container(name) => Some(name.as_str()),
+        RestartTarget::Unit(_) => None,
+    })
+}

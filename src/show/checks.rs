@@ -1,0 +1,145 @@
+//! Health as a table and as the first line of a monitoring plugin.
+
+use crate::model::{CheckResult, Container, Metric, Status, Unit};
+use crate::show::{Output, rendered};
+use crate::state;
+
+/// `HEALER CRITICAL - api: connection refused; 4 of 5 healthy | failing=1;0;0;0;5 api_ms=12;5000`, the format of the
+/// [monitoring plugins' guidelines](https://www.monitoring-plugins.org/doc/guidelines.html).
+pub fn plugin_line(checks: &[CheckResult]) -> String {
+    let status = state::overall(checks);
+    let word = if status == Status::Healthy { "OK".to_owned() } else { status.word().to_uppercase() };
+    let failing: Vec<&CheckResult> = checks.iter().filter(|c| c.status != Status::Healthy).collect();
+    let mut worst = failing.clone();
+    worst.sort_by_key(|c| std::cmp::Reverse(c.status));
+    let told: Vec<String> = worst.iter().take(3).map(|c| format!("{}: {}", c.name, plain(&c.message))).collect();
+    let more = if worst.len() > 3 { format!("; {} more", worst.len() - 3) } else { String::new() };
+    let told = if told.is_empty() { String::new() } else { format!("{}{more}; ", told.join("; ")) };
+    let healthy = checks.len() - failing.len();
+    let perfdata: Vec<String> = checks.iter().flat_map(perfdata).collect();
+    format!(
+        "HEALER {word} - {told}{healthy} of {} healthy | failing={};0;0;0;{}{}{}",
+        checks.len(),
+        failing.len(),
+        checks.len(),
+        if perfdata.is_empty() { "" } else { " " },
+        perfdata.join(" ")
+    )
+}
+
+/// A `|` would begin the performance data.
+fn plain(message: &str) -> String {
+    message.replace('|', "/")
+}
+
+/// One `label=value;warning;critical` per metric. A time is named after its check alone (`api_ms`).
+fn perfdata(check: &CheckResult) -> Vec<String> {
+    let of = |metric: &Metric| {
+        let label = match metric.name.as_str() {
+            "latency_ms" | "response_time_ms" => format!("{}_ms", check.name),
+            name => format!("{}_{name}", check.name),
+        };
+        let suffix = if metric.unit == Unit::Milliseconds { "" } else { metric.unit.suffix() };
+        let level = |l: Option<f64>| l.map(number).unwrap_or_default();
+        let text = format!(
+            "{}={}{suffix};{};{}",
+            quoted(&label),
+            number(metric.value),
+            level(metric.warning),
+            level(metric.critical)
+        );
+        text.trim_end_matches(';').to_owned()
+    };
+    check.metrics.iter().map(of).collect()
+}
+
+fn quoted(label: &str) -> String {
+    let bare = label.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./:".contains(&b));
+    if bare { label.to_owned() } else { format!("'{}'", label.replace(['\'', '='], "_")) }
+}
+
+/// At most two decimals, none that say nothing.
+pub fn number(value: f64) -> String {
+    let text = format!("{value:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Every check, and every container that is not healthy (all with `-v`).
+pub fn table(checks: &[CheckResult], out: &Output) -> String {
+    let mut table = out.table(&["check", "kind", "status", "time", "message"]);
+    for check in checks.iter().filter(|c| !out.quiet || c.status != Status::Healthy) {
+        table.add_row(vec![
+            check.name.as_str().into(),
+            check.kind.word().into(),
+            out.status_cell(check.status),
+            format!("{} ms", number(check.duration_ms.round())).into(),
+            check.message.as_str().into(),
+        ]);
+        for container in shown_containers(check, out) {
+            table.add_row(vec![
+                format!("  {}", container.name).into(),
+                "container".into(),
+                out.status_cell(container.status),
+                "".into(),
+                container_text(container).into(),
+            ]);
+        }
+    }
+    rendered(&table)
+}
+
+fn shown_containers<'a>(check: &'a CheckResult, out: &Output) -> impl Iterator<Item = &'a Container> {
+    let all = out.verbose;
+    check.containers.iter().filter(move |c| all || c.status != Status::Healthy)
+}
+
+fn container_text(container: &Container) -> String {
+    let mut text = container.message.clone();
+    if let Some(cpu) = container.cpu_percent {
+        text.push_str(&format!(", CPU {} %", number(cpu)));
+    }
+    if let Some(memory) = container.memory_percent {
+        text.push_str(&format!(", memory {} %", number(memory)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::CheckKind;
+
+    fn api(status: Status, message: &str) -> CheckResult {
+        CheckResult {
+            name: "api".into(),
+            kind: CheckKind::Http,
+            status,
+            message: message.into(),
+            connected: Some(true),
+            metrics: vec![Metric {
+                name: "response_time_ms".into(),
+                value: 12.345,
+                unit: Unit::Milliseconds,
+                warning: Some(5000.0),
+                critical: None,
+            }],
+            duration_ms: 12.0,
+            containers: Vec::new(),
+            depends_on: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_first_line_fits_a_monitoring_plugin() {
+        let check = |checks: &[CheckResult], expected: &str| assert_eq!(plugin_line(checks), expected);
+        check(&[], "HEALER OK - 0 of 0 healthy | failing=0;0;0;0;0");
+        check(
+            &[api(Status::Healthy, "HTTP 200")],
+            "HEALER OK - 1 of 1 healthy | failing=0;0;0;0;1 api_ms=12.35;5000",
+        );
+        check(
+            &[api(Status::Critical, "refused | really")],
+            "HEALER CRITICAL - api: refused / really; 0 of 1 healthy | failing=1;0;0;0;1 api_ms=12.35;5000",
+        );
+    }
+}

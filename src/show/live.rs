@@ -1,0 +1,186 @@
+//! A pass as it happens: what it concludes on stdout, what it does on stderr, everything in `events.jsonl`.
+
+use crate::alert::Alert;
+use crate::host::clock;
+use crate::model::{Outcome, Plan, Status};
+use crate::pass::Report;
+use crate::show::{Output, checks, diagnosis};
+use crate::state::{self, StateDir};
+use crate::tell::PassTell;
+use crate::text::clean;
+use crate::transaction::{Ended, Progress, Tell};
+use std::io::Write;
+use std::time::Duration;
+
+/// Tells a pass to a terminal, a log, and the event log.
+pub struct Live {
+    out: Output,
+    /// `None` where nothing may be written (dry run).
+    events: Option<StateDir>,
+    /// Boot-clock time of the last progress line where there is no terminal.
+    last_line: Option<Duration>,
+    /// A rewritten line is on the screen.
+    line_open: bool,
+    /// The event log failed once: said once, not with every event.
+    failed: bool,
+}
+
+/// Without a terminal the wait is told this often.
+const QUIET_EVERY: Duration = Duration::from_secs(60);
+
+impl Live {
+    pub fn new(out: Output, events: Option<StateDir>) -> Self {
+        Live { out, events, last_line: None, line_open: false, failed: false }
+    }
+
+    fn end_line(&mut self) {
+        if self.line_open {
+            self.line_open = false;
+            let _ = write!(std::io::stderr(), "\r\u{1b}[2K");
+        }
+    }
+}
+
+impl Tell for Live {
+    fn event(&mut self, kind: &str, data: serde_json::Value) {
+        let Some(dir) = &self.events else { return };
+        let data = self.out.redactor.redact(&data.to_string());
+        let data = serde_json::from_str(&data).unwrap_or_default();
+        if let Err(error) = state::append_event(dir, clock::now(), kind, data)
+            && !self.failed
+        {
+            self.failed = true;
+            self.end_line();
+            self.out.note(&format!("healer: {error:#}; the pass goes on"));
+        }
+    }
+
+    fn line(&mut self, text: &str) {
+        self.end_line();
+        if !self.out.quiet {
+            self.out.note(&clean(text));
+        }
+    }
+
+    fn progress(&mut self, progress: &Progress) {
+        if self.out.quiet {
+            return;
+        }
+        let left = clock_text(progress.left);
+        let watched = clean(&progress.watched);
+        let text = if progress.settling {
+            format!("settling  {left} left before {watched} is watched")
+        } else {
+            format!("watching  {watched}: {} errors so far, {left} left", progress.errors)
+        };
+        if self.out.live {
+            let _ = write!(std::io::stderr(), "\r\u{1b}[2K{}", self.out.redactor.redact(&text));
+            let _ = std::io::stderr().flush();
+            self.line_open = true;
+        } else if self.last_line.is_none_or(|t| clock::since_boot().saturating_sub(t) >= QUIET_EVERY) {
+            self.last_line = Some(clock::since_boot());
+            self.out.note(&text);
+        }
+    }
+}
+
+/// `1:05`.
+fn clock_text(time: Duration) -> String {
+    let seconds = time.as_secs_f64().ceil() as u64;
+    format!("{}:{:02}", seconds / 60, seconds % 60)
+}
+
+impl PassTell for Live {
+    fn analysis(&mut self, report: &Report, plan: Option<&Plan>) {
+        self.event("pass", serde_json::json!({
+            "status": state::overall(&report.checks).word(),
+            "issues": report.analysis.findings.len(),
+            "events": report.logs.events,
+            "diagnoses": report.judged.iter().map(crate::show::json::judged).collect::<Vec<_>>(),
+            "gaps": report.logs.gaps,
+        }));
+        for group in report.logs.groups.iter().take(50) {
+            self.event("errors", serde_json::json!({
+                "group": group.id, "template": group.template, "count": group.count, "severity": group.severity,
+                "signatures": group.signatures, "sources": group.sources, "new": group.new, "first": group.first,
+                "last": group.last, "example": group.example,
+            }));
+        }
+        if !self.out.json {
+            analysis_text(report, &self.out);
+        }
+        if let Some(plan) = plan {
+            self.line(&format!("fixing    {} of {} with confidence {}", plan.fix_type, plan.component, plan.confidence));
+        }
+    }
+
+    fn alerts(&mut self, alerts: &[Alert]) {
+        for alert in alerts {
+            self.event("alert", serde_json::to_value(alert).unwrap_or_default());
+            self.end_line();
+            let why = alert.why.as_ref().map(|w| format!(" ({w})")).unwrap_or_default();
+            self.out.note(&clean(&format!("alert     {}: {}{why}", alert.kind.word(), alert.title)));
+        }
+    }
+
+    fn ended(&mut self, ended: &Ended) {
+        self.end_line();
+        self.out.text(&ended_text(ended));
+    }
+
+    fn as_tell(&mut self) -> &mut dyn Tell {
+        self
+    }
+}
+
+/// The analysis of a pass, for people. A healthy pass is one line.
+pub fn analysis_text(report: &Report, out: &Output) {
+    let status = state::overall(&report.checks);
+    let trouble = status != Status::Healthy || !report.judged.is_empty() || !report.analysis.findings.is_empty();
+    let summary = format!(
+        "{}: {} checks, {} new log events",
+        out.status(status),
+        report.checks.len(),
+        report.logs.events
+    );
+    if trouble {
+        out.text(&checks::table(&report.checks, out));
+        out.text("");
+    } else if !out.quiet {
+        out.text(&summary);
+    }
+    let parts = [diagnosis::groups(&report.logs, out), diagnosis::findings(report, out)];
+    for part in parts.into_iter().flatten() {
+        out.text(&part);
+        out.text("");
+    }
+    for note in diagnosis::log_notes(&report.logs) {
+        out.text(&note);
+    }
+    for judged in &report.judged {
+        out.text(&diagnosis::judged(judged, out));
+        out.text("");
+    }
+    if let Some(others) = diagnosis::others(report, out) {
+        out.text(&others);
+    }
+}
+
+fn ended_text(ended: &Ended) -> String {
+    match ended {
+        Ended::Interrupted(plan) => {
+            format!("interrupted: {} of {} stays applied and is judged by the next pass", plan.fix_type, plan.component)
+        }
+        Ended::Closed(e) | Ended::StillOpen(e) => {
+            let undo = match (&e.backup_id, e.outcome) {
+                (Some(id), Outcome::Healed | Outcome::Unproven) => format!("\nundo it with: healer rollback {id}"),
+                (Some(id), Outcome::RollbackFailed | Outcome::Conflict) => {
+                    format!("\nthe old content is in backup {id}: healer backups show {id}")
+                }
+                _ => String::new(),
+            };
+            let first = e.plan.steps.first().map(|_| e.plan.target.clone()).unwrap_or_default();
+            clean(&format!("{}: {} ({first}): {}", e.outcome.word(), e.plan.fix_type, e.why)) + &undo
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What people and programs read: tables, diffs, live lines, the plugin line, JSON bodies.
+//!
+//! The only place that names comfy-table and similar. Nothing here can panic on a closed pipe or a full disk. May not
+//! live here: deciding anything.
+
+pub mod backups;
+pub mod checks;
+pub mod diagnosis;
+pub mod diff;
+pub mod json;
+pub mod live;
+pub mod stats;
+
+use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+use std::io::{IsTerminal, Write};
+
+use crate::config::Redactor;
+use crate::model::Status;
+
+/// Where and how output goes.
+#[derive(Debug, Clone)]
+pub struct Output {
+    pub json: bool,
+    pub quiet: bool,
+    pub verbose: bool,
+    pub color: bool,
+    /// Columns of a table.
+    pub width: u16,
+    /// A person is at the other end of stderr: live lines may be rewritten.
+    pub live: bool,
+    pub redactor: Redactor,
+}
+
+impl Output {
+    /// Writes one line to stdout. A reader that has gone away is no error of ours.
+    pub fn line(&self, text: &str) {
+        let mut stdout = std::io::stdout().lock();
+        let _ = writeln!(stdout, "{}", self.redactor.redact(text));
+    }
+
+    /// Writes one line to stderr.
+    pub fn note(&self, text: &str) {
+        let mut stderr = std::io::stderr().lock();
+        let _ = writeln!(stderr, "{}", self.redactor.redact(text));
+    }
+
+    /// Writes to stdout in text mode only.
+    pub fn text(&self, text: &str) {
+        if !self.json {
+            self.line(text);
+        }
+    }
+
+    /// Writes the one JSON document of `--json`.
+    pub fn document(&self, value: &serde_json::Value) {
+        if self.json {
+            self.line(&value.to_string());
+        }
+    }
+
+    /// Text in bold, where colour is on.
+    pub fn bold(&self, text: &str) -> String {
+        if self.color { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+
+    /// A status word in its colour, where colour is on; the word itself always says it.
+    pub fn status(&self, status: Status) -> String {
+        let code = match status {
+            Status::Healthy => 32,
+            Status::Warning => 33,
+            Status::Critical => 31,
+            Status::Unknown => 35,
+        };
+        if self.color { format!("\u{1b}[{code}m{status}\u{1b}[0m") } else { status.to_string() }
+    }
+
+    /// A table without borders, as wide as the terminal at most.
+    pub fn table(&self, header: &[&str]) -> Table {
+        let mut table = Table::new();
+        table.load_preset(presets::NOTHING);
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(self.width);
+        table.set_header(header.iter().map(|h| {
+            let cell = Cell::new(h.to_uppercase());
+            if self.color { cell.add_attribute(Attribute::Bold) } else { cell }
+        }));
+        if self.color {
+            table.enforce_styling();
+        }
+        table
+    }
+
+    /// A status as a table's cell.
+    pub fn status_cell(&self, status: Status) -> Cell {
+        let cell = Cell::new(status.word());
+        let color = match status {
+            Status::Healthy => Color::Green,
+            Status::Warning => Color::Yellow,
+            Status::Critical => Color::Red,
+            Status::Unknown => Color::Magenta,
+        };
+        if self.color { cell.fg(color) } else { cell }
+    }
+}
+
+/// A table as text, without the spaces that pad the end of its lines and the column before the first.
+pub fn rendered(table: &Table) -> String {
+    table.lines().map(|l| l.trim_end().strip_prefix(' ').unwrap_or(l.trim_end()).to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// Columns of the terminal at stdout; `COLUMNS`, else 100 elsewhere.
+pub fn terminal_width() -> u16 {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|s| s.ws_col).filter(|c| *c > 0);
+    let columns = || std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
+    size.or_else(columns).unwrap_or(100).clamp(40, 200)
+}
+
+/// Whether colour is wanted: `NO_COLOR`, `TERM=dumb` and a missing terminal switch it off.
+pub fn wants_color() -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+    std::io::stdout().is_terminal() && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
+}

@@ -1,0 +1,181 @@
+//! The state directory: where everything lives, and what one pass leaves for the next.
+//!
+//! Lives here: paths, `state.json`, the event log. May not live here: cursors (logs), attempts, the knowledge base,
+//! backups and the journal, which have modules of their own.
+
+use crate::config::Engine;
+use crate::diagnose::streaks::Streaks;
+use crate::host::files;
+use crate::model::{CheckResult, Incident, Status};
+use crate::observe::Samples;
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Paths of one state directory.
+#[derive(Debug, Clone)]
+pub struct StateDir {
+    root: PathBuf,
+    knowledge_base: PathBuf,
+}
+
+impl StateDir {
+    /// The directory of this configuration; nothing is created yet.
+    pub fn of(engine: &Engine) -> Self {
+        StateDir { root: engine.state_dir.clone(), knowledge_base: engine.knowledge_base.clone() }
+    }
+
+    /// Creates what is missing.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn prepare(&self) -> Result<()> {
+        files::ensure_dir(&self.root, 0o750)
+            .and_then(|()| files::ensure_dir(&self.backups(), 0o700))
+            .and_then(|()| files::ensure_dir(&self.journal(), 0o700))
+            .with_context(|| {
+                format!(
+                    "cannot use the state directory {}: run as root, or name another with --state-dir or `state_dir`",
+                    self.root.display()
+                )
+            })
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    pub fn cursors(&self) -> PathBuf {
+        self.root.join("cursors.json")
+    }
+
+    pub fn attempts(&self) -> PathBuf {
+        self.root.join("attempts.jsonl")
+    }
+
+    pub fn events(&self) -> PathBuf {
+        self.root.join("events.jsonl")
+    }
+
+    pub fn metrics(&self) -> PathBuf {
+        self.root.join("metrics.jsonl")
+    }
+
+    pub fn backups(&self) -> PathBuf {
+        self.root.join("backups")
+    }
+
+    pub fn journal(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+
+    /// Left by `healer rollback` for the pass that is validating that very fix.
+    pub fn rollback_request(&self) -> PathBuf {
+        self.root.join("rollback_requested")
+    }
+
+    pub fn knowledge_base(&self) -> &Path {
+        &self.knowledge_base
+    }
+
+    fn memory(&self) -> PathBuf {
+        self.root.join("state.json")
+    }
+}
+
+/// What one pass leaves for the next. Losing it costs streaks and repeated alerts, never a fix or a limit.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    #[serde(default)]
+    pub incidents: Vec<Incident>,
+    #[serde(default)]
+    pub streaks: Streaks,
+    #[serde(default)]
+    pub samples: Samples,
+    pub last_pass: Option<LastPass>,
+}
+
+/// The last pass in short.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LastPass {
+    pub started: Timestamp,
+    pub duration_ms: u64,
+    pub status: Status,
+    /// Findings of this pass.
+    pub issues: u64,
+}
+
+impl Memory {
+    /// What the last pass left; empty, with a warning, when it cannot be read.
+    pub fn load(dir: &StateDir) -> (Self, Option<String>) {
+        let path = dir.memory();
+        match std::fs::read(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => (Memory::default(), None),
+            Err(e) => (Memory::default(), Some(format!("cannot read {}: {e}; open incidents are forgotten", path.display()))),
+            Ok(text) => match serde_json::from_slice(&text) {
+                Ok(memory) => (memory, None),
+                Err(e) => {
+                    (Memory::default(), Some(format!("{} is damaged ({e}); open incidents are forgotten", path.display())))
+                }
+            },
+        }
+    }
+
+    /// Leaves it for the next pass. Whole or not at all, but not synced: it is not worth a disk's latency per pass.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save(&self, dir: &StateDir) -> Result<()> {
+        let text = serde_json::to_vec(self).context("cannot write the state as JSON")?;
+        files::write_unsynced(&dir.memory(), &text, 0o640).context("cannot keep the state for the next pass")
+    }
+}
+
+/// Appends one thing that happened to `events.jsonl`; `data` is a JSON object. Not synced: what must survive a power
+/// cut has a file of its own.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn append_event(dir: &StateDir, now: Timestamp, kind: &str, data: serde_json::Value) -> Result<()> {
+    let mut event = serde_json::Map::new();
+    event.insert("t".into(), now.to_string().into());
+    event.insert("kind".into(), kind.into());
+    if let serde_json::Value::Object(data) = data {
+        event.extend(data);
+    }
+    let line = serde_json::Value::Object(event).to_string();
+    files::append_unsynced(&dir.events(), &line, 0o640).context("cannot write the event log")
+}
+
+/// Appends this pass's sample for trends.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn append_metrics(dir: &StateDir, now: Timestamp, checks: &[CheckResult], errors: u64) -> Result<()> {
+    let values: serde_json::Map<String, serde_json::Value> = checks
+        .iter()
+        .map(|c| {
+            let mut entry = serde_json::Map::new();
+            entry.insert("status".into(), c.status.word().into());
+            entry.extend(c.metrics.iter().map(|m| (m.name.clone(), round(m.value).into())));
+            (c.name.clone(), entry.into())
+        })
+        .collect();
+    let line = serde_json::json!({ "t": now.to_string(), "errors": errors, "checks": values }).to_string();
+    files::append_unsynced(&dir.metrics(), &line, 0o640).context("cannot write the metrics of this pass")
+}
+
+/// Two decimals are enough for a trend.
+fn round(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+/// The worst status of all checks; healthy without any.
+pub fn overall(checks: &[CheckResult]) -> Status {
+    checks.iter().map(|c| c.status).max().unwrap_or(Status::Healthy)
+}

@@ -1,0 +1,179 @@
+//! What a pass has to say to humans: which alerts are due after the analysis and after an ending.
+//!
+//! Lives here: composing alerts from a report. May not live here: sending them (`alert`), drawing them (`show`).
+
+use crate::alert::Alert;
+use crate::config::{AlertKind, Engine};
+use crate::gate::{Decision, HoldReason, Permit};
+use crate::host::clock;
+use crate::incidents::{self, Changed};
+use crate::model::{Diagnosis, Incident, Outcome, Plan, Status, Step};
+use crate::pass::{Judged, Report, worth_telling};
+use crate::transaction::{Ended, Ending, Tell};
+use jiff::Timestamp;
+
+/// Where a pass tells what it concludes and does.
+pub trait PassTell: Tell {
+    /// The analysis is done; `plan` is what will be carried out now.
+    fn analysis(&mut self, report: &Report, plan: Option<&Plan>);
+    fn alerts(&mut self, alerts: &[Alert]);
+    fn ended(&mut self, ended: &Ended);
+    fn as_tell(&mut self) -> &mut dyn Tell;
+}
+
+/// The name of this host, for alerts.
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn blank(kind: AlertKind, title: String, component: String, now: Timestamp) -> Alert {
+    Alert {
+        kind,
+        title,
+        component,
+        issue_type: None,
+        incident: None,
+        cause: None,
+        confidence: None,
+        evidence: Vec::new(),
+        actions: Vec::new(),
+        why: None,
+        next: Vec::new(),
+        host: host(),
+        time: clock::to_second(now).to_string(),
+    }
+}
+
+/// The alerts that are due once the pass knows what is wrong; marks them as told in `open`.
+pub fn of_analysis(
+    engine: &Engine,
+    report: &Report,
+    permit: Option<&Permit>,
+    changed: &Changed,
+    open: &mut [Incident],
+    now: Timestamp,
+) -> Vec<Alert> {
+    let mut alerts: Vec<Alert> = changed.resolved.iter().filter(|i| !i.alerted.is_empty()).map(|i| resolved(i, now)).collect();
+    for judged in report.judged.iter().filter(|j| j.diagnosis.symptom_of.is_none()) {
+        let Some(incident) = open.iter_mut().find(|i| i.fingerprint == judged.diagnosis.fingerprint) else { continue };
+        let acting = permit.is_some_and(|p| p.plan().component == judged.diagnosis.trigger.component);
+        let Some(kind) = kind_of(judged, acting) else { continue };
+        if incidents::is_due(incident, kind.word(), engine.alerts.repeat, now) {
+            incident.alerted.insert(kind.word().to_owned(), now);
+            alerts.push(of_judged(kind, judged, incident, now));
+        }
+    }
+    alerts.into_iter().map(|alert| redacted(engine, alert)).collect()
+}
+
+/// What to tell of one diagnosis; nothing while it is being mended, and nothing for a mere warning without a rule.
+fn kind_of(judged: &Judged, acting: bool) -> Option<AlertKind> {
+    match &judged.decision {
+        _ if acting => None,
+        Some(Decision::Hold { reason: HoldReason::Storm { .. }, .. }) => Some(AlertKind::Storm),
+        Some(Decision::Hold { reason, .. }) => worth_telling(reason).then_some(AlertKind::Held),
+        // Another one goes first: this one's turn comes with the next pass.
+        Some(Decision::Act(_)) => None,
+        None => (judged.diagnosis.severity == Status::Critical).then_some(AlertKind::Critical),
+    }
+}
+
+fn resolved(incident: &Incident, now: Timestamp) -> Alert {
+    let title = format!("{} is over", incident.cause);
+    Alert {
+        issue_type: Some(incident.issue_type.clone()),
+        incident: Some(incident.id.clone()),
+        ..blank(AlertKind::Resolved, title, incident.component.clone(), now)
+    }
+}
+
+fn of_judged(kind: AlertKind, judged: &Judged, incident: &Incident, now: Timestamp) -> Alert {
+    let diagnosis = &judged.diagnosis;
+    let (actions, why, next) = match &judged.decision {
+        Some(Decision::Hold { reason, plan }) => {
+            let actions = plan.as_ref().map_or_else(Vec::new, |p| actions(p, "proposed"));
+            (actions, Some(reason.to_string()), next_for_hold(reason, plan.as_deref()))
+        }
+        _ => (Vec::new(), None, vec!["healer diagnose".to_owned()]),
+    };
+    Alert {
+        issue_type: Some(diagnosis.issue_type.clone()),
+        incident: Some(incident.id.clone()),
+        cause: Some(diagnosis.cause.clone()),
+        confidence: Some(diagnosis.confidence),
+        evidence: evidence(diagnosis),
+        actions,
+        why,
+        next,
+        ..blank(kind, diagnosis.cause.clone(), diagnosis.trigger.component.clone(), now)
+    }
+}
+
+fn evidence(diagnosis: &Diagnosis) -> Vec<String> {
+    let example = diagnosis.trigger.example.iter().filter(|e| !diagnosis.trigger.seen.contains(e.as_str())).cloned();
+    std::iter::once(diagnosis.trigger.seen.clone()).chain(example).collect()
+}
+
+/// One line per step.
+pub fn actions(plan: &Plan, verb: &str) -> Vec<String> {
+    plan.steps
+        .iter()
+        .map(|step| match step {
+            Step::Edit(e) => format!("{verb}: {}:{} `{}`: {} -> {}", e.path.display(), e.line, e.at, e.old, e.new),
+            Step::Restart(target) => format!("{verb}: restart {target}"),
+        })
+        .collect()
+}
+
+fn next_for_hold(reason: &HoldReason, plan: Option<&Plan>) -> Vec<String> {
+    match (reason, plan) {
+        (HoldReason::LowConfidence { .. } | HoldReason::Suggest, Some(plan)) => {
+            vec![format!("healer heal --approve {}", plan.id)]
+        }
+        (HoldReason::Released { target, .. }, _) => vec![format!("healer reset '{target}'")],
+        _ => vec!["healer diagnose".to_owned()],
+    }
+}
+
+/// The alert of an ending.
+pub fn of_ending(engine: &Engine, ending: &Ending, now: Timestamp) -> Vec<Alert> {
+    let kind = match ending.outcome {
+        Outcome::Healed => AlertKind::Healed,
+        Outcome::Unproven => AlertKind::Unproven,
+        Outcome::RolledBack | Outcome::Failed | Outcome::RolledBackByOperator => AlertKind::RolledBack,
+        Outcome::RollbackFailed | Outcome::Conflict => AlertKind::RollbackFailed,
+        Outcome::Recovered | Outcome::Held | Outcome::DryRun => return Vec::new(),
+    };
+    let plan = &ending.plan;
+    let title = format!("{} of {}: {}", plan.fix_type, plan.component, ending.outcome.word());
+    let next = match (&ending.backup_id, kind) {
+        (Some(id), AlertKind::Healed | AlertKind::Unproven) => vec![format!("healer rollback {id}   (to undo it)")],
+        (Some(id), AlertKind::RollbackFailed) => vec![format!("healer backups show {id}")],
+        _ => vec!["healer diagnose".to_owned()],
+    };
+    let alert = Alert {
+        issue_type: Some(plan.issue_type.clone()),
+        cause: Some(plan.cause.clone()),
+        confidence: Some(plan.confidence),
+        actions: actions(plan, "done"),
+        why: Some(ending.why.clone()),
+        next,
+        ..blank(kind, title, plan.component.clone(), now)
+    };
+    vec![redacted(engine, alert)]
+}
+
+/// Nothing secret leaves the host: a log line may repeat a password.
+fn redacted(engine: &Engine, alert: Alert) -> Alert {
+    let clean = |text: String| crate::text::clean(&engine.redactor.redact(&text));
+    Alert {
+        title: clean(alert.title),
+        component: clean(alert.component),
+        cause: alert.cause.map(clean),
+        evidence: alert.evidence.into_iter().map(clean).collect(),
+        actions: alert.actions.into_iter().map(clean).collect(),
+        why: alert.why.map(clean),
+        next: alert.next.into_iter().map(clean).collect(),
+        ..alert
+    }
+}

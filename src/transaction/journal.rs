@@ -1,0 +1,171 @@
+//! The journal of the one open transaction: `journal/FIX_ID.jsonl` in the state directory.
+//!
+//! The first line is the intent, everything needed to finish or undo without the configuration; each further line is a
+//! phase that was reached. A line is synced before the effect that follows it. The file is gone when nothing is open.
+
+use crate::host::files;
+use crate::model::{Outcome, Plan, RestartTarget, Status, Verdict};
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What kind of change is journaled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Fix,
+    /// An operator's rollback: finished forward, never undone.
+    Rollback,
+}
+
+/// One file that changes: from `before` to `after`, both SHA-256 in hex.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileChange {
+    pub path: PathBuf,
+    pub before: String,
+    pub after: String,
+}
+
+/// Everything needed to finish or undo.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Intent {
+    pub v: u32,
+    pub kind: Kind,
+    pub fix_id: String,
+    pub started: Timestamp,
+    pub plan: Plan,
+    /// The backup that holds `before` of every file; `None` when no file changes.
+    pub backup_id: Option<String>,
+    /// For a rollback: the backup whose contents are put back.
+    pub restores: Option<String>,
+    pub files: Vec<FileChange>,
+    pub restarts: Vec<RestartTarget>,
+    /// Status of every check and container before the first step.
+    pub before: BTreeMap<String, Status>,
+    /// Of a fix: its issue type. Of a rollback: the id of the fix that it undoes.
+    pub reason: String,
+}
+
+/// What was reached, in order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "phase")]
+pub enum Phase {
+    /// Every file is as intended.
+    Edited { t: Timestamp },
+    /// About to restart: from here on it may have happened.
+    Restarting { t: Timestamp },
+    Restarted { t: Timestamp },
+    /// The validation window has begun.
+    Validating { t: Timestamp },
+    /// Judged and kept.
+    Kept { t: Timestamp, outcome: Outcome, verdict: Verdict },
+    /// To be undone; the outcome it will have when that succeeds.
+    Undoing { t: Timestamp, outcome: Outcome, verdict: Option<Verdict>, why: String },
+    /// Every file is as it was before, and restarts were repeated.
+    Undone { t: Timestamp },
+    /// The undoing failed, or somebody else changed a file: a human is needed.
+    Stuck { t: Timestamp, outcome: Outcome, why: String },
+}
+
+/// The open transaction, as it was left.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Open {
+    pub intent: Intent,
+    pub phases: Vec<Phase>,
+}
+
+/// Handle on the journal of one transaction.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+}
+
+fn path_of(dir: &Path, fix_id: &str) -> PathBuf {
+    dir.join(format!("{fix_id}.jsonl"))
+}
+
+/// Begins a transaction: the intent is on the disk when this returns.
+///
+/// # Errors
+/// When it cannot be written and synced: nothing may be changed then.
+pub fn begin(dir: &Path, intent: &Intent) -> Result<Journal> {
+    let path = path_of(dir, &intent.fix_id);
+    let line = serde_json::to_string(intent).context("cannot write the intent as JSON")? + "\n";
+    files::write_atomic(&path, line.as_bytes(), 0o600).context("cannot write the journal: nothing was changed")?;
+    Ok(Journal { path })
+}
+
+impl Journal {
+    /// Goes on with a transaction that was left open.
+    pub fn resume(dir: &Path, open: &Open) -> Journal {
+        Journal { path: path_of(dir, &open.intent.fix_id) }
+    }
+
+    /// Writes down that a phase was reached, synced.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn reached(&self, phase: &Phase) -> Result<()> {
+        let line = serde_json::to_string(phase).context("cannot write a phase as JSON")?;
+        files::append_line(&self.path, &line, 0o600).context("cannot write the journal")
+    }
+
+    /// Ends the transaction.
+    ///
+    /// # Errors
+    /// When the file cannot be removed: it stays open, and the next pass closes it.
+    pub fn close(self) -> Result<()> {
+        std::fs::remove_file(&self.path).with_context(|| format!("cannot close the journal {}", self.path.display()))?;
+        Ok(files::sync_dir(&self.path)?)
+    }
+}
+
+/// The transaction that an earlier pass left open.
+///
+/// # Errors
+/// When the journal cannot be read or its intent is damaged: nothing may be changed before a human has looked.
+pub fn open(dir: &Path) -> Result<Option<Open>> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e).with_context(|| format!("cannot read {}", dir.display())),
+    };
+    for entry in entries {
+        let path = entry.with_context(|| format!("cannot read {}", dir.display()))?.path();
+        if path.extension() == Some("jsonl".as_ref()) {
+            return read(&path).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+fn read(path: &Path) -> Result<Open> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut lines = text.split('\n');
+    let intent: Intent = serde_json::from_str(lines.next().unwrap_or_default()).with_context(|| {
+        format!(
+            "the journal {} is damaged; compare the files of the newest backup with the live ones, then remove it",
+            path.display()
+        )
+    })?;
+    // A torn last line is a phase whose effect has not begun.
+    let phases = lines.filter_map(|line| serde_json::from_str(line).ok()).collect();
+    Ok(Open { intent, phases })
+}
+
+impl Open {
+    /// The last phase reached; `None` when only the intent is written.
+    pub fn last(&self) -> Option<&Phase> {
+        self.phases.last()
+    }
+
+    /// When the validation window began.
+    pub fn validating_since(&self) -> Option<Timestamp> {
+        self.phases.iter().find_map(|p| match p {
+            Phase::Validating { t } => Some(*t),
+            _ => None,
+        })
+    }
+}
