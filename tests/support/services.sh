@@ -12,6 +12,9 @@ IMAGE=healer-test:busybox
 services_open() {
     SERVICES=$(mktemp -d /tmp/healer-test.XXXXXX)
     chmod 755 "$SERVICES"
+    # What killed tests leave behind goes away with it.
+    mkdir -m 1777 "$SERVICES/tmp"
+    export TMPDIR=$SERVICES/tmp
     export HEALER_TEST_SKIPS=$SERVICES/skips
     : >"$HEALER_TEST_SKIPS"
     chmod 666 "$HEALER_TEST_SKIPS"
