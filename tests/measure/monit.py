@@ -65,7 +65,8 @@ def cycle_cpu(where, log_paths, directory, cycles):
     control = directory / "monitrc"
     control.write_text(control_file(where, log_paths, directory))
     control.chmod(0o600)
-    monit = subprocess.Popen(["monit", "-I", "-c", str(control)], stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    monit = subprocess.Popen(["monit", "-I", "-c", str(control)], **quiet)
     try:
         wait_for_marks(monit, marks, 3)
         before = cpu_seconds(monit.pid)
