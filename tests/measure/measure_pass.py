@@ -87,6 +87,8 @@ def http_server():
 
 def measure(table, binary):
     missing = [name for name in ("DOCKER", "IMAGE", "POSTGRES", "REDIS") if not os.environ.get(f"HEALER_TEST_{name}")]
+    if not PYTHON.exists():
+        missing.append("Python packages (tests/measure/venv)")
     if missing:
         return table.plain("pass: skipped", f"no {', '.join(missing)} here (run through tests/run --all as root)")
     environment = {"PATH": os.environ["PATH"], "HOME": "/", "TZ": "UTC", "NO_COLOR": "1"}

@@ -8,9 +8,7 @@ postgres_bin() {
     [ -x "$newest" ] && dirname "$newest"
 }
 
-have_static_busybox() {
-    [ -x /usr/bin/busybox ] && dpkg-query -W -f '${Status}' busybox-static 2>/dev/null | grep -q 'ok installed'
-}
+have_static_busybox() { have busybox && ! ldd "$(command -v busybox)" >/dev/null 2>&1; }
 
 have_venv() { /usr/bin/python3 -c 'import ensurepip' 2>/dev/null; }
 
@@ -60,15 +58,17 @@ apt_install() {
     for package in "$@"; do
         if apt-cache show "$package" >/dev/null 2>&1; then known+=("$package"); fi
     done
-    # Installing a server must not start one on this machine: the tests start their own.
-    local policy=/usr/sbin/policy-rc.d own_policy=
+    install_without_starting "${known[@]}"
+}
+
+# Installing a server must not start one on this machine: the tests start their own.
+install_without_starting() (
+    policy=/usr/sbin/policy-rc.d
     if [ ! -e "$policy" ]; then
+        trap 'rm -f "$policy"' EXIT
+        trap 'exit 130' INT TERM
         printf '#!/bin/sh\nexit 101\n' >"$policy"
         chmod 755 "$policy"
-        own_policy=$policy
     fi
-    local code=0
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${known[@]}" </dev/null || code=$?
-    [ -z "$own_policy" ] || rm -f "$own_policy"
-    return "$code"
-}
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" </dev/null
+)

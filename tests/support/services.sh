@@ -2,7 +2,7 @@
 # directory, beside whatever runs on this machine. Sourced; needs common.sh and install.sh.
 #
 #   services_open     makes the directory; from here on services_close must run, however the script ends
-#   services_start    starts what this machine can run and exports HEALER_TEST_*; what it cannot goes to the skip list
+#   services_start    starts what this machine can run and exports HEALER_TEST_*; says what it cannot, and why
 #   services_close    stops by pid what was started, unmounts and removes the directory
 
 SERVICES=             # the temporary directory
@@ -27,11 +27,10 @@ services_start() {
     start_docker || service_skipped Docker
 }
 
-# A service that was to start and did not is shown with the end of its log; one that cannot run here is told in a line.
+# A service that was to start and did not is shown with the end of its log. The tests that need it record their skips.
 service_skipped() {
     warn "$1 is not available: ${WHY:-it did not start}; the tests that need it are skipped"
     [ -z "${LOG:-}" ] || tail -n 15 "$LOG" >&2 || true
-    printf 'skipped: %s: %s\n' "$1" "${WHY:-it did not start}" >>"$HEALER_TEST_SKIPS"
 }
 
 services_close() {
@@ -66,7 +65,7 @@ ready_or_gone() { is_gone "$LAST" || "$@"; }
 # --- PostgreSQL -------------------------------------------------------------------------------------------------------
 
 start_postgres() {
-    WHY= LOG=
+    WHY='' LOG=''
     local bin data=$SERVICES/postgres try port as=()
     bin=$(postgres_bin) || { WHY="no server is installed"; return 1; }
     mkdir "$data"
@@ -96,7 +95,7 @@ start_postgres() {
 # --- Redis ------------------------------------------------------------------------------------------------------------
 
 start_redis() {
-    WHY= LOG=
+    WHY='' LOG=''
     local try port dir=$SERVICES/redis
     have redis-server || { WHY="no server is installed"; return 1; }
     mkdir "$dir"
@@ -120,12 +119,13 @@ on_docker() { docker --host "unix://$SERVICES/docker.sock" "$@"; }
 # The engine has its own containerd, data, sockets and no network of its own (no bridge, no packet filter rules, no
 # forwarding): containers run with `--network host` or `none`, and a system engine beside it notices nothing.
 start_docker() {
-    WHY= LOG=
+    WHY='' LOG=''
     is_root || { WHY="an engine of its own needs root"; return 1; }
     local program
     for program in dockerd containerd runc docker; do
         have "$program" || { WHY="$program is not installed"; return 1; }
     done
+    have_static_busybox || { WHY="no static busybox is installed"; return 1; }
     start_containerd || return 1
     printf '{}\n' >"$SERVICES/docker.json"
     start docker dockerd --config-file "$SERVICES/docker.json" --containerd "$SERVICES/containerd.sock" \
@@ -156,10 +156,10 @@ TOML
 # -v /lib64:/lib64:ro brings the host's Python.
 import_image() {
     local root=$SERVICES/image applet
-    mkdir -p "$root"/{bin,dev,etc,lib,lib64,proc,run,sys,tmp,usr,work}
+    mkdir -p "$root"/{bin,dev,etc,lib,lib64,proc,run,sys,tmp,usr}
     chmod 1777 "$root/tmp"
-    cp /usr/bin/busybox "$root/bin/busybox"
-    for applet in $(/usr/bin/busybox --list); do
+    cp "$(command -v busybox)" "$root/bin/busybox"
+    for applet in $(busybox --list); do
         [ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"
     done
     printf 'root:x:0:0:root:/:/bin/sh\n' >"$root/etc/passwd"
