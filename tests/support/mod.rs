@@ -1,0 +1,165 @@
+//! What integration tests share: a temporary root with configuration, state and target files; the real binary, run to its
+//! end or beside the test; services of `tests/run` or a recorded skip. May not live here: knowledge of one command.
+//!
+//! Use it with `mod support;`. Nothing here sleeps: every wait ends with an event, or with [`DEADLINE`] and a panic that
+//! shows what was seen.
+#![allow(dead_code, unused_imports)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod docker;
+mod http;
+mod run;
+mod tree;
+
+pub use docker::{Container, Docker, RateLimitedServer, RateLimitedWorker};
+pub use http::{Answer, HttpServer, Request};
+pub use run::{Ran, Running, healer, spawn, spawn_command};
+pub use tree::Tree;
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+/// How long a test waits for an event before it fails; generous, for machines that do much else at once.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The time zone that the binary and the workers of tests live in.
+pub const TIME_ZONE: &str = "UTC";
+
+/// A temporary directory with a configuration file, a state directory and whatever the test puts there; removed at the end.
+pub struct Root {
+    dir: tempfile::TempDir,
+}
+
+impl Root {
+    /// With an empty `healer.toml`; the state directory is left for the binary to make.
+    pub fn new() -> Root {
+        let root = Root { dir: tempfile::Builder::new().prefix("healer-root.").tempdir().unwrap() };
+        root.config("");
+        root
+    }
+
+    /// The absolute path, with links resolved (what `[allow]` is matched against).
+    pub fn dir(&self) -> PathBuf {
+        self.dir.path().canonicalize().unwrap()
+    }
+
+    pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
+        self.dir().join(relative)
+    }
+
+    pub fn config_path(&self) -> PathBuf {
+        self.path("healer.toml")
+    }
+
+    pub fn state_dir(&self) -> PathBuf {
+        self.path("state")
+    }
+
+    /// Writes `healer.toml`; `{root}` in it becomes this root's path.
+    pub fn config(&self, toml: &str) -> PathBuf {
+        self.write("healer.toml", toml.replace("{root}", self.dir().to_str().unwrap()))
+    }
+
+    /// Writes a file, and makes the directories above it.
+    pub fn write(&self, relative: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(relative);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, bytes).unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
+        path
+    }
+
+    /// Adds to the end of a file (a log), making it where it is not there yet.
+    pub fn append(&self, relative: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(relative);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path).unwrap();
+        file.write_all(bytes.as_ref()).unwrap();
+        path
+    }
+
+    pub fn read(&self, relative: impl AsRef<Path>) -> Vec<u8> {
+        let path = self.path(relative);
+        std::fs::read(&path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()))
+    }
+
+    pub fn read_text(&self, relative: impl AsRef<Path>) -> String {
+        String::from_utf8(self.read(relative)).unwrap()
+    }
+
+    /// The lines of a JSONL file of the state directory; none where the file is not there.
+    pub fn state_lines(&self, name: &str) -> Vec<serde_json::Value> {
+        let Ok(text) = std::fs::read_to_string(self.state_dir().join(name)) else { return Vec::new() };
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{name}: {e}: {line}"))).collect()
+    }
+
+    /// Makes a file look as if it had last been changed `age` ago (`human_grace` looks at that).
+    pub fn set_age(&self, relative: impl AsRef<Path>, age: Duration) {
+        let file = std::fs::File::options().write(true).open(self.path(relative)).unwrap();
+        file.set_modified(SystemTime::now() - age).unwrap();
+    }
+
+    /// Everything below the root, for tests that say 'writes nothing at all'.
+    pub fn snapshot(&self) -> Tree {
+        Tree::of(&self.dir())
+    }
+
+    /// The binary with this root's configuration and state directory, in an environment of nothing but these few.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.bare_command(args);
+        command.arg("--config").arg(self.config_path()).arg("--state-dir").arg(self.state_dir());
+        command
+    }
+
+    /// As [`Root::command`], but nothing is said of configuration and state: what the binary finds by itself.
+    pub fn bare_command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_healer"));
+        command.args(args).current_dir(self.dir()).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", self.dir()).env("TZ", TIME_ZONE).env("LANG", "C.UTF-8").env("NO_COLOR", "1");
+        command
+    }
+}
+
+impl Default for Root {
+    fn default() -> Root {
+        Root::new()
+    }
+}
+
+/// The value of a variable that `tests/run` sets for a service it started; `None`, recorded as a skip, without it:
+/// `let Some(url) = require_env("HEALER_TEST_REDIS") else { return };`
+pub fn require_env(name: &str) -> Option<String> {
+    let value = std::env::var(name).ok().filter(|value| !value.is_empty());
+    if value.is_none() {
+        skip(&format!("{name} is not set (tests/run starts the service and sets it)"));
+    }
+    value
+}
+
+/// Records that the running test was skipped: printed, and appended to the file that `HEALER_TEST_SKIPS` names. Where
+/// nothing may be skipped (`HEALER_TEST_REQUIRE_ALL=1`) it fails instead.
+pub fn skip(why: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let line = format!("skipped: {test}: {why}\n");
+    eprint!("{line}");
+    if let Some(path) = std::env::var_os("HEALER_TEST_SKIPS") {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        file.write_all(line.as_bytes()).unwrap();
+    }
+    let required = std::env::var("HEALER_TEST_REQUIRE_ALL").is_ok_and(|value| value == "1");
+    assert!(!required, "{}", line.trim_end());
+}
+
+/// Whether the tests run as root; some laws (owner, mode) can only be seen then.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A TCP port of the loopback address on which nothing listens.
+pub fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
