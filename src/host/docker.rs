@@ -6,23 +6,20 @@
 //! bollard's typed container list fails as a whole on one unknown word and keeps much that nobody reads, and its
 //! decoder holds a terminal's output until a newline comes. So these two go as plain requests over the same transport.
 
-use crate::model::ContainerHealth;
-use crate::model::ContainerState;
+mod facts;
+mod transport;
+
+pub use facts::{ContainerDetail, ListedContainer, Mount};
+
 use bollard::errors::Error as BollardError;
 use bollard::query_parameters::{InspectContainerOptions, LogsOptionsBuilder, RestartContainerOptionsBuilder};
 use futures_util::StreamExt;
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{CONNECTION, HOST, HeaderValue};
-use hyper::{Request, Response, Uri};
+use http_body_util::BodyExt;
 use jiff::Timestamp;
-use serde::Deserialize;
-use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::path::PathBuf;
-use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use std::time::{Duration, Instant};
+use transport::{Address, collect, get, io_kind, root, send};
 
 /// A connection to one Docker Engine. Nothing is opened before the first call.
 pub struct Docker {
@@ -31,12 +28,6 @@ pub struct Docker {
     address: Address,
     socket: String,
     timeout: Duration,
-}
-
-#[derive(Debug, Clone)]
-enum Address {
-    Unix(PathBuf),
-    Tcp(String),
 }
 
 /// Why a call to the Docker Engine failed, as far as the program acts differently on it.
@@ -53,60 +44,6 @@ pub enum DockerError {
     /// No (whole) answer in time.
     Timeout(String),
     Other(String),
-}
-
-/// One line of the container list.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct ListedContainer {
-    pub id: String,
-    #[serde(default)]
-    names: Vec<String>,
-    /// The engine's own word (`running`); see [`ContainerState`].
-    #[serde(default)]
-    pub state: String,
-    /// For people: `Up 3 hours (healthy)`, `Exited (1) 5 minutes ago`.
-    #[serde(default)]
-    pub status: String,
-    #[serde(default, deserialize_with = "null_as_default")]
-    pub labels: HashMap<String, String>,
-}
-
-/// All that is known of one container.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ContainerDetail {
-    /// Whole id, 64 hex digits.
-    pub id: String,
-    /// Without the leading slash.
-    pub name: String,
-    pub state: ContainerState,
-    pub health: Option<ContainerHealth>,
-    pub started_at: Option<Timestamp>,
-    pub finished_at: Option<Timestamp>,
-    pub restart_count: u64,
-    pub oom_killed: bool,
-    pub exit_code: Option<i64>,
-    pub image: String,
-    pub labels: HashMap<String, String>,
-    pub mounts: Vec<Mount>,
-    /// `json-file`, `local`, `journald`, ...
-    pub log_driver: String,
-    /// The file of the `json-file` driver.
-    pub log_path: Option<PathBuf>,
-    /// Its output is one raw stream, as a terminal would get it.
-    pub tty: bool,
-}
-
-/// One mount of a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mount {
-    /// `bind`, `volume`, `tmpfs`, ...
-    pub kind: String,
-    /// Path on the host.
-    pub source: PathBuf,
-    /// Path in the container.
-    pub destination: PathBuf,
-    pub rw: bool,
 }
 
 /// Which part of a container's log is wanted.
@@ -136,9 +73,6 @@ pub struct LogChunk<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Largest body taken of a plain request.
-const MAX_BODY: usize = 64 << 20;
-
 impl Docker {
     /// An engine at `unix:///path` or `tcp://host:port`; each call is bound by `timeout`.
     ///
@@ -161,7 +95,7 @@ impl Docker {
         let client = bollard::Docker::connect_with_custom_transport(
             transport,
             Some("http://docker"),
-            UNBOUNDED_SECS,
+            transport::UNBOUNDED_SECS,
             bollard::API_DEFAULT_VERSION,
         )
         .map_err(|e| DockerError::Other(format!("cannot use Docker at {socket}: {e}")))?;
@@ -198,7 +132,22 @@ impl Docker {
         check_name(id_or_name)?;
         let answer = self.client.inspect_container(id_or_name, None::<InspectContainerOptions>);
         let answer = self.bounded(self.timeout, answer).map_err(|e| e.about(id_or_name))?;
-        Ok(detail(answer))
+        Ok(facts::detail(answer))
+    }
+
+    /// [`Docker::inspect`] of many, a few at a time, in the order of `ids`; all within `timeout`, and one that fails
+    /// leaves the others alone.
+    pub fn inspect_all(&self, ids: &[String], timeout: Duration) -> Vec<Result<ContainerDetail, DockerError>> {
+        let until = tokio::time::Instant::from_std(Instant::now() + timeout);
+        let inspections = ids.iter().map(|id| async move {
+            check_name(id)?;
+            let answer = self.client.inspect_container(id, None::<InspectContainerOptions>);
+            match tokio::time::timeout_at(until, answer).await {
+                Ok(answer) => answer.map(facts::detail).map_err(|e| self.explain(&e).about(id)),
+                Err(_) => Err(self.silent(timeout)),
+            }
+        });
+        self.runtime.block_on(futures_util::stream::iter(inspections).buffered(AT_ONCE).collect())
     }
 
     /// Bodies of `GET /containers/ID/stats` (one sample, no wait for a second), all asked at once: an engine that
@@ -293,7 +242,7 @@ impl Docker {
 
     /// Bodies of plain `GET`s, all sent at once, in the order asked; one that fails leaves the others alone.
     fn get_all(&self, paths: Vec<String>, timeout: Duration) -> Vec<Result<Vec<u8>, DockerError>> {
-        let until = std::time::Instant::now() + timeout;
+        let until = Instant::now() + timeout;
         self.runtime.block_on(async {
             let tasks: Vec<_> = paths
                 .into_iter()
@@ -367,16 +316,6 @@ impl fmt::Debug for Docker {
     }
 }
 
-impl Address {
-    fn parse(socket: &str) -> Option<Address> {
-        match socket.split_once("://")? {
-            ("unix", path) if path.starts_with('/') => Some(Address::Unix(path.into())),
-            ("tcp", at) if !at.is_empty() && !at.contains('/') => Some(Address::Tcp(at.to_owned())),
-            _ => None,
-        }
-    }
-}
-
 impl DockerError {
     /// Puts the container's name into an error that had none.
     fn about(self, name: &str) -> DockerError {
@@ -401,75 +340,8 @@ impl fmt::Display for DockerError {
 
 impl std::error::Error for DockerError {}
 
-/// bollard's own time-out covers only the response's headers; ours covers everything and always comes first.
-const UNBOUNDED_SECS: u64 = 1 << 20;
-
-/// Sends one request over a connection of its own: the single transport of this module.
-async fn send<B>(address: Address, request: Request<B>) -> Result<Response<Incoming>, BollardError>
-where
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    match address {
-        Address::Unix(path) => exchange(tokio::net::UnixStream::connect(path).await?, request).await,
-        Address::Tcp(at) => exchange(tokio::net::TcpStream::connect(at).await?, request).await,
-    }
-}
-
-async fn exchange<S, B>(stream: S, mut request: Request<B>) -> Result<Response<Incoming>, BollardError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    // An origin server wants the path alone on the request line.
-    let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
-    *request.uri_mut() = path.parse::<Uri>()?;
-    request.headers_mut().insert(HOST, HeaderValue::from_static("docker"));
-    request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    let io = hyper_util::rt::TokioIo::new(stream);
-    let (mut sender, connection) =
-        hyper::client::conn::http1::Builder::new().max_buf_size(BUFFER).handshake(io).await?;
-    tokio::spawn(connection);
-    Ok(sender.send_request(request).await?)
-}
-
-/// Read buffer of a connection, so that a hundred at once stay small.
-const BUFFER: usize = 16 << 10;
-
-/// The body of a plain `GET`, or the engine's refusal as bollard would report it.
-async fn get(address: Address, path: &str) -> Result<Incoming, BollardError> {
-    let request = Request::get(path).body(Empty::<Bytes>::new())?;
-    let response = send(address, request).await?;
-    let status = response.status();
-    if status.is_success() {
-        return Ok(response.into_body());
-    }
-    let body = collect(response.into_body()).await?;
-    let message = serde_json::from_slice::<Refusal>(&body)
-        .map_or_else(|_| String::from_utf8_lossy(&body).into_owned(), |refusal| refusal.message);
-    Err(BollardError::DockerResponseServerError { status_code: status.as_u16(), message })
-}
-
-#[derive(Deserialize)]
-struct Refusal {
-    message: String,
-}
-
-async fn collect(mut body: Incoming) -> Result<Vec<u8>, BollardError> {
-    let mut all = Vec::new();
-    while let Some(frame) = body.frame().await {
-        if let Some(bytes) = frame?.data_ref() {
-            if all.len() + bytes.len() > MAX_BODY {
-                return Err(std::io::Error::other("the answer is larger than 64 MiB").into());
-            }
-            all.extend_from_slice(bytes);
-        }
-    }
-    Ok(all)
-}
+/// Inspections under way at the same time.
+const AT_ONCE: usize = 8;
 
 /// Names go into the path of a request: only what Docker itself allows may.
 fn check_name(name: &str) -> Result<(), DockerError> {
@@ -483,240 +355,5 @@ fn whole_seconds(at: Timestamp) -> i32 {
     i32::try_from(at.as_second()).unwrap_or(i32::MAX)
 }
 
-/// The kind of the I/O error at the bottom of an error, if one is there.
-fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKind> {
-    let mut at = Some(error);
-    while let Some(error) = at {
-        if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            return Some(io.kind());
-        }
-        // A transparent variant hides the error itself and shows only that one's source.
-        if let Some(BollardError::IOError { err }) = error.downcast_ref::<BollardError>() {
-            return Some(err.kind());
-        }
-        at = error.source();
-    }
-    None
-}
-
-/// The innermost reason of an error.
-fn root(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut at = error;
-    while let Some(source) = at.source() {
-        at = source;
-    }
-    at.to_string()
-}
-
-fn null_as_default<'de, D, T>(from: D) -> Result<T, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::<T>::deserialize(from)?.unwrap_or_default())
-}
-
-impl ListedContainer {
-    /// Its own name without the slash; names with a further slash are links of other containers.
-    pub fn name(&self) -> &str {
-        let own = self.names.iter().map(|n| n.trim_start_matches('/')).find(|n| !n.contains('/'));
-        own.unwrap_or(&self.id)
-    }
-}
-
-impl ContainerState {
-    /// The state of the engine's own word.
-    pub fn from_word(word: &str) -> ContainerState {
-        match word {
-            "created" => ContainerState::Created,
-            "running" => ContainerState::Running,
-            "paused" => ContainerState::Paused,
-            "restarting" => ContainerState::Restarting,
-            "removing" => ContainerState::Removing,
-            "exited" => ContainerState::Exited,
-            "dead" => ContainerState::Dead,
-            other => ContainerState::Other(other.to_owned()),
-        }
-    }
-}
-
-/// A point in time as the engine writes it; year 1 means never.
-fn point(text: Option<&str>) -> Option<Timestamp> {
-    text?.parse().ok().filter(|t: &Timestamp| t.as_second() > 0)
-}
-
-fn detail(from: bollard::models::ContainerInspectResponse) -> ContainerDetail {
-    let state = from.state.unwrap_or_default();
-    let config = from.config.unwrap_or_default();
-    let health = state.health.as_ref().and_then(|h| h.status).and_then(|word| match word.as_ref() {
-        "starting" => Some(ContainerHealth::Starting),
-        "healthy" => Some(ContainerHealth::Healthy),
-        "unhealthy" => Some(ContainerHealth::Unhealthy),
-        _ => None,
-    });
-    ContainerDetail {
-        id: from.id.unwrap_or_default(),
-        name: from.name.unwrap_or_default().trim_start_matches('/').to_owned(),
-        state: ContainerState::from_word(state.status.map_or(String::new(), |s| s.to_string()).as_str()),
-        health,
-        started_at: point(state.started_at.as_deref()),
-        finished_at: point(state.finished_at.as_deref()),
-        restart_count: from.restart_count.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
-        oom_killed: state.oom_killed.unwrap_or(false),
-        exit_code: state.exit_code,
-        image: config.image.or(from.image).unwrap_or_default(),
-        labels: config.labels.unwrap_or_default(),
-        mounts: from.mounts.unwrap_or_default().into_iter().map(mount).collect(),
-        log_driver: from.host_config.and_then(|h| h.log_config).and_then(|l| l.typ).unwrap_or_default(),
-        log_path: from.log_path.filter(|p| !p.is_empty()).map(PathBuf::from),
-        tty: config.tty.unwrap_or(false),
-    }
-}
-
-fn mount(from: bollard::models::MountPoint) -> Mount {
-    Mount {
-        kind: from.typ.map(|t| t.to_string()).unwrap_or_default(),
-        source: from.source.unwrap_or_default().into(),
-        destination: from.destination.unwrap_or_default().into(),
-        rw: from.rw.unwrap_or(true),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::{Read, Write};
-    use std::os::unix::net::UnixListener;
-    use std::time::Instant;
-
-    const SHORT: Duration = Duration::from_millis(300);
-    const LONG: Duration = Duration::from_secs(20);
-
-    /// An engine that answers every request with these bytes, or, with none, never.
-    fn engine(answer: Option<&'static [u8]>) -> (tempfile::TempDir, String) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("docker.sock");
-        let listener = UnixListener::bind(&path).unwrap();
-        std::thread::spawn(move || {
-            let mut open = Vec::new();
-            for mut stream in listener.incoming().flatten() {
-                if let Some(answer) = answer {
-                    let _ = stream.read(&mut [0; 4096]);
-                    let _ = stream.write_all(answer);
-                } else {
-                    open.push(stream);
-                }
-            }
-        });
-        (dir, format!("unix://{}", path.display()))
-    }
-
-    #[test]
-    fn addresses() {
-        for (socket, sound) in [
-            ("unix:///var/run/docker.sock", true),
-            ("tcp://127.0.0.1:2375", true),
-            ("unix://relative", false),
-            ("/var/run/docker.sock", false),
-            ("https://host", false),
-            ("tcp://host:1/path", false),
-        ] {
-            assert_eq!(Address::parse(socket).is_some(), sound, "{socket}");
-        }
-    }
-
-    #[test]
-    fn names_that_docker_would_not_allow_never_reach_a_path() {
-        let (_dir, socket) = engine(None);
-        let docker = Docker::connect(&socket, LONG).unwrap();
-        for name in ["", "../info", "a/b", "a?b", "-a", "a b", "a%2f", "ä"] {
-            assert!(matches!(docker.inspect(name), Err(DockerError::Absent { .. })), "{name}");
-            assert!(matches!(docker.restart(name, LONG), Err(DockerError::Absent { .. })), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_silent_engine_is_a_timeout_on_every_call() {
-        let (_dir, socket) = engine(None);
-        let docker = Docker::connect(&socket, SHORT).unwrap();
-        let start = Instant::now();
-        let calls: [Result<(), DockerError>; 5] = [
-            docker.list().map(drop),
-            docker.inspect("a").map(drop),
-            docker.logs("a", LogQuery::default(), &mut |_| ()),
-            docker.logs("a", LogQuery { tty: true, ..LogQuery::default() }, &mut |_| ()),
-            docker.restart("a", Duration::ZERO),
-        ];
-        assert!(start.elapsed() < LONG);
-        for call in calls {
-            assert!(matches!(call, Err(DockerError::Timeout(_))), "{call:?}");
-        }
-        assert!(docker.stats(&["a".into(), "b".into()], SHORT).iter().all(Result::is_err));
-    }
-
-    #[test]
-    fn a_body_that_stops_half_way_is_an_error() {
-        let (_dir, socket) = engine(Some(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[{"));
-        assert!(Docker::connect(&socket, LONG).unwrap().list().is_err());
-    }
-
-    #[test]
-    fn no_engine_is_unreachable_and_says_where() {
-        let dir = tempfile::tempdir().unwrap();
-        let gone = format!("unix://{}/docker.sock", dir.path().display());
-        let refused = dir.path().join("left.sock");
-        drop(UnixListener::bind(&refused).unwrap());
-        for socket in [gone, format!("unix://{}", refused.display())] {
-            let error = Docker::connect(&socket, LONG).unwrap().list().unwrap_err();
-            assert!(matches!(&error, DockerError::Unreachable(why) if why.contains(&socket)), "{error:?}");
-        }
-    }
-
-    #[test]
-    fn refusals_are_cases() {
-        let (_dir, socket) = engine(Some(
-            b"HTTP/1.1 404 Not Found\r\nContent-Length: 37\r\n\r\n{\"message\":\"No such container: shop\"}\n",
-        ));
-        let docker = Docker::connect(&socket, LONG).unwrap();
-        assert_eq!(docker.inspect("shop"), Err(DockerError::Absent { container: "shop".into() }));
-        let (_dir, socket) = engine(Some(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"));
-        let error = Docker::connect(&socket, LONG).unwrap().list().unwrap_err();
-        assert!(matches!(&error, DockerError::Denied(why) if why.ends_with("refuses: no")), "{error:?}");
-    }
-
-    #[test]
-    fn one_unknown_state_word_hides_no_container() {
-        let (_dir, socket) = engine(Some(
-            b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[{\"Id\":\"1\",\"Names\":[\"/other/link\",\"/one\"],\"State\":\"hibernating\",\"Status\":\"Zzz\",\"Labels\":null},{\"Id\":\"2\",\"Names\":[],\"State\":\"running\"}]",
-        ));
-        let listed = Docker::connect(&socket, LONG).unwrap().list().unwrap();
-        let names: Vec<_> = listed.iter().map(|c| (c.name(), ContainerState::from_word(&c.state))).collect();
-        assert_eq!(names, [("one", ContainerState::Other("hibernating".into())), ("2", ContainerState::Running)]);
-    }
-
-    #[test]
-    fn both_kinds_of_log_stream_are_handed_over() {
-        let collect = |socket: &str, tty| {
-            let mut seen = Vec::new();
-            let query = LogQuery { tty, ..LogQuery::default() };
-            let docker = Docker::connect(socket, LONG).unwrap();
-            docker.logs("a", query, &mut |c| seen.push((c.stream, c.bytes.to_vec()))).unwrap();
-            seen
-        };
-        let (_dir, socket) = engine(Some(
-            b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n\x01\0\0\0\0\0\0\x03ab\n\x02\0\0\0\0\0\0\x02c\n",
-        ));
-        let expected = [(LogStream::Stdout, b"ab\n".to_vec()), (LogStream::Stderr, b"c\n".to_vec())];
-        assert_eq!(collect(&socket, false), expected);
-        let (_dir, socket) = engine(Some(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nno newline \x1b[1m"));
-        let whole: Vec<u8> = collect(&socket, true).into_iter().flat_map(|(_, bytes)| bytes).collect();
-        assert_eq!(whole, b"no newline \x1b[1m");
-    }
-
-    #[test]
-    fn year_one_means_never() {
-        assert_eq!(point(Some("0001-01-01T00:00:00Z")), None);
-        assert_eq!(point(Some("2026-01-02T03:04:05.678Z")).map(|t| t.as_second()), Some(1_767_323_045));
-        assert_eq!(point(Some("")), None);
-    }
-}
+mod tests;
