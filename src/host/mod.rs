@@ -4,4 +4,6 @@
 //! decisions.
 
 pub mod docker;
+pub mod http;
 pub mod process;
+pub mod tls;
