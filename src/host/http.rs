@@ -65,9 +65,13 @@ impl std::error::Error for HttpError {}
 /// When no whole head of an answer came in time, or the request cannot be made of what was given. A status such as 503
 /// is an answer.
 pub fn request(of: &HttpRequest<'_>) -> Result<HttpAnswer, HttpError> {
+    request_trusting(of, Trust::Full(Roots::Native))
+}
+
+fn request_trusting(of: &HttpRequest<'_>, trust: Trust) -> Result<HttpAnswer, HttpError> {
     let start = Instant::now();
     let seen = Arc::new(Mutex::new(None));
-    let connector = ().chain(TcpConnector::default()).chain(TlsConnector { certificate: seen.clone() });
+    let connector = ().chain(TcpConnector::default()).chain(TlsConnector { trust, certificate: seen.clone() });
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -102,18 +106,20 @@ pub fn request(of: &HttpRequest<'_>) -> Result<HttpAnswer, HttpError> {
 /// Enough for a head; a body goes through in as many rounds as it needs.
 const BUFFER: usize = 16 << 10;
 
-/// A URL as it may be shown: without user, password, query and fragment.
+/// A URL as it may be shown: without user, password, query and fragment. What is no URL is not shown at all.
 pub fn shown_url(url: &str) -> String {
     let end = url.find(['?', '#']).unwrap_or(url.len());
-    let url = url.get(..end).unwrap_or_default();
-    match url.split_once("://") {
-        Some((scheme, rest)) => {
-            let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-            let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-            format!("{scheme}://{host}{path}")
-        }
-        None => url.to_owned(),
-    }
+    let Some((scheme, rest)) = url.get(..end).unwrap_or_default().split_once("://") else { return "***".into() };
+    let authority = rest.split_once('/').map_or(rest, |(authority, _)| authority);
+    let port = authority.rsplit_once([':', ']']).map_or("", |(_, port)| port);
+    let whole = authority.contains('@') || port.bytes().all(|b| b.is_ascii_digit());
+    // A password with a slash in it that should have been encoded makes the 'port' no number.
+    let host_and_path = match authority.rsplit_once('@') {
+        Some((user, _)) => rest.get(user.len() + 1..).unwrap_or_default(),
+        None if whole => rest,
+        None => rest.rsplit_once('@').map_or("***", |(_, host)| host),
+    };
+    format!("{scheme}://{host_and_path}")
 }
 
 fn explain(error: ureq::Error) -> HttpError {
@@ -158,6 +164,7 @@ fn explain_io(error: std::io::Error) -> HttpError {
 /// The link of the chain that wraps https in TLS.
 #[derive(Debug)]
 struct TlsConnector {
+    trust: Trust,
     certificate: Arc<Mutex<Option<Vec<u8>>>>,
 }
 
@@ -169,7 +176,7 @@ impl<In: Transport> Connector<In> for TlsConnector {
         if !details.needs_tls() {
             return Ok(Some(Either::A(transport)));
         }
-        let config = tls::client_config(&Trust::Full(Roots::Native)).map_err(|e| ureq::Error::Other(e.into()))?;
+        let config = tls::client_config(&self.trust).map_err(|e| ureq::Error::Other(e.into()))?;
         let host = details.uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let name = host.try_into().map_err(|_| ureq::Error::Tls("the host name is no DNS name"))?;
         let mut connection = rustls::ClientConnection::new(config, name).map_err(|e| ureq::Error::Other(e.into()))?;
@@ -222,5 +229,97 @@ impl Transport for TlsTransport {
 impl fmt::Debug for TlsTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TlsTransport")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use std::io::Write;
+    use std::net::{SocketAddr, TcpListener};
+    use std::path::{Path, PathBuf};
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name)
+    }
+
+    /// A server that says one thing over TLS and keeps what it was sent.
+    fn secure_server() -> (SocketAddr, std::sync::mpsc::Receiver<String>) {
+        let key = PrivateKeyDer::from_pem_file(fixture("server.key")).unwrap();
+        let chain = vec![CertificateDer::from_pem_file(fixture("server.pem")).unwrap()];
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for mut socket in listener.incoming().flatten() {
+                let mut connection = rustls::ServerConnection::new(Arc::new(config.clone())).unwrap();
+                let mut stream = rustls::Stream::new(&mut connection, &mut socket);
+                let mut seen = vec![0; 4096];
+                if let Ok(n) = stream.read(&mut seen) {
+                    let _ = stream.write_all(b"HTTP/1.1 201 Made\r\nContent-Length: 10\r\n\r\n0123456789");
+                    let _ = sender.send(String::from_utf8_lossy(&seen[..n]).into_owned());
+                }
+            }
+        });
+        (address, receiver)
+    }
+
+    fn to(url: &str) -> HttpRequest<'_> {
+        let timeout = Duration::from_secs(20);
+        HttpRequest { method: "POST", url, headers: &[("X-Test", "yes")], body: b"hi", timeout, max_body: 4 }
+    }
+
+    #[test]
+    fn https_shows_its_certificate_and_bodies_are_bounded() {
+        let (address, seen) = secure_server();
+        let url = format!("https://localhost:{}/hook", address.port());
+        let answer = request_trusting(&to(&url), Trust::Full(Roots::File(fixture("ca.pem")))).unwrap();
+        assert_eq!((answer.status, answer.body.as_slice()), (201, &b"0123"[..]));
+        let end = answer.certificate.as_deref().and_then(tls::certificate_end);
+        assert_eq!(end.map(|e| e.to_string()).as_deref(), Some("2126-10-30T23:47:22Z"));
+        let request = seen.recv().unwrap().to_ascii_lowercase();
+        assert!(request.starts_with("post /hook http/1.1\r\n") && request.contains("x-test: yes"), "{request}");
+    }
+
+    #[test]
+    fn a_certificate_nobody_vouches_for_is_refused() {
+        let (address, _seen) = secure_server();
+        let url = format!("https://127.0.0.1:{}/", address.port());
+        let error = request_trusting(&to(&url), Trust::Full(Roots::File(fixture("utctime.pem")))).unwrap_err();
+        assert!(matches!(&error, HttpError::Failed(why) if why.contains("certificate")), "{error:?}");
+    }
+
+    #[test]
+    fn shown_urls_hold_no_secret() {
+        for (url, shown) in [
+            ("http://h/p", "http://h/p"),
+            ("http://user:pass@h:1/p?token=x#y", "http://h:1/p"),
+            ("postgres://u:p@ss@h/db?password=x", "postgres://h/db"),
+            ("redis://:pw@h:6379", "redis://h:6379"),
+            ("http://u:p/w@h/x", "http://h/x"),
+            ("http://h?x=1", "http://h"),
+            ("http://[::1]:80/a@b", "http://[::1]:80/a@b"),
+            ("http://h/a@b", "http://h/a@b"),
+            ("u:p@h", "***"),
+        ] {
+            assert_eq!(shown_url(url), shown);
+        }
+    }
+
+    #[test]
+    fn errors_do_not_repeat_the_url() {
+        for url in ["hunter2", "ftp://hunter2@h/", "http://a b/hunter2", "http://[hunter2/"] {
+            let error = request(&to(url)).unwrap_err().to_string();
+            assert!(!error.contains("hunter2"), "{url}: {error}");
+        }
     }
 }

@@ -288,3 +288,81 @@ impl<S: AsyncRead + AsyncWrite + Unpin> tokio_postgres::tls::TlsStream for Postg
         tokio_postgres::tls::ChannelBinding::none()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::pki_types::PrivateKeyDer;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name)
+    }
+
+    fn certificate(name: &str) -> CertificateDer<'static> {
+        CertificateDer::from_pem_file(fixture(name)).unwrap()
+    }
+
+    #[test]
+    fn the_end_of_a_certificate_is_read_in_both_notations() {
+        let check = |der: &[u8], end: Option<&str>| assert_eq!(certificate_end(der), end.map(|e| e.parse().unwrap()));
+        let generalized = certificate("server.pem");
+        check(&generalized, Some("2126-10-30T23:47:22Z"));
+        check(&certificate("utctime.pem"), Some("2029-08-19T23:49:29Z"));
+        check(b"", None);
+        for cut in 0..generalized.len() {
+            assert_eq!(certificate_end(generalized.get(..cut).unwrap()), None, "{cut}");
+        }
+    }
+
+    /// A handshake with a server that shows the fixture made out to `localhost`.
+    fn handshake(trust: &Trust, name: &'static str) -> Result<(), String> {
+        let key = PrivateKeyDer::from_pem_file(fixture("server.key")).unwrap();
+        let server = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate("server.pem")], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let mut socket = listener.accept().unwrap().0;
+            let mut connection = rustls::ServerConnection::new(Arc::new(server)).unwrap();
+            let _ = rustls::Stream::new(&mut connection, &mut socket).write_all(b"x");
+        });
+        let mut socket = TcpStream::connect(address).unwrap();
+        let name = ServerName::try_from(name).unwrap();
+        let mut connection = rustls::ClientConnection::new(client_config(trust).unwrap(), name).unwrap();
+        let mut stream = rustls::Stream::new(&mut connection, &mut socket);
+        stream.read_exact(&mut [0]).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn trust_goes_as_far_as_it_says_and_no_further() {
+        let ours = || Roots::File(fixture("ca.pem"));
+        let other = || Roots::File(fixture("utctime.pem"));
+        let cases = [
+            (Trust::Full(ours()), "localhost", true),
+            (Trust::Full(ours()), "127.0.0.1", true),
+            (Trust::Full(ours()), "elsewhere", false),
+            (Trust::Full(other()), "localhost", false),
+            (Trust::ChainOnly(ours()), "elsewhere", true),
+            (Trust::ChainOnly(other()), "localhost", false),
+            (Trust::Nobody, "elsewhere", true),
+        ];
+        for (trust, name, believed) in cases {
+            let done = handshake(&trust, name);
+            assert_eq!(done.is_ok(), believed, "{trust:?} {name}: {done:?}");
+        }
+    }
+
+    #[test]
+    fn a_root_file_that_is_none_is_named() {
+        for name in ["server.key", "absent.pem"] {
+            let error = client_config(&Trust::Full(Roots::File(fixture(name)))).unwrap_err();
+            assert!(format!("{error:#}").contains(name), "{error:#}");
+        }
+    }
+}

@@ -71,7 +71,9 @@ impl DockerCheck {
     }
 
     fn judged(&self, mut container: Container, listed: &ListedContainer) -> Container {
-        let (status, message) = judge::judge(&container, &listed.status, self.0.cpu_percent, self.0.memory_percent);
+        let same = ContainerState::from_word(&listed.state) == container.state;
+        let words = if same { listed.status.as_str() } else { "changing just now" };
+        let (status, message) = judge::judge(&container, words, self.0.cpu_percent, self.0.memory_percent);
         container.status = status;
         container.message = clean(&message);
         container
@@ -179,12 +181,15 @@ fn describe(
         name: listed.name().to_owned(),
         status: Status::Unknown,
         message: String::new(),
-        state: ContainerState::from_word(&listed.state),
+        // An inspection is newer than the list.
+        state: sample.map_or_else(|| ContainerState::from_word(&listed.state), |s| s.state.clone()),
         health: listing::health(&listed.status),
         exit_code: listing::exit_code(&listed.status).or(sample.and_then(|s| s.exit_code)),
         oom_killed: sample.is_some_and(|s| s.oom_killed),
         restart_count: sample.map_or(0, |s| s.restart_count),
-        restarts_since_last: sample.zip(earlier).map(|(now, before)| judge::restarts_between(before, now)),
+        restarts_since_last: sample
+            .zip(earlier)
+            .map(|(now, before)| judge::restarts_between(before.restart_count, now.restart_count)),
         started_at: sample.and_then(|s| s.started_at),
         finished_at: sample.and_then(|s| s.finished_at),
         cpu_percent: used.zip(cpu_before).and_then(|(now, before)| now.cpu.percent_since(&before)),

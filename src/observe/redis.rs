@@ -4,7 +4,7 @@ use super::{Check, Moment, Seen, high, metric, milliseconds, verdict};
 use crate::config::RedisProbe;
 use crate::host::http::shown_url;
 use crate::model::{Metric, Status, Unit};
-use ::redis::{Client, Connection, RedisError, cmd};
+use ::redis::{Client, Connection, ErrorKind, RedisError, cmd};
 use std::time::{Duration, Instant};
 
 pub(super) struct RedisCheck(pub RedisProbe);
@@ -61,6 +61,9 @@ impl RedisCheck {
         }
         if error.is_io_error() {
             return Seen::down(format!("cannot talk to {target}: {error}"));
+        }
+        if error.kind() == ErrorKind::AuthenticationFailed {
+            return Seen::new(Status::Critical, format!("wrong user or password at {target}"), Some(true));
         }
         let words = match (error.code(), error.detail()) {
             (Some(code), Some(detail)) => format!("{target} answers {code}: {detail}"),

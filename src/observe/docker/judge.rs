@@ -2,7 +2,6 @@
 
 use crate::config::Levels;
 use crate::model::{Container, ContainerHealth, ContainerState, Status};
-use crate::observe::samples::ContainerSample;
 use crate::observe::{high, verdict};
 
 /// Status of one container and why. `words` is the engine's own description (`Up 3 hours (healthy)`).
@@ -46,12 +45,9 @@ fn running(container: &Container, words: &str, cpu: Levels, memory: Levels) -> (
     verdict(parts, words.to_owned())
 }
 
-/// Restarts by the engine between two looks. A start by hand sets the count back.
-pub(super) fn restarts_between(before: &ContainerSample, now: &ContainerSample) -> u64 {
-    if now.started_at == before.started_at {
-        return 0;
-    }
-    now.restart_count.checked_sub(before.restart_count).unwrap_or(now.restart_count)
+/// Restarts by the engine between two looks. A start by hand sets the count back to zero and is none.
+pub(super) fn restarts_between(before: u64, now: u64) -> u64 {
+    now.checked_sub(before).unwrap_or(now)
 }
 
 /// Containers named in the check's message.
@@ -120,6 +116,13 @@ mod tests {
         check(Paused, |_| (), Warning, "paused");
         check(Removing, |_| (), Warning, "being removed");
         check(Other("stopping".into()), |_| (), Unknown, "in a state unknown here: stopping");
+    }
+
+    #[test]
+    fn restarts_are_counted_across_a_start_by_hand() {
+        for (before, now, restarts) in [(0, 0, 0), (2, 5, 3), (5, 0, 0), (5, 2, 2)] {
+            assert_eq!(restarts_between(before, now), restarts, "{before} {now}");
+        }
     }
 
     #[test]
