@@ -6,6 +6,8 @@
 pub mod clock;
 pub mod docker;
 pub mod files;
+pub mod http;
 pub mod lock;
 pub mod process;
 pub mod signals;
+pub mod tls;

@@ -158,6 +158,22 @@ pub enum ContainerState {
     Other(String),
 }
 
+impl ContainerState {
+    /// The state of the engine's own word.
+    pub fn from_word(word: &str) -> ContainerState {
+        match word {
+            "created" => ContainerState::Created,
+            "running" => ContainerState::Running,
+            "paused" => ContainerState::Paused,
+            "restarting" => ContainerState::Restarting,
+            "removing" => ContainerState::Removing,
+            "exited" => ContainerState::Exited,
+            "dead" => ContainerState::Dead,
+            other => ContainerState::Other(other.to_owned()),
+        }
+    }
+}
+
 /// Result of the container's own health check, where its image has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,0 +1,145 @@
+//! What a container's state means. Pure.
+
+use crate::config::Levels;
+use crate::model::{Container, ContainerHealth, ContainerState, Status};
+use crate::observe::{high, verdict};
+
+/// Status of one container and why. `words` is the engine's own description (`Up 3 hours (healthy)`).
+pub(super) fn judge(container: &Container, words: &str, cpu: Levels, memory: Levels) -> (Status, String) {
+    let code = container.exit_code.unwrap_or(0);
+    if container.oom_killed {
+        let then = if container.state == ContainerState::Running { ", runs again" } else { "" };
+        return (Status::Critical, format!("killed for lack of memory{then} ({words})"));
+    }
+    match &container.state {
+        ContainerState::Running => running(container, words, cpu, memory),
+        ContainerState::Exited if code == 0 => (Status::Healthy, "exited 0".into()),
+        ContainerState::Exited => (Status::Critical, format!("exited with code {code}")),
+        ContainerState::Restarting => {
+            let count = container.restart_count;
+            (Status::Critical, format!("restarting after exit code {code}, {count} restarts so far"))
+        }
+        ContainerState::Dead => (Status::Critical, "dead: the engine could not remove it".into()),
+        ContainerState::Created => (Status::Warning, "created but never started".into()),
+        ContainerState::Paused => (Status::Warning, "paused".into()),
+        ContainerState::Removing => (Status::Warning, "being removed".into()),
+        ContainerState::Other(word) => (Status::Unknown, format!("in a state unknown here: {word}")),
+    }
+}
+
+fn running(container: &Container, words: &str, cpu: Levels, memory: Levels) -> (Status, String) {
+    let mut parts = Vec::new();
+    if container.health == Some(ContainerHealth::Unhealthy) {
+        parts.push((Status::Critical, "its health check fails".to_owned()));
+    }
+    if let Some(count @ 1..) = container.restarts_since_last {
+        let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
+        parts.push((Status::Warning, format!("restarted {times} since the last pass")));
+    }
+    if let Some(percent) = container.cpu_percent {
+        parts.push((high(percent, cpu), format!("CPU {percent:.0} %")));
+    }
+    if let Some(percent) = container.memory_percent {
+        parts.push((high(percent, memory), format!("memory {percent:.0} %")));
+    }
+    verdict(parts, words.to_owned())
+}
+
+/// Restarts by the engine between two looks. A start by hand sets the count back to zero and is none.
+pub(super) fn restarts_between(before: u64, now: u64) -> u64 {
+    now.checked_sub(before).unwrap_or(now)
+}
+
+/// Containers named in the check's message.
+const NAMED: usize = 3;
+
+/// The worst containers with their reasons, and how many more are not well.
+pub(super) fn worst_first(containers: &[Container]) -> String {
+    let mut bad: Vec<&Container> = containers.iter().filter(|c| c.status != Status::Healthy).collect();
+    bad.sort_by(|a, b| b.status.cmp(&a.status).then_with(|| a.name.cmp(&b.name)));
+    let named: Vec<String> = bad.iter().take(NAMED).map(|c| format!("{}: {}", c.name, c.message)).collect();
+    let more = if bad.len() > NAMED { format!("; and {} more", bad.len() - NAMED) } else { String::new() };
+    format!("{}{more}", named.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container(state: ContainerState) -> Container {
+        Container {
+            id: "1".into(),
+            name: "shop".into(),
+            status: Status::Unknown,
+            message: String::new(),
+            state,
+            health: None,
+            exit_code: None,
+            oom_killed: false,
+            restart_count: 0,
+            restarts_since_last: None,
+            started_at: None,
+            finished_at: None,
+            cpu_percent: None,
+            memory_bytes: None,
+            memory_percent: None,
+            compose_project: None,
+        }
+    }
+
+    #[test]
+    fn every_state_has_its_status() {
+        let check = |state: ContainerState, change: fn(&mut Container), status: Status, words: &str| {
+            let mut container = container(state);
+            change(&mut container);
+            let level = Levels { warning: Some(80.0), critical: Some(90.0) };
+            assert_eq!(judge(&container, "Up 3 hours", level, level), (status, words.to_owned()));
+        };
+        use ContainerState::{Created, Dead, Exited, Other, Paused, Removing, Restarting, Running};
+        use Status::{Critical, Healthy, Unknown, Warning};
+        check(Running, |_| (), Healthy, "Up 3 hours");
+        check(Running, |c| c.health = Some(ContainerHealth::Starting), Healthy, "Up 3 hours");
+        check(Running, |c| c.health = Some(ContainerHealth::Unhealthy), Critical, "its health check fails");
+        check(Running, |c| c.restarts_since_last = Some(0), Healthy, "Up 3 hours");
+        check(Running, |c| c.restarts_since_last = Some(1), Warning, "restarted once since the last pass");
+        check(Running, |c| c.restarts_since_last = Some(3), Warning, "restarted 3 times since the last pass");
+        check(Running, |c| c.cpu_percent = Some(79.9), Healthy, "Up 3 hours");
+        check(Running, |c| c.cpu_percent = Some(80.0), Warning, "CPU 80 %");
+        check(Running, |c| c.memory_percent = Some(95.0), Critical, "memory 95 %");
+        check(Running, |c| c.oom_killed = true, Critical, "killed for lack of memory, runs again (Up 3 hours)");
+        check(Exited, |c| c.exit_code = Some(0), Healthy, "exited 0");
+        check(Exited, |c| c.exit_code = Some(1), Critical, "exited with code 1");
+        check(Exited, |c| c.oom_killed = true, Critical, "killed for lack of memory (Up 3 hours)");
+        check(Restarting, |c| c.restart_count = 7, Critical, "restarting after exit code 0, 7 restarts so far");
+        check(Dead, |_| (), Critical, "dead: the engine could not remove it");
+        check(Created, |_| (), Warning, "created but never started");
+        check(Paused, |_| (), Warning, "paused");
+        check(Removing, |_| (), Warning, "being removed");
+        check(Other("stopping".into()), |_| (), Unknown, "in a state unknown here: stopping");
+    }
+
+    #[test]
+    fn restarts_are_counted_across_a_start_by_hand() {
+        for (before, now, restarts) in [(0, 0, 0), (2, 5, 3), (5, 0, 0), (5, 2, 2)] {
+            assert_eq!(restarts_between(before, now), restarts, "{before} {now}");
+        }
+    }
+
+    #[test]
+    fn the_worst_come_first_and_the_rest_are_counted() {
+        let named = |name: &str, status| Container {
+            name: name.into(),
+            status,
+            message: "m".into(),
+            ..container(ContainerState::Dead)
+        };
+        let all = [
+            named("a", Status::Healthy),
+            named("b", Status::Warning),
+            named("c", Status::Critical),
+            named("d", Status::Warning),
+            named("e", Status::Unknown),
+        ];
+        assert_eq!(worst_first(&all), "c: m; b: m; d: m; and 1 more");
+    }
+}
