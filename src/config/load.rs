@@ -186,3 +186,125 @@ fn docker_socket(docker_host: Option<OsString>) -> (String, Option<String>) {
 fn answers_maybe(socket: &str) -> bool {
     socket.strip_prefix("unix://").is_none_or(|path| Path::new(path).exists())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// A directory with files, and an environment that lies in it.
+    struct Host {
+        root: tempfile::TempDir,
+        variables: BTreeMap<&'static str, String>,
+    }
+
+    impl Host {
+        fn new(files: &[(&str, &[u8])], variables: &[(&'static str, &str)]) -> Self {
+            let root = tempfile::tempdir().unwrap();
+            for (name, text) in files {
+                let path = root.path().join(name);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, text).unwrap();
+            }
+            let here = |v: &str| v.replace("ROOT", root.path().to_str().unwrap());
+            let variables = variables.iter().map(|(k, v)| (*k, here(v))).collect();
+            Host { root, variables }
+        }
+
+        fn load(&self, root: bool, config: Option<&str>) -> Result<Engine, String> {
+            let variable = |name: &str| self.variables.get(name).map(OsString::from);
+            let system_file = self.root.path().join("etc/healer.toml");
+            let process = Process { root, variable: &variable, system_file: &system_file };
+            let options = Options { config: config.map(|c| self.root.path().join(c)), state_dir: None };
+            let here = format!("{}/", self.root.path().display());
+            load_as(&options, &process, &SystemSecrets).map_err(|e| e.to_string().replace(&here, ""))
+        }
+    }
+
+    #[test]
+    fn the_first_file_of_the_search_order_is_taken() {
+        let threshold = |n: u8| format!("confidence_threshold = {n}\n").into_bytes();
+        let (a, b, c, d) = (threshold(1), threshold(2), threshold(3), threshold(4));
+        let files: &[(&str, &[u8])] =
+            &[("a.toml", &a), ("b.toml", &b), ("xdg/healer/healer.toml", &c), ("etc/healer.toml", &d)];
+        let named: &[(&str, &str)] = &[("HEALER_CONFIG", "ROOT/b.toml"), ("XDG_CONFIG_HOME", "ROOT/xdg")];
+        let user: &[(&str, &str)] = &[("XDG_CONFIG_HOME", "ROOT/xdg")];
+        let other: &[(&str, &str)] = &[("HOME", "ROOT/nobody")];
+        for (variables, root, config, expected) in [
+            (named, false, Some("a.toml"), 1),
+            (named, true, None, 2),
+            (user, false, None, 3),
+            (user, true, None, 4),
+            (other, false, None, 4),
+        ] {
+            let engine = Host::new(files, variables).load(root, config).unwrap();
+            assert_eq!(engine.confidence_threshold, expected, "{variables:?} {root} {config:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_found_is_no_error_and_a_named_file_that_is_missing_is_one() {
+        let engine = Host::new(&[], &[("HOME", "ROOT")]).load(false, None).unwrap();
+        assert!(engine.source.is_none() && engine.docker().is_some());
+        let error = Host::new(&[], &[]).load(true, Some("no.toml")).unwrap_err();
+        assert_eq!(
+            error,
+            "error: there is no file here (-c names it)\n --> no.toml\n  = help: correct the path, or leave -c away to \
+             use the file in its usual place\n\nthe configuration has an error; nothing was run"
+        );
+        let error = Host::new(&[], &[("HEALER_CONFIG", "ROOT/x.toml")]).load(true, None).unwrap_err();
+        assert!(error.contains("($HEALER_CONFIG names it)"), "{error}");
+    }
+
+    #[test]
+    fn rules_d_is_read_by_name_and_nothing_else_in_it() {
+        let rule = |name: &str| {
+            let when = r#"{ check = "host", is = "critical" }"#;
+            format!("[[rule]]\nname = \"{name}\"\nissue_type = \"x\"\nconfidence = 1\nwhen = {when}\n").into_bytes()
+        };
+        let (main, a, b) = (rule("main"), rule("a"), rule("b"));
+        let files: &[(&str, &[u8])] = &[
+            ("etc/healer.toml", &main),
+            ("etc/rules.d/20.toml", &b),
+            ("etc/rules.d/10.toml", &a),
+            ("etc/rules.d/.30.toml", b"broken"),
+            ("etc/rules.d/40.toml~", b"broken"),
+        ];
+        let engine = Host::new(files, &[]).load(true, None).unwrap();
+        assert_eq!(engine.rules.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(), ["main", "a", "b"]);
+        assert!(engine.source.unwrap().ends_with("etc/healer.toml"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told() {
+        let large = vec![b'#'; (LARGEST_FILE + 1) as usize];
+        for (file, text, reason) in [
+            ("a.toml", &b"mode = \"auto\"\n\xff"[..], "this cannot be read: line 2 is no UTF-8\n --> a.toml"),
+            ("a.toml", &large, "this cannot be read: larger than 1 MiB"),
+            ("a.toml/x", b"", "this cannot be read: this is no regular file\n --> a.toml"),
+        ] {
+            let error = Host::new(&[(file, text)], &[]).load(true, Some("a.toml")).unwrap_err();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_state_directory_follows_the_user_and_docker_its_environment() {
+        let host = Host::new(&[], &[("HOME", "/home/u"), ("DOCKER_HOST", "tcp://127.0.0.1:1")]);
+        assert_eq!(host.load(false, None).unwrap().state_dir, Path::new("/home/u/.local/state/healer"));
+        let engine = host.load(true, None).unwrap();
+        assert_eq!(engine.state_dir, Path::new("/var/lib/healer"));
+        assert_eq!(engine.docker().unwrap().1.socket, "tcp://127.0.0.1:1");
+        let ssh = Host::new(&[], &[("DOCKER_HOST", "ssh://h")]).load(true, None).unwrap();
+        assert_eq!((ssh.docker().unwrap().1.socket.as_str(), ssh.warnings.len()), (DEFAULT_SOCKET, 1));
+    }
+
+    #[test]
+    fn docker_is_discovered_beside_a_configuration_only_where_its_socket_is() {
+        let files: &[(&str, &[u8])] = &[("etc/healer.toml", b""), ("docker.sock", b"")];
+        for (socket, found) in [("unix://ROOT/docker.sock", true), ("unix://ROOT/none.sock", false)] {
+            let engine = Host::new(files, &[("DOCKER_HOST", socket)]).load(true, None).unwrap();
+            assert_eq!(engine.docker().is_some_and(|(_, d)| d.discovered), found, "{socket}");
+        }
+    }
+}

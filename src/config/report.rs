@@ -17,7 +17,7 @@ pub struct ConfigError {
     pub message: String,
     /// What to do, where there is something to say.
     pub help: Option<String>,
-    excerpt: Option<Excerpt>,
+    excerpt: Option<Box<Excerpt>>,
 }
 
 /// The line that is meant, fit to be shown.
@@ -114,7 +114,7 @@ impl ConfigError {
             column: Some(column),
             message: printable(message),
             help: help.map(|h| printable(&h)),
-            excerpt: Some(excerpt(line, at - start..end - start, &source.secrets_of_line(start, line))),
+            excerpt: Some(Box::new(excerpt(line, at - start..end - start, &source.secrets_of_line(start, line)))),
         }
     }
 }
@@ -138,7 +138,7 @@ impl Source {
         if !self.whole {
             let before = self.text.get(..start).unwrap_or_default();
             let open = |quotes: &str| before.matches(quotes).count() % 2 == 1;
-            return if open("\"\"\"") || open("'''") { vec![0..line.len()] } else { Vec::new() };
+            return if open("\"\"\"") || open("'''") { std::iter::once(0..line.len()).collect() } else { Vec::new() };
         }
         let inside = |s: &&Span| s.start < end && s.end > start;
         self.secrets.iter().filter(inside).map(|s| s.start.max(start) - start..s.end.min(end) - start).collect()

@@ -126,11 +126,11 @@ impl Builder<'_> {
         if reserved {
             let help = "names are unique over all kinds of checks";
             cx.error_help(&name.span, format!("the name `{0}` belongs to the {0} check", name.value), help);
-        } else if values::name(cx, &name) {
-            if let Some(first) = self.seen.insert(name.value.clone(), name.span.clone()) {
-                let help = format!("the first is at {}; names are unique over all kinds of checks", cx.place(&first));
-                cx.error_help(&name.span, format!("a second check is called `{}`", name.value), help);
-            }
+        } else if values::name(cx, &name)
+            && let Some(first) = self.seen.insert(name.value.clone(), name.span.clone())
+        {
+            let help = format!("the first is at {}; names are unique over all kinds of checks", cx.place(&first));
+            cx.error_help(&name.span, format!("a second check is called `{}`", name.value), help);
         }
         let timeout = values::positive(cx, common.timeout, default_timeout(kind));
         if common.enabled.is_some_and(|e| !e.value) {
