@@ -29,12 +29,17 @@ pub struct Engine {
     pub limits: Limits,
     pub alerts: Alerts,
     pub backups: Backups,
+    /// How long events and metrics are kept (`[state] keep`).
+    pub keep: Duration,
+    /// What is allowed but probably not meant, each with its file and line.
+    pub warnings: Vec<String>,
     /// Hides the values of `${...}` in everything that is shown or stored.
     pub redactor: crate::config::Redactor,
 }
 
 /// Whether healer acts by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mode {
     Auto,
     Suggest,
@@ -217,6 +222,30 @@ pub struct Rule {
     pub fixes: Vec<FixSpec>,
     pub validate: Validate,
     pub limits: RuleLimits,
+    pub tests: Vec<RuleTest>,
+}
+
+/// A test of a rule, from log lines and check states to the planned value (`rules test`).
+#[derive(Debug, Clone)]
+pub struct RuleTest {
+    pub name: String,
+    pub log: Vec<String>,
+    /// How often the log lines are given; at least 1.
+    pub repeat: u32,
+    /// States of checks by name; the others are healthy.
+    pub checks: Vec<(String, Status)>,
+    /// The text of the file that the fix edits.
+    pub file: Option<String>,
+    pub expect: Expectation,
+}
+
+/// What a rule's test expects; `None`: not looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expectation {
+    pub issue_type: Option<String>,
+    pub fix_type: Option<String>,
+    /// The literal's new value as the file would show it.
+    pub value: Option<String>,
 }
 
 /// A rule's trigger.
@@ -240,7 +269,8 @@ pub struct LogTrigger {
     pub within: Duration,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TriggerState {
     Exited,
     Unhealthy,
@@ -354,7 +384,8 @@ pub struct Webhook {
     pub headers: Vec<(String, Secret)>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum WebhookFormat {
     Json,
     Slack,

@@ -1,10 +1,26 @@
 //! Configuration: what was written (`raw`, serde) becomes what will be done ([`Engine`]) or a list of errors, each
 //! with file, line and caret. May not live here: anything that acts on the world beyond reading the configuration.
 
+mod at;
+mod compile;
+mod duration;
 mod engine;
+mod expand;
+mod load;
+mod mask;
+mod raw;
+mod read;
+mod report;
 mod secret;
 mod selector;
+#[cfg(test)]
+mod tests;
 
+pub use compile::{Surroundings, builtin_signatures, compile, compile_in};
+pub use duration::{DURATION_SYNTAX, parse_duration};
 pub use engine::*;
+pub use expand::{Reference, SecretSource, SystemSecrets};
+pub use load::{Options, load};
+pub use report::{ConfigError, LoadError};
 pub use secret::{Redactor, Secret};
 pub use selector::{Format, Segment, Selector};

@@ -1,0 +1,154 @@
+//! Values that know where they were written, for messages. May not live here: what the values mean.
+
+use crate::config::duration::{DURATION_SYNTAX, parse_duration};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::time::Duration;
+
+/// Byte range in one configuration file.
+pub type Span = Range<usize>;
+
+/// A value and where it stands.
+#[derive(Debug, Clone)]
+pub struct At<T> {
+    pub value: T,
+    pub span: Span,
+}
+
+impl<T: PartialEq> PartialEq for At<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl<T: Eq> Eq for At<T> {}
+
+impl<T: Ord> PartialOrd for At<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T: Ord> Ord for At<T> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.value.cmp(&other.value)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = toml::Spanned::<T>::deserialize(deserializer)?;
+        let span = spanned.span();
+        Ok(At { value: spanned.into_inner(), span })
+    }
+}
+
+/// A table and where its header or its braces stand. A plain derived type would also take a list for its fields.
+#[derive(Debug, Clone)]
+pub struct Table<T> {
+    pub value: T,
+    pub span: Span,
+}
+
+struct OnlyMap<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OnlyMap<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MapVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for MapVisitor<T> {
+            type Value = OnlyMap<T>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a table")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OnlyMap<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(OnlyMap)
+            }
+        }
+        deserializer.deserialize_map(MapVisitor(PhantomData))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Table<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let At { value: OnlyMap(value), span } = At::deserialize(deserializer)?;
+        Ok(Table { value, span })
+    }
+}
+
+/// A duration as it is written in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dur(pub Duration);
+
+impl<'de> Deserialize<'de> for Dur {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct DurVisitor;
+        impl Visitor<'_> for DurVisitor {
+            type Value = Dur;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(DURATION_SYNTAX)
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Dur, E> {
+                parse_duration(text).map(Dur).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(DurVisitor)
+    }
+}
+
+/// What `set` sets. The text of a number is taken from the file, so that `1.20` stays `1.20`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RawScalar {
+    Number(f64),
+    Text(String),
+    Bool(bool),
+}
+
+impl<'de> Deserialize<'de> for RawScalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ScalarVisitor;
+        impl Visitor<'_> for ScalarVisitor {
+            type Value = RawScalar;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a number, a string or a boolean")
+            }
+
+            fn visit_bool<E: Error>(self, value: bool) -> Result<RawScalar, E> {
+                Ok(RawScalar::Bool(value))
+            }
+
+            fn visit_i64<E: Error>(self, value: i64) -> Result<RawScalar, E> {
+                Ok(RawScalar::Number(value as f64))
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<RawScalar, E> {
+                Ok(RawScalar::Number(value as f64))
+            }
+
+            fn visit_f64<E: Error>(self, value: f64) -> Result<RawScalar, E> {
+                Ok(RawScalar::Number(value))
+            }
+
+            fn visit_str<E: Error>(self, value: &str) -> Result<RawScalar, E> {
+                Ok(RawScalar::Text(value.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+/// Anything at all: a key that this version knows of and refuses.
+#[derive(Debug, Clone)]
+pub struct Anything;
+
+impl<'de> Deserialize<'de> for Anything {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Anything)
+    }
+}

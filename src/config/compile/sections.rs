@@ -1,0 +1,111 @@
+//! `[allow]`, `[logs]`, `[limits]`, `[alerts]`, `[backups]`. May not live here: checks, signatures, rules.
+
+use super::checks::{Checks, headers};
+use super::context::Cx;
+use super::values;
+use crate::config::at::Table;
+use crate::config::raw::*;
+use crate::config::{AlertKind, Alerts, Allow, Backups, Limits, LogKind, LogSpec, Probe, Webhook, WebhookFormat};
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What may be changed. Nothing written allows nothing.
+pub fn allow(cx: Cx<'_>, raw: Section<RawAllow>) -> Option<Allow> {
+    let raw = raw.map(|r| r.value).unwrap_or_default();
+    let (file_patterns, files) = values::glob_set(cx, raw.files, true);
+    let (_, containers) = values::glob_set(cx, raw.containers, false);
+    let (_, units) = values::glob_set(cx, raw.units, false);
+    Some(Allow { file_patterns, files, containers, units })
+}
+
+/// The log sources as written; the containers' logs where nothing at all is written.
+pub fn logs(cx: Cx<'_>, raw: Section<RawLogs>, checks: &Checks, nothing_written: bool) -> Vec<LogSpec> {
+    let mut specs = Vec::new();
+    let docker = || LogSpec { kind: LogKind::Docker { check: "docker".into() } };
+    let has_docker = checks.get("docker").is_some_and(|c| matches!(c.probe, Probe::Docker(_)));
+    let Some(raw) = raw.map(|r| r.value) else {
+        specs.extend(nothing_written.then(docker));
+        return specs;
+    };
+    if let Some(section) = raw.docker.filter(|d| d.value.enabled.as_ref().is_none_or(|e| e.value)) {
+        if has_docker {
+            specs.push(docker());
+        } else {
+            let help = "add a section [checks.docker]: its containers are those whose logs are read";
+            cx.error_help(&section.span, "there is no Docker check to read the logs of", help);
+        }
+    }
+    for (name, Table { value: raw, span }) in raw.files {
+        values::name(cx, &name);
+        let Some(path) = cx.required(&span, "path", raw.path) else { continue };
+        if values::absolute(cx, &path) && values::glob(cx, &path, true).is_some() {
+            specs.push(LogSpec { kind: LogKind::Files { name: name.value, pattern: path.value } });
+        }
+    }
+    for (name, Table { value: raw, span }) in raw.journal {
+        values::name(cx, &name);
+        let Some(unit) = cx.required(&span, "unit", raw.unit) else { continue };
+        if !is_unit(&unit.value) {
+            cx.error(&unit.span, "this is no name of a systemd unit");
+            continue;
+        }
+        specs.push(LogSpec { kind: LogKind::Journal { name: name.value, unit: unit.value } });
+    }
+    specs
+}
+
+/// Characters of systemd.unit(5); never an option.
+pub fn is_unit(name: &str) -> bool {
+    let sound = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
+    !name.is_empty() && name.len() < 256 && !name.starts_with('-') && name.chars().all(sound)
+}
+
+pub fn limits(cx: Cx<'_>, raw: Section<RawLimits>) -> Limits {
+    let raw = raw.map(|r| r.value).unwrap_or_default();
+    Limits {
+        fixes_per_hour: values::count(cx, raw.fixes_per_hour, 6, 0, "fixes_per_hour"),
+        start_grace: values::duration(raw.start_grace, MINUTE),
+        human_grace: values::duration(raw.human_grace, 15 * MINUTE),
+        storm_percent: values::number(cx, raw.storm_percent, 50.0, 0.0..=100.0, "storm_percent"),
+    }
+}
+
+/// What is told, to whom. Without the section: everything, to nobody but stderr and the journal.
+pub fn alerts(cx: Cx<'_>, raw: Section<RawAlerts>) -> Alerts {
+    use AlertKind::*;
+    let raw = raw.map(|r| r.value).unwrap_or_default();
+    if let Some(key) = raw.email {
+        cx.not_yet(&key.span, "send e-mail", "use `webhook` or `command`");
+    }
+    if let Some(key) = raw.heartbeat {
+        cx.not_yet(&key.span, "ping a heartbeat", "let the timer's unit call the URL until then");
+    }
+    let everything = vec![Held, Healed, Unproven, RolledBack, RollbackFailed, Critical, Resolved, Storm, CircuitOpen];
+    Alerts {
+        on: raw.on.unwrap_or(everything),
+        repeat: values::positive(cx, raw.repeat, 4 * HOUR),
+        webhooks: raw.webhook.into_iter().filter_map(|w| webhook(cx, w)).collect(),
+        commands: raw.command.into_iter().filter_map(|c| values::argv(cx, c)).collect(),
+    }
+}
+
+fn webhook(cx: Cx<'_>, Table { value: raw, span }: Table<RawWebhook>) -> Option<Webhook> {
+    let url = cx.required(&span, "url", raw.url).and_then(|u| values::url(cx, &u, &["http", "https"]));
+    let headers = headers(cx, raw.headers);
+    let url = url?;
+    // Whoever knows the address of a web hook may post to it: the path is a secret.
+    let path = url.reveal().split_once("://").and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| path);
+    cx.hide(path.filter(|p| p.len() >= 16).map(str::to_owned));
+    Some(Webhook { url, format: raw.format.map_or(WebhookFormat::Json, |f| f.value), headers })
+}
+
+pub fn backups(cx: Cx<'_>, raw: Section<RawBackups>) -> Backups {
+    let raw = raw.map(|r| r.value).unwrap_or_default();
+    Backups {
+        keep_last: values::count(cx, raw.keep_last, 20, 1, "keep_last") as usize,
+        keep_within: values::duration(raw.keep_within, 30 * DAY),
+    }
+}

@@ -1,0 +1,380 @@
+//! What was written: one type per section of the configuration, every key optional, unknown keys refused. May not
+//! live here: what it means, defaults, and whether it is sound; that is `compile`'s.
+//!
+//! Keys are optional even where they are required, so that all that are missing can be told at once.
+
+use crate::config::at::{Anything, At, Dur, RawScalar, Table};
+use crate::config::{AlertKind, Mode, TriggerState, WebhookFormat};
+use crate::model::{Severity, Status};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+pub type Key<T> = Option<At<T>>;
+pub type Section<T> = Option<Table<T>>;
+pub type Named<T> = BTreeMap<At<String>, Table<T>>;
+pub type Texts = Option<At<Vec<At<String>>>>;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawConfig {
+    pub mode: Key<Mode>,
+    pub confidence_threshold: Key<f64>,
+    pub state_dir: Key<String>,
+    pub knowledge_base: Key<String>,
+    pub check_interval: Key<Dur>,
+    pub signatures: Section<RawSignatures>,
+    pub allow: Section<RawAllow>,
+    pub checks: Section<RawChecks>,
+    pub logs: Section<RawLogs>,
+    pub signature: Vec<Table<RawSignature>>,
+    pub rule: Vec<Table<RawRule>>,
+    pub limits: Section<RawLimits>,
+    pub alerts: Section<RawAlerts>,
+    pub backups: Section<RawBackups>,
+    pub state: Section<RawState>,
+    pub metrics: Key<Anything>,
+    pub serve: Key<Anything>,
+    pub maintenance: Key<Anything>,
+}
+
+/// A file of `rules.d`, and the file of the built-in signatures.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawRulesFile {
+    pub signature: Vec<Table<RawSignature>>,
+    pub rule: Vec<Table<RawRule>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawSignatures {
+    pub builtin: Key<bool>,
+    pub disable: Texts,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawAllow {
+    pub files: Texts,
+    pub containers: Texts,
+    pub units: Texts,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawChecks {
+    pub docker: Section<RawDocker>,
+    pub host: Section<RawHost>,
+    pub postgres: Named<RawPostgres>,
+    pub redis: Named<RawRedis>,
+    pub http: Named<RawHttp>,
+    pub tcp: Named<RawTcp>,
+    pub command: Named<RawCommand>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawDocker {
+    pub enabled: Key<bool>,
+    pub timeout: Key<Dur>,
+    pub depends_on: Texts,
+    pub socket: Key<String>,
+    pub include: Texts,
+    pub labels: Texts,
+    pub cpu_percent: Section<RawLevels>,
+    pub memory_percent: Section<RawLevels>,
+    pub tls_ca: Key<Anything>,
+    pub tls_cert: Key<Anything>,
+    pub tls_key: Key<Anything>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawHost {
+    pub enabled: Key<bool>,
+    pub timeout: Key<Dur>,
+    pub depends_on: Texts,
+    pub cpu_percent: Section<RawLevels>,
+    pub memory_percent: Section<RawLevels>,
+    pub disk_percent: Section<RawLevels>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawPostgres {
+    pub enabled: Key<bool>,
+    pub timeout: Key<Dur>,
+    pub depends_on: Texts,
+    pub url: Key<String>,
+    pub connections_percent: Section<RawLevels>,
+    pub query_ms: Section<RawLevels>,
+    pub queries: Vec<Table<RawQuery>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawQuery {
+    pub name: Key<String>,
+    pub sql: Key<String>,
+    pub warning_below: Key<f64>,
+    pub critical_below: Key<f64>,
+    pub warning_above: Key<f64>,
+    pub critical_above: Key<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawRedis {
+    pub enabled: Key<bool>,
+    pub timeout: Key<Dur>,
+    pub depends_on: Texts,
+    pub url: Key<String>,
+    pub memory_percent: Section<RawLevels>,
+    pub queues: Vec<Table<RawQueue>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawQueue {
+    pub key: Key<String>,
+    pub warning: Key<f64>,
+    pub critical: Key<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawHttp {
+    pub enabled: Key<bool>,
+    pub timeout: Key<Dur>,
+    pub depends_on: Texts,
+    pub url: Key<String>,
+    pub method: Key<String>,
+    pub headers: BTreeMap<At<String>, At<String>>,
+    pub expect_status: Option<At<Vec<At<i64>>>>,
+    pub expect_body: Key<String>,
+    pub latency: Section<RawLatency>,
+    pub certificate_days: Section<RawLevels>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawTcp {
+    pub enabled: Key<bool>,
+    pub timeout: Key<Dur>,
+    pub depends_on: Texts,
+    pub address: Key<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawCommand {
+    pub enabled: Key<bool>,
+    pub timeout: Key<Dur>,
+    pub depends_on: Texts,
+    pub command: Texts,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawLevels {
+    pub warning: Key<f64>,
+    pub critical: Key<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawLatency {
+    pub warning: Key<Dur>,
+    pub critical: Key<Dur>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawLogs {
+    pub docker: Section<RawLogsDocker>,
+    pub files: Named<RawLogFile>,
+    pub journal: Named<RawLogJournal>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawLogsDocker {
+    pub enabled: Key<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawLogFile {
+    pub path: Key<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawLogJournal {
+    pub unit: Key<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawSignature {
+    pub name: Key<String>,
+    pub category: Key<String>,
+    pub severity: Key<Severity>,
+    pub pattern: Key<String>,
+    pub ignore: Key<String>,
+    pub matches: Vec<String>,
+    pub ignores: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawRule {
+    pub name: Key<String>,
+    pub when: Section<RawWhen>,
+    pub issue_type: Key<String>,
+    pub cause: Key<String>,
+    pub confidence: Key<f64>,
+    pub mode: Key<Mode>,
+    pub require: Texts,
+    pub evidence: Vec<Table<RawEvidence>>,
+    pub fix: Vec<Table<RawFix>>,
+    pub validate: Section<RawValidate>,
+    pub limits: Section<RawRuleLimits>,
+    pub test: Vec<Table<RawTest>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawWhen {
+    pub log: Key<String>,
+    pub signature: Key<String>,
+    #[serde(rename = "match")]
+    pub pattern: Key<String>,
+    pub ignore: Key<String>,
+    pub count: Key<i64>,
+    pub within: Key<Dur>,
+    pub check: Key<String>,
+    pub is: Key<Status>,
+    pub passes: Key<i64>,
+    pub container: Key<String>,
+    pub state: Key<TriggerState>,
+    #[serde(rename = "for")]
+    pub held_for: Key<Dur>,
+    pub metric: Key<String>,
+    pub above: Key<f64>,
+    pub below: Key<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawEvidence {
+    pub check: Key<String>,
+    pub is: Key<Status>,
+    pub add: Key<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawFix {
+    pub fix_type: Key<String>,
+    pub steps: Option<At<Vec<Table<RawStep>>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawStep {
+    pub edit: Key<String>,
+    pub at: Key<String>,
+    pub multiply: Key<f64>,
+    pub add: Key<f64>,
+    pub set: Key<RawScalar>,
+    pub min: Key<f64>,
+    pub max: Key<f64>,
+    pub max_factor: Key<f64>,
+    pub restart: Key<String>,
+    pub recreate: Key<Anything>,
+    pub resize: Key<Anything>,
+    pub run: Key<Anything>,
+    pub undo: Key<Anything>,
+    pub postgres: Key<Anything>,
+    pub redis: Key<Anything>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawValidate {
+    pub settle: Key<Dur>,
+    pub window: Key<Dur>,
+    pub max_window: Key<Dur>,
+    pub max_errors: Key<i64>,
+    pub reduce_to: Key<String>,
+    pub checks: Texts,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawRuleLimits {
+    pub cooldown: Key<Dur>,
+    pub max_fixes: Key<i64>,
+    pub per: Key<Dur>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawTest {
+    pub name: Key<String>,
+    pub log: Vec<String>,
+    pub repeat: Key<i64>,
+    pub checks: BTreeMap<At<String>, At<Status>>,
+    pub file: Key<String>,
+    pub expect: Section<RawExpect>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawExpect {
+    pub issue_type: Key<String>,
+    pub fix_type: Key<String>,
+    pub value: Key<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawLimits {
+    pub fixes_per_hour: Key<i64>,
+    pub start_grace: Key<Dur>,
+    pub human_grace: Key<Dur>,
+    pub storm_percent: Key<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawAlerts {
+    pub on: Option<Vec<AlertKind>>,
+    pub repeat: Key<Dur>,
+    pub webhook: Vec<Table<RawWebhook>>,
+    pub command: Vec<At<Vec<At<String>>>>,
+    pub email: Key<Anything>,
+    pub heartbeat: Key<Anything>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawWebhook {
+    pub url: Key<String>,
+    pub format: Key<WebhookFormat>,
+    pub headers: BTreeMap<At<String>, At<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawBackups {
+    pub keep_last: Key<i64>,
+    pub keep_within: Key<Dur>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawState {
+    pub keep: Key<Dur>,
+}

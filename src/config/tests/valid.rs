@@ -1,0 +1,153 @@
+//! Sound configurations and what they become.
+
+use super::{FixedSecrets, compiled};
+use crate::config::compile::compile;
+use crate::config::*;
+use crate::model::{ErrorsAllowed, RestartTarget, Severity, Status};
+use std::time::Duration;
+
+/// The example of the documentation, without what this version cannot do yet.
+pub const EXAMPLE: &str = include_str!("example.toml");
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+#[test]
+fn the_example_is_compiled_whole() {
+    let engine = compiled(EXAMPLE, &[]).unwrap_or_else(|e| panic!("{}", LoadError::new(e)));
+    let names: Vec<_> = engine.checks.iter().map(|c| (c.name.as_str(), c.timeout.as_secs())).collect();
+    assert_eq!(
+        names,
+        [("docker", 10), ("database", 3), ("redis", 3), ("api", 10), ("smtp", 3), ("raid", 30), ("host", 10)]
+    );
+    assert_eq!(engine.check("api").unwrap().depends_on, ["database", "redis"]);
+    assert_eq!((engine.mode, engine.confidence_threshold, engine.check_interval), (Mode::Auto, 85, seconds(300)));
+    assert_eq!(engine.knowledge_base.to_str(), Some("/var/lib/healer/fix_knowledge_base.jsonl"));
+    assert!(
+        engine.allow.files.is_match("/srv/shop/worker/a.py") && !engine.allow.files.is_match("/srv/shop/worker/b/a.py")
+    );
+    assert!(engine.allow.files.is_match("/srv/shop/a/b/c.toml") && engine.allow.containers.is_match("shop-worker"));
+    assert_eq!(engine.logs.len(), 3);
+    let own = engine.signatures.iter().find(|s| s.name == "vendor_error").unwrap();
+    assert_eq!((own.severity, own.origin), (Severity::Warning, SignatureOrigin::Operator));
+    assert_eq!(engine.alerts.on.len(), 9);
+    assert_eq!(engine.alerts.webhooks[0].url.reveal(), "https://hooks.example.org/T0/B0/slackpath-0");
+    assert_eq!(
+        (engine.backups.keep_last, engine.backups.keep_within, engine.keep),
+        (20, seconds(30 * 86400), seconds(90 * 86400))
+    );
+    assert_eq!(engine.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn secrets_are_expanded_and_hidden() {
+    let engine = compiled(EXAMPLE, &[]).unwrap();
+    let Probe::Postgres(postgres) = &engine.check("database").unwrap().probe else { panic!("no PostgreSQL check") };
+    assert_eq!(postgres.url.reveal(), "postgres://monitor:s3cr%2Fet%40pg@127.0.0.1/shop");
+    let shown = engine.redactor.redact("s3cr/et@pg s3cr%2Fet%40pg T0/B0/slackpath-0 api-token-value");
+    assert_eq!(shown, "*** *** *** ***");
+    let debug = format!("{engine:?}");
+    assert!(!debug.contains("s3cr") && !debug.contains("slackpath") && !debug.contains("api-token"), "{debug}");
+}
+
+#[test]
+fn a_rule_is_carried_whole() {
+    let engine = compiled(EXAMPLE, &[]).unwrap();
+    let rule = engine.rule("rate-limit-delay").unwrap();
+    let When::Log(log) = &rule.when else { panic!("no log trigger") };
+    assert_eq!((log.signature.as_str(), log.count, log.within), ("rate_limit", 5, seconds(600)));
+    assert!(log.sources.is_match("container:shop-worker") && !log.sources.is_match("container:shop-worker2"));
+    assert_eq!((rule.evidence.len(), rule.evidence[1].add, rule.evidence[1].is), (2, -40.0, Status::Critical));
+    let StepSpec::Edit(edit) = &rule.fixes[0].steps[0] else { panic!("no edit") };
+    assert_eq!((&edit.change, edit.min, edit.max, edit.max_factor), (&Change::Multiply(1.5), None, Some(5.0), 2.0));
+    let StepSpec::Restart(target) = &rule.fixes[0].steps[1] else { panic!("no restart") };
+    assert_eq!(target, &RestartTarget::Container("shop-worker".into()));
+    assert_eq!(rule.validate.errors_allowed, ErrorsAllowed::AtMost(0));
+    assert_eq!(
+        (rule.validate.settle, rule.validate.window, rule.validate.max_window),
+        (seconds(10), seconds(120), seconds(600))
+    );
+    assert_eq!((rule.limits.cooldown, rule.limits.max_fixes, rule.limits.per), (seconds(1800), 3, seconds(86400)));
+    assert_eq!((rule.tests[0].repeat, rule.tests[0].expect.value.as_deref()), (5, Some("1.2")));
+}
+
+#[test]
+fn a_rules_own_pattern_becomes_a_signature_of_its_name() {
+    let engine = compiled(EXAMPLE, &[]).unwrap();
+    let own = |name: &str| engine.signatures.iter().find(|s| s.name == name).unwrap();
+    let matched = own("rule:own-pattern");
+    assert_eq!((matched.pattern.as_str(), matched.ignore.as_deref()), ("pool timeout", Some("test pool")));
+    assert_eq!((matched.origin, matched.category.as_str()), (SignatureOrigin::Rule, "database_connection"));
+    let (named, narrowed) = (own("rate_limit"), own("rule:narrowed"));
+    assert_eq!((&narrowed.pattern, &narrowed.category), (&named.pattern, &named.category));
+    let both = narrowed.ignore.as_deref().unwrap();
+    assert!(both.contains("status page") && named.ignore.as_deref().is_none_or(|first| both.contains(first)), "{both}");
+}
+
+#[test]
+fn without_anything_written_there_are_defaults_that_allow_nothing() {
+    let engine = compile(vec![], &FixedSecrets).unwrap();
+    let names: Vec<_> = engine.checks.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(names, ["docker", "host"]);
+    let (_, docker) = engine.docker().unwrap();
+    assert!(docker.discovered && docker.socket == "unix:///var/run/docker.sock" && docker.include.is_none());
+    let Probe::Host(host) = &engine.check("host").unwrap().probe else { panic!("no host check") };
+    let critical = [host.cpu_percent, host.memory_percent, host.disk_percent].map(|l| (l.warning, l.critical));
+    assert_eq!(critical, [(None, Some(90.0)), (None, Some(90.0)), (None, Some(95.0))]);
+    assert!(matches!(engine.logs.as_slice(), [LogSpec { kind: LogKind::Docker { check } }] if check == "docker"));
+    assert!(engine.allow.files.is_empty() && engine.allow.containers.is_empty() && engine.allow.units.is_empty());
+    assert!(engine.rules.is_empty() && !engine.signatures.is_empty() && engine.source.is_none());
+}
+
+#[test]
+fn the_built_in_signatures_are_sound() {
+    let engine = compile(vec![], &FixedSecrets).unwrap();
+    for s in &engine.signatures {
+        let limit = |text: &str| regex::RegexBuilder::new(text).size_limit(1 << 20).build();
+        let pattern = limit(&s.pattern).unwrap_or_else(|e| panic!("{}: {e}", s.name));
+        assert!(!pattern.is_match(""), "{} matches everything", s.name);
+        s.ignore.iter().for_each(|i| drop(limit(i).unwrap_or_else(|e| panic!("{}: {e}", s.name))));
+        assert!(!s.name.contains([':', '/']) && !s.matches.is_empty() && !s.ignores.is_empty(), "{}", s.name);
+        assert_eq!(engine.signatures.iter().filter(|o| o.name == s.name).count(), 1, "{} is there twice", s.name);
+    }
+}
+
+#[test]
+fn built_in_signatures_can_be_switched_off_and_replaced() {
+    let none = compiled("[signatures]\nbuiltin = false\n", &[]).unwrap();
+    assert!(none.signatures.is_empty());
+    let own = "[signatures]\ndisable = [\"rate_limit\"]\n[[signature]]\nname = \"rate_limit\"\ncategory = \"c\"\npattern = \"mine\"\n";
+    let replaced = compiled(own, &[]).unwrap();
+    let found: Vec<_> =
+        replaced.signatures.iter().filter(|s| s.name == "rate_limit").map(|s| s.pattern.as_str()).collect();
+    assert_eq!(found, ["mine"]);
+}
+
+#[test]
+fn what_is_probably_not_meant_is_a_warning() {
+    let text = "[[rule]]\nname = \"r\"\nwhen = { check = \"host\", is = \"critical\" }\nissue_type = \"x\"\nconfidence = 90\n\
+                [[rule.fix]]\nfix_type = \"f\"\nsteps = [{ edit = \"/srv/a.py\", at = \"assign N\", add = 1 },\n\
+                { restart = \"unit:shop.service\" }]\n";
+    assert_eq!(
+        compiled(text, &[]).unwrap().warnings,
+        [
+            "healer.toml:8: this edit has no `max`: repeated fixes may raise the value without end",
+            "healer.toml:8: rule `r` would change /srv/a.py, which `files` in [allow] does not cover: it will be held",
+            "healer.toml:9: rule `r` would change unit shop.service, which `units` in [allow] does not cover: it will be held",
+        ]
+    );
+}
+
+#[test]
+fn a_number_to_set_keeps_its_digits() {
+    for (written, kept) in [("1.20", "1.20"), ("1_000", "1000"), ("+5", "5"), ("0x10", "16"), ("-3", "-3")] {
+        let text = format!(
+            "[[rule]]\nname = \"r\"\nwhen = {{ check = \"host\", is = \"critical\" }}\nissue_type = \"x\"\nconfidence = 90\n\
+             [[rule.fix]]\nfix_type = \"f\"\nsteps = [{{ edit = \"/srv/a.py\", at = \"assign N\", set = {written} }}]\n"
+        );
+        let engine = compiled(&text, &[]).unwrap();
+        let StepSpec::Edit(edit) = &engine.rules[0].fixes[0].steps[0] else { panic!("no edit") };
+        assert_eq!(edit.change, Change::Set(SetValue::Number(kept.into())), "{written}");
+    }
+}
