@@ -7,4 +7,4 @@ mod selector;
 
 pub use engine::*;
 pub use secret::{Redactor, Secret};
-pub use selector::{Format, Segment, Selector};
+pub use selector::{Format, MODULE_SCOPE, Segment, Selector};
