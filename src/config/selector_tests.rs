@@ -68,9 +68,34 @@ fn paths_are_read_as_written() {
 fn paths_that_mean_nothing_are_refused_with_the_syntax() {
     let long = "a.".repeat(100) + "a";
     for text in [
-        "", "  ", ".", "a.", ".a", "a..b", "a[", "a[]", "a[-1]", "a[x]", "a[1", "a]b", "a[0]b", "\"a", "\"a\"b",
-        "\"a\\n\"", "a[KEY=].b", "a[=]", "a[K=v]", "a .b", "a. b", "a\\b", "a\nb", "a[9999999999]", "a.[0]", &long,
-        "call x[\"y=]", "a[A=][B=]",
+        "",
+        "  ",
+        ".",
+        "a.",
+        ".a",
+        "a..b",
+        "a[",
+        "a[]",
+        "a[-1]",
+        "a[x]",
+        "a[1",
+        "a]b",
+        "a[0]b",
+        "\"a",
+        "\"a\"b",
+        "\"a\\n\"",
+        "a[KEY=].b",
+        "a[=]",
+        "a[K=v]",
+        "a .b",
+        "a. b",
+        "a\\b",
+        "a\nb",
+        "a[9999999999]",
+        "a.[0]",
+        &long,
+        "call x[\"y=]",
+        "a[A=][B=]",
     ] {
         let error = Selector::parse(text, Format::Toml).unwrap_err();
         assert!(error.contains("worker.batch_size"), "{text}: {error}");
@@ -133,9 +158,30 @@ fn python_selectors_are_read_as_written() {
 #[test]
 fn python_selectors_that_mean_nothing_are_refused_with_the_syntax() {
     for text in [
-        "", "call", "call a b", "call a arg", "call a arg 0", "call a arg x", "call a arg 256", "call a..b", "call 1a",
-        "call f()", "call a[0]", "keyword k", "keyword k of", "keyword a.b of c", "keyword k in c", "assign", "assign 1",
-        "assign a b", "assign a in", "assign a in 1x", "in a", "a.b", "Call f", "assign a in b c d e f g h i j k",
+        "",
+        "call",
+        "call a b",
+        "call a arg",
+        "call a arg 0",
+        "call a arg x",
+        "call a arg 256",
+        "call a..b",
+        "call 1a",
+        "call f()",
+        "call a[0]",
+        "keyword k",
+        "keyword k of",
+        "keyword a.b of c",
+        "keyword k in c",
+        "assign",
+        "assign 1",
+        "assign a b",
+        "assign a in",
+        "assign a in 1x",
+        "in a",
+        "a.b",
+        "Call f",
+        "assign a in b c d e f g h i j k",
     ] {
         let error = Selector::parse(text, Format::Python).unwrap_err();
         assert!(error.contains("call NAME"), "{text}: {error}");

@@ -110,11 +110,8 @@ struct Limits {
 
 impl Limits {
     fn new(min: Option<f64>, max: Option<f64>, factor: f64) -> Result<Limits, BoundError> {
-        let limits = Limits {
-            min: min.map(operand).transpose()?,
-            max: max.map(operand).transpose()?,
-            factor: operand(factor)?,
-        };
+        let limits =
+            Limits { min: min.map(operand).transpose()?, max: max.map(operand).transpose()?, factor: operand(factor)? };
         if limits.min.zip(limits.max).is_some_and(|(min, max)| min > max) {
             return Err(BoundError::BadRequest("min is above max".into()));
         }
@@ -232,14 +229,9 @@ fn set_number(old: &Literal, text: &str, limits: &Limits) -> Result<Next, BoundE
         Err(style) => return Err(BoundError::BadRequest(format!("`set = {text}`: {style}"))),
     };
     let next = spelled(old, number, Some(wanted.value), limits)?;
-    // What the operator wrote is kept as written (`1.20`) where it is the value and the style of the old one.
-    let as_written = format!("{}{}", text.trim(), number.suffix);
-    let same_style = read_text_number(&as_written).ok().flatten().is_some_and(|read| {
-        number.spell(wanted.value).is_some_and(|spelled| old.wrap(&spelled) == next.raw)
-            && read.integer == number.integer
-            && number.spell(Decimal::ZERO) == read.spell(Decimal::ZERO)
-    });
-    Ok(if same_style { Next { raw: old.wrap(&as_written), ..next } } else { next })
+    // The decimals that the operator wrote are kept (`1.20`) where nothing held the value back.
+    let as_written = next.limited_by.is_none() && number.is_plain_float() && wanted.is_plain_float();
+    Ok(if as_written { Next { raw: old.wrap(&format!("{}{}", text.trim(), number.suffix)), ..next } } else { next })
 }
 
 fn set_bool(old: &Literal, value: bool) -> Result<Next, BoundError> {

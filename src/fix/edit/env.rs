@@ -91,9 +91,10 @@ fn quoted(text: &str, start: usize, line_end: usize, quote: char) -> Option<(Ran
 }
 
 fn plain(start: usize, trimmed: &str) -> (Range<usize>, What<'_>) {
-    let comment = trimmed.match_indices('#').map(|(i, _)| i).find(|i| {
-        trimmed.get(..*i).is_none_or(|before| before.is_empty() || before.ends_with([' ', '\t']))
-    });
+    let comment = trimmed
+        .match_indices('#')
+        .map(|(i, _)| i)
+        .find(|i| trimmed.get(..*i).is_none_or(|before| before.is_empty() || before.ends_with([' ', '\t'])));
     let value = trimmed.get(..comment.unwrap_or(trimmed.len())).unwrap_or_default().trim_end();
     let simple = read_text_number(value).ok().flatten().is_some()
         || ["true", "false", "yes", "no", "on", "off"].iter().any(|w| value.eq_ignore_ascii_case(w));

@@ -7,15 +7,36 @@ use std::fmt;
 /// Why a selector did not lead to one literal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LocateError {
-    TooLarge { bytes: usize },
-    NotUtf8 { line: usize },
+    TooLarge {
+        bytes: usize,
+    },
+    NotUtf8 {
+        line: usize,
+    },
     /// The selector is one of another format.
-    WrongSelector { at: String, format: Format },
-    DoesNotParse { format: Format, line: Option<usize>, message: String },
-    NotFound { at: String, near: Vec<Near> },
+    WrongSelector {
+        at: String,
+        format: Format,
+    },
+    DoesNotParse {
+        format: Format,
+        line: Option<usize>,
+        message: String,
+    },
+    NotFound {
+        at: String,
+        near: Vec<Near>,
+    },
     /// 1-based lines of every place that is meant.
-    Several { at: String, lines: Vec<usize> },
-    NotLiteral { at: String, line: usize, why: Not },
+    Several {
+        at: String,
+        lines: Vec<usize>,
+    },
+    NotLiteral {
+        at: String,
+        line: usize,
+        why: Not,
+    },
 }
 
 /// Something with a similar name.
@@ -155,11 +176,9 @@ impl fmt::Display for ApplyError {
                 "nothing was changed: `{}` is not a literal of the same type and quoting as the one it would replace",
                 new.escape_debug()
             ),
-            ApplyError::OtherPlace { new, line } => write!(
-                f,
-                "nothing was changed: `{}` would change what is read at line {line} too",
-                new.escape_debug()
-            ),
+            ApplyError::OtherPlace { new, line } => {
+                write!(f, "nothing was changed: `{}` would change what is read at line {line} too", new.escape_debug())
+            }
         }
     }
 }
@@ -173,11 +192,7 @@ const MAX_SUGGESTIONS: usize = 3;
 const CLOSE: f64 = 0.85;
 
 /// The names closest to the wanted one, of `(name, offset, ends in the same way)`.
-pub(super) fn nearest(
-    wanted: &str,
-    candidates: impl Iterator<Item = (String, usize, bool)>,
-    text: &str,
-) -> Vec<Near> {
+pub(super) fn nearest(wanted: &str, candidates: impl Iterator<Item = (String, usize, bool)>, text: &str) -> Vec<Near> {
     let mut close: Vec<(f64, String, usize)> = candidates
         .filter(|(name, ..)| name != wanted)
         .filter_map(|(name, offset, same_end)| {

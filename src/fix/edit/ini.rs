@@ -27,8 +27,7 @@ struct Scanner<'a> {
 pub(super) fn outline(text: &str) -> Result<Outline<'_>, LocateError> {
     let mut outline = Outline::new(text, Format::Ini);
     let root = outline.push(None, Key::Root, 0..text.len(), What::Table);
-    let mut scanner =
-        Scanner { outline, section: root, last: None, sections: HashMap::new(), keys: HashMap::new() };
+    let mut scanner = Scanner { outline, section: root, last: None, sections: HashMap::new(), keys: HashMap::new() };
     for (start, line) in lines_with_offsets(text) {
         scanner.line(root, start, line).map_err(|message| LocateError::DoesNotParse {
             format: Format::Ini,
@@ -151,7 +150,9 @@ fn read_value(start: usize, trimmed: &str) -> (Range<usize>, What<'_>) {
     }
     let comment = trimmed
         .char_indices()
-        .find(|(i, c)| matches!(c, '#' | ';') && trimmed.get(..*i).is_none_or(|b| b.is_empty() || b.ends_with([' ', '\t'])))
+        .find(|(i, c)| {
+            matches!(c, '#' | ';') && trimmed.get(..*i).is_none_or(|b| b.is_empty() || b.ends_with([' ', '\t']))
+        })
         .map(|(i, _)| i);
     let value = trimmed.get(..comment.unwrap_or(trimmed.len())).unwrap_or_default().trim_end();
     let simple = read_text_number(value).ok().flatten().is_some()

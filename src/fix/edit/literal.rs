@@ -148,10 +148,6 @@ const BOOL_WORDS: [(&str, &str); 3] = [("true", "false"), ("yes", "no"), ("on", 
 
 fn bool_word(text: &str) -> Option<bool> {
     BOOL_WORDS.iter().find_map(|(yes, no)| {
-        if text.eq_ignore_ascii_case(yes) {
-            Some(true)
-        } else {
-            text.eq_ignore_ascii_case(no).then_some(false)
-        }
+        if text.eq_ignore_ascii_case(yes) { Some(true) } else { text.eq_ignore_ascii_case(no).then_some(false) }
     })
 }

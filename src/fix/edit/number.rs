@@ -251,6 +251,11 @@ impl Number {
         }))
     }
 
+    /// Digits on both sides of a point and nothing else but a minus and a unit.
+    pub(super) fn is_plain_float(&self) -> bool {
+        !(self.integer || self.plus || self.grouped || self.bare_point) && self.exponent.is_none()
+    }
+
     /// Another value in the style of this number. `None` when it has too many digits.
     pub fn spell(&self, value: Decimal) -> Option<String> {
         let mantissa = match &self.exponent {

@@ -97,7 +97,9 @@ impl<'a> Outline<'a> {
             match self.nodes.get(*child) {
                 Some(node) if node.key.is(segment) => {
                     if passed.last() == Some(parent) {
-                        let same = |(p, c): &(usize, usize)| p == parent && self.nodes.get(*c).is_some_and(|n| n.key.is(segment));
+                        let same = |(p, c): &(usize, usize)| {
+                            p == parent && self.nodes.get(*c).is_some_and(|n| n.key.is(segment))
+                        };
                         return Err(children.iter().filter(|pair| same(pair)).map(|(_, c)| *c).collect());
                     }
                     next.push(*child);
@@ -206,11 +208,13 @@ impl<'a> Outline<'a> {
     pub fn first_difference(&self, other: &Outline<'_>, edited: &Found, grown: isize) -> Option<usize> {
         let moved = |p: usize| if p >= edited.span.end { p.saturating_add_signed(grown) } else { p };
         let differs = |(i, (a, b)): (usize, (&Node<'_>, &Node<'_>))| {
-            let same_place = a.parent == b.parent && a.key == b.key && moved(a.span.start) == b.span.start;
+            let same_name = a.parent == b.parent && a.key == b.key;
             let same = if edited.node == Some(i) {
-                same_place && same_type(a, b)
+                // It starts where it was, even if it was empty: an insertion there does not move it.
+                same_name && a.span.start == b.span.start && same_type(a, b)
             } else {
-                same_place && moved(a.span.end) == b.span.end && a.what == b.what
+                let span = moved(a.span.start)..moved(a.span.end);
+                same_name && span == b.span && a.what == b.what
             };
             (!same).then_some(a.span.start)
         };

@@ -67,7 +67,8 @@ fn escaped(text: &str, quote: char, other: impl Fn(char) -> String) -> String {
             c if c.is_control() || is_yaml_unprintable(c) => {
                 // Writing to a String cannot fail. Python's \x holds two digits only, so beyond that the
                 // four-digit form is used, which all of them know.
-                let _ = if (c as u32) > 0xff { write!(out, "\\u{:04x}", c as u32) } else { write!(out, "{}", other(c)) };
+                let _ =
+                    if (c as u32) > 0xff { write!(out, "\\u{:04x}", c as u32) } else { write!(out, "{}", other(c)) };
             }
             c => out.push(c),
         }
@@ -107,10 +108,9 @@ fn yaml_plain(text: &str, quote: Quote, kinds: (Kind, Kind)) -> Option<String> {
     let mut chars = text.chars();
     let first = chars.next().unwrap_or(' ');
     let second_is_blank = chars.next().is_none_or(|c| c.is_whitespace());
-    let indicator = matches!(
-        first,
-        ',' | '[' | ']' | '{' | '}' | '#' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`'
-    ) || matches!(first, '-' | '?' | ':') && second_is_blank;
+    let indicator =
+        matches!(first, ',' | '[' | ']' | '{' | '}' | '#' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`')
+            || matches!(first, '-' | '?' | ':') && second_is_blank;
     if indicator || text.starts_with("---") || text.starts_with("...") {
         return Some(format!("a text that begins with {first:?}"));
     }

@@ -202,7 +202,9 @@ fn skip_properties(text: &str, start: usize) -> usize {
             Some('&' | '!') => rest.find([' ', '\t', '\n', '\r']).unwrap_or(rest.len()),
             // Only a comment behind a property: a scalar cannot begin with `#`.
             Some('#') if at > start => rest.find(['\n', '\r']).unwrap_or(rest.len()),
-            Some(' ' | '\t' | '\n' | '\r') => rest.find(|c| !matches!(c, ' ' | '\t' | '\n' | '\r')).unwrap_or(rest.len()),
+            Some(' ' | '\t' | '\n' | '\r') => {
+                rest.find(|c| !matches!(c, ' ' | '\t' | '\n' | '\r')).unwrap_or(rest.len())
+            }
             _ => return at,
         };
         if len == 0 {

@@ -118,6 +118,7 @@ fn is_sexagesimal(unsigned: &str, float: bool) -> bool {
 fn is_date(text: &str) -> bool {
     let date = text.split(['T', 't', ' ', '\t']).next().unwrap_or_default();
     let mut parts = date.split('-');
-    let lengths = [parts.next(), parts.next(), parts.next()].map(|p| p.filter(|p| p.bytes().all(|b| b.is_ascii_digit())));
+    let lengths =
+        [parts.next(), parts.next(), parts.next()].map(|p| p.filter(|p| p.bytes().all(|b| b.is_ascii_digit())));
     matches!(lengths.map(|p| p.map_or(0, str::len)), [4, 1 | 2, 1 | 2]) && parts.next().is_none()
 }
