@@ -23,4 +23,4 @@ pub use expand::{Reference, SecretSource, SystemSecrets};
 pub use load::{Options, load};
 pub use report::{ConfigError, LoadError};
 pub use secret::{Redactor, Secret};
-pub use selector::{Format, Segment, Selector};
+pub use selector::{Format, MODULE_SCOPE, Segment, Selector};
