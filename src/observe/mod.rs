@@ -11,10 +11,10 @@ mod postgres;
 mod redis;
 mod samples;
 mod tcp;
-mod text;
+
 
 pub use samples::{ContainerSample, DockerSample, HostSample, Samples};
-pub use text::clean;
+pub use crate::text::clean;
 
 use crate::config::{CheckSpec, Engine, Levels, Probe};
 use crate::model::{CheckKind, CheckResult, Container, Metric, Status};
