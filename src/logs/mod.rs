@@ -1,1 +1,190 @@
 //! Logs: sources and cursors, the scanner, events, error groups, built-in signatures.
+//!
+//! The way of a log: bytes are read from where the cursor was left (`rotation`, `files`, `container`, `journal`),
+//! searched for stems in whole buffers (`scan`, `signature`, `literals`), lines become events (`events`, `stack`,
+//! `prefix`), events are counted and grouped (`collect`, `group`, `time`). Only the sources read; everything after
+//! them is pure. Cursors and counts are one value, [`LogState`], saved as one file: a crash loses both or neither, so
+//! that every event is counted exactly once. May not live here: what a count means.
+
+mod access;
+mod collect;
+mod container;
+mod cursor;
+mod envelope;
+mod events;
+mod files;
+mod group;
+mod journal;
+mod literals;
+mod prefix;
+mod rotation;
+mod scan;
+mod signature;
+mod stack;
+mod stamped;
+mod state;
+mod time;
+
+#[cfg(test)]
+mod tests;
+
+pub use group::{id as group_id, template as group_template};
+pub use signature::SignatureSet;
+pub use state::LogState;
+
+use crate::config::{Engine, LogKind, Signature, When};
+use crate::model::{Container, LogReport};
+use anyhow::Context;
+use collect::{Collector, Origin};
+use files::{End, Format, Source};
+use globset::GlobMatcher;
+use jiff::Timestamp;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// The built-in signatures, as written.
+pub const BUILTIN_SIGNATURES: &str = include_str!("signatures.toml");
+
+/// Counts are kept at least so long, in seconds.
+const MIN_HORIZON: u64 = 3600;
+
+/// Prepares signatures for searching.
+///
+/// # Errors
+/// When there are too many of them for one automaton.
+pub fn signature_set(signatures: &[Signature]) -> anyhow::Result<SignatureSet> {
+    SignatureSet::new(signatures, &stack::OPENERS)
+}
+
+/// Reads what is new since `state` from every configured source (only those whose full name matches `only`), and moves
+/// the state. A source that cannot be read is a problem of the report; the others are read.
+pub fn read_new(
+    engine: &Engine,
+    containers: &[Container],
+    docker: Option<&crate::host::docker::Docker>,
+    only: Option<&GlobMatcher>,
+    state: &mut LogState,
+    now: Timestamp,
+) -> LogReport {
+    let set = match signature_set(&engine.signatures) {
+        Ok(set) => set,
+        Err(error) => return unusable(&error),
+    };
+    let wanted = |name: &str| only.is_none_or(|glob| glob.is_match(name));
+    let mut collector = Collector::new(&set, state, now);
+    for spec in &engine.logs {
+        match &spec.kind {
+            LogKind::Docker { .. } => {
+                for one in containers.iter().filter(|c| wanted(&format!("container:{}", c.name))) {
+                    container::read(&mut collector, one, docker);
+                }
+                forget_containers(collector.state, containers);
+            }
+            LogKind::Files { name, pattern } => {
+                let source = format!("file:{name}");
+                if wanted(&source) {
+                    read_files(&mut collector, &source, pattern);
+                }
+            }
+            LogKind::Journal { name, unit } => {
+                let source = format!("journal:{name}");
+                if wanted(&source) {
+                    journal::read(&mut collector, &source, unit, "journalctl");
+                }
+            }
+        }
+    }
+    collector.state.prune(now, horizon(engine));
+    collector.finish()
+}
+
+/// Analyses whole files, packed ones too, without cursors.
+pub fn analyse_files(engine: &Engine, files: &[PathBuf], now: Timestamp) -> LogReport {
+    let set = match signature_set(&engine.signatures) {
+        Ok(set) => set,
+        Err(error) => return unusable(&error),
+    };
+    let mut state = LogState::default();
+    let mut collector = Collector::new(&set, &mut state, now);
+    for path in files {
+        let name = format!("file:{}", path.display());
+        if let Err(error) = analyse_file(&mut collector, &name, path) {
+            collector.problem(&name, format!("{error:#}"));
+        }
+    }
+    collector.finish()
+}
+
+/// Scans lines in memory as one log of this name.
+pub fn scan_lines(signatures: &[Signature], source: &str, text: &[u8], now: Timestamp) -> LogReport {
+    let set = match signature_set(signatures) {
+        Ok(set) => set,
+        Err(error) => return unusable(&error),
+    };
+    let mut state = LogState::default();
+    let mut collector = Collector::new(&set, &mut state, now);
+    let mut scan = scan::Scan::new(&set, events::Assembler::default());
+    scan.region(text, &|at| (at as u64, None));
+    let _ = scan.assembler.suspend(&set, true);
+    for event in scan.assembler.take() {
+        collector.event(Origin { source, path: None }, event);
+    }
+    collector.scanned(&scan, text.len() as u64);
+    collector.finish()
+}
+
+fn unusable(error: &anyhow::Error) -> LogReport {
+    let message = format!("no log was read: the signatures cannot be searched for: {error:#}");
+    let problem = crate::model::LogProblem { source: "logs".to_owned(), message };
+    LogReport { problems: vec![problem], ..LogReport::default() }
+}
+
+fn analyse_file(collector: &mut Collector<'_>, name: &str, path: &Path) -> anyhow::Result<()> {
+    let mut file = std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let id = cursor::Identity::of(&file.metadata()?);
+    let mut cursor = cursor::FileCursor::start(path.to_owned(), id);
+    let mut start = Vec::new();
+    let packed = files::is_packed(path);
+    let mut reader: Box<dyn Read> = if packed { Box::new(files::unpacked(file.try_clone()?)) } else { Box::new(&file) };
+    reader.by_ref().take(16).read_to_end(&mut start).with_context(|| format!("cannot read {}", path.display()))?;
+    drop(reader);
+    let format = if files::is_docker_json(&start) { Format::DockerJson } else { Format::Plain };
+    let source = Source::new(name, format);
+    if packed {
+        return files::read_packed(collector, source, &mut cursor, false);
+    }
+    files::read_on(collector, source, &mut cursor, &mut file, End::Taken)
+}
+
+fn read_files(collector: &mut Collector<'_>, source: &str, pattern: &str) {
+    let cursors = collector.state.files.remove(source).unwrap_or_default();
+    match files::expand(pattern) {
+        Ok(paths) => {
+            if paths.is_empty() && cursors.is_empty() {
+                collector.problem(source, format!("no file matches {pattern}"));
+            }
+            let kept = rotation::read_source(collector, Source::new(source, Format::Plain), paths, cursors);
+            collector.state.files.insert(source.to_owned(), kept);
+        }
+        Err(error) => {
+            collector.problem(source, format!("{error:#}"));
+            collector.state.files.insert(source.to_owned(), cursors);
+        }
+    }
+}
+
+/// Removed containers are forgotten; none at all is taken for a Docker that does not answer.
+fn forget_containers(state: &mut LogState, containers: &[Container]) {
+    if !containers.is_empty() {
+        state.containers.retain(|id, _| containers.iter().any(|c| c.id == *id));
+    }
+}
+
+/// How long counts are kept, in seconds: the longest `within` of the rules.
+fn horizon(engine: &Engine) -> i64 {
+    let longest = engine.rules.iter().filter_map(|rule| match &rule.when {
+        When::Log(trigger) => Some(trigger.within.as_secs()),
+        _ => None,
+    });
+    i64::try_from(longest.max().unwrap_or(0).max(MIN_HORIZON)).unwrap_or(i64::MAX / 2)
+}

@@ -116,6 +116,9 @@ pub struct LogReport {
     pub groups: Vec<ErrorGroup>,
     /// Events read now, by signature name.
     pub by_signature: BTreeMap<String, u64>,
+    /// Lines read now that a signature matched, lines inside of stack traces included: what `grep -c` counts.
+    #[serde(default)]
+    pub matched_lines: BTreeMap<String, u64>,
     /// New events, each counted once however many signatures it matched.
     pub events: u64,
     pub lines: u64,

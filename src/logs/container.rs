@@ -1,0 +1,184 @@
+//! Logs of containers: the files of the `json-file` driver read directly where they can be, through the engine where
+//! not (asking the engine makes it decode the whole file each time).
+
+use super::collect::Collector;
+use super::cursor::FileCursor;
+use super::events::Suspended;
+use super::files::{Format, Source};
+use super::rotation::read_source;
+use super::stamped::StampedLines;
+use crate::host::docker::{Docker, LogQuery, LogStream};
+use crate::model::Container;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Entries asked of the engine at most, in one reading.
+const MAX_ENTRIES: u64 = 50_000;
+
+/// What is known of one container's log.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ContainerCursor {
+    pub name: String,
+    pub driver: String,
+    /// The file of the `json-file` driver.
+    pub path: Option<PathBuf>,
+    pub tty: bool,
+    #[serde(default)]
+    pub files: Vec<FileCursor>,
+    #[serde(default)]
+    pub api: ApiCursor,
+}
+
+/// Where a log read through the engine was left. Timestamps alone are no safe place: the engine's `since` is
+/// inclusive, and several entries may have the same one.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ApiCursor {
+    pub since: Option<Timestamp>,
+    /// Entries taken that have exactly that timestamp.
+    pub at_since: u64,
+    pub bytes: u64,
+    /// The next entry of stdout, stderr goes on with a line whose beginning was taken.
+    pub continued: [bool; 2],
+    pub open: Suspended,
+}
+
+/// Reads what is new in the log of one container.
+pub fn read(collector: &mut Collector<'_>, container: &Container, docker: Option<&Docker>) {
+    let source = format!("container:{}", container.name);
+    let mut cursor = match collector.state.containers.remove(&container.id) {
+        Some(cursor) => cursor,
+        None => match first_look(container, docker) {
+            Ok(cursor) => cursor,
+            Err(message) => return collector.problem(&source, message),
+        },
+    };
+    cursor.name.clone_from(&container.name);
+    match readable(&cursor, docker) {
+        Some(path) => {
+            let format = Source::new(&source, Format::DockerJson);
+            cursor.files = read_source(collector, format, vec![path], std::mem::take(&mut cursor.files));
+        }
+        None => through_engine(collector, &source, container, &mut cursor, docker),
+    }
+    collector.state.containers.insert(container.id.clone(), cursor);
+}
+
+fn first_look(container: &Container, docker: Option<&Docker>) -> Result<ContainerCursor, String> {
+    let docker = docker.ok_or("Docker does not answer: the place of its log is not known")?;
+    let detail = docker.inspect(&container.id).map_err(|e| format!("cannot inspect the container: {e}"))?;
+    Ok(ContainerCursor {
+        name: container.name.clone(),
+        driver: detail.log_driver,
+        path: detail.log_path,
+        tty: detail.tty,
+        files: Vec::new(),
+        api: ApiCursor::default(),
+    })
+}
+
+/// The log's file, where it is on this host and may be read.
+fn readable(cursor: &ContainerCursor, docker: Option<&Docker>) -> Option<PathBuf> {
+    let path = cursor.path.as_ref().filter(|_| cursor.driver == "json-file")?;
+    if docker.is_some_and(|d| !d.is_local()) {
+        return None;
+    }
+    // A container that never wrote anything may have no file yet; one that was read stays with its file.
+    let known = cursor.files.iter().any(|f| !f.rotated);
+    (known || rustix::fs::access(path, rustix::fs::Access::READ_OK).is_ok()).then(|| path.clone())
+}
+
+fn through_engine(
+    collector: &mut Collector<'_>,
+    source: &str,
+    container: &Container,
+    cursor: &mut ContainerCursor,
+    docker: Option<&Docker>,
+) {
+    if cursor.driver == "none" {
+        return collector.problem(source, "its log driver is `none`: there is nothing to read");
+    }
+    let Some(docker) = docker else { return collector.problem(source, "Docker does not answer") };
+    let api = &mut cursor.api;
+    let set = collector.set;
+    let lines = StampedLines::new(set, source, std::mem::take(&mut api.open), api.bytes);
+    let mut reading =
+        Reading { lines, from: api.since, skip: api.at_since, entries: 0, missed: false, part: Vec::new() };
+    let query = LogQuery { since: api.since, until: None, tail: Some(MAX_ENTRIES), tty: cursor.tty };
+    let first_sight = api.since.is_none();
+    let answer = docker.logs(&container.id, query, &mut |chunk| {
+        let stream = usize::from(chunk.stream == LogStream::Stderr);
+        reading.take(collector, api, stream, chunk.bytes, cursor.tty);
+    });
+    if let Err(error) = answer {
+        collector.problem(source, format!("cannot read its log through Docker: {error}"));
+    }
+    if reading.entries >= MAX_ENTRIES && (first_sight || reading.missed) {
+        collector.gap(source, format!("only the last {MAX_ENTRIES} entries are read through Docker"), None);
+    }
+    let nothing_new = reading.lines.bytes() == 0;
+    (api.open, api.bytes) = reading.lines.finish(collector, nothing_new);
+}
+
+/// One answer of the engine on its way to lines.
+struct Reading<'s> {
+    lines: StampedLines<'s>,
+    /// The cursor before this answer: entries before it, and the first `skip` at it, were taken.
+    from: Option<Timestamp>,
+    skip: u64,
+    entries: u64,
+    /// The answer began after the cursor.
+    missed: bool,
+    /// Of a terminal's stream: a line not whole yet.
+    part: Vec<u8>,
+}
+
+impl Reading<'_> {
+    fn take(&mut self, collector: &mut Collector<'_>, api: &mut ApiCursor, stream: usize, bytes: &[u8], tty: bool) {
+        if !tty {
+            return self.entry(collector, api, stream, bytes);
+        }
+        self.part.extend_from_slice(bytes);
+        let part = std::mem::take(&mut self.part);
+        let mut rest = part.as_slice();
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let (line, after) = rest.split_at(end + 1);
+            self.entry(collector, api, stream, line);
+            rest = after;
+        }
+        // A terminal may never end its line: what is longer than any line that is looked at is dropped.
+        self.part = rest.get(..super::scan::MAX_LINE * 2).unwrap_or(rest).to_vec();
+    }
+
+    /// `2025-01-02T03:04:05.123456789Z text\n`.
+    fn entry(&mut self, collector: &mut Collector<'_>, api: &mut ApiCursor, stream: usize, bytes: &[u8]) {
+        self.entries += 1;
+        let Some((time, text)) = split_time(bytes) else { return };
+        match self.from {
+            Some(from) if time < from => return,
+            Some(from) if time == from && self.skip > 0 => {
+                self.skip -= 1;
+                return;
+            }
+            Some(from) if self.entries == 1 && time > from => self.missed = true,
+            _ => {}
+        }
+        match api.since {
+            Some(since) if since == time => api.at_since += 1,
+            Some(since) if since > time => {}
+            _ => (api.since, api.at_since) = (Some(time), 1),
+        }
+        let whole = text.strip_suffix(b"\n");
+        let goes_on = api.continued.get_mut(stream).is_some_and(|c| std::mem::replace(c, whole.is_none()));
+        if !goes_on {
+            self.lines.push(collector, whole.unwrap_or(text), time);
+        }
+    }
+}
+
+fn split_time(entry: &[u8]) -> Option<(Timestamp, &[u8])> {
+    let space = memchr::memchr(b' ', entry.get(..entry.len().min(64))?)?;
+    let time = std::str::from_utf8(entry.get(..space)?).ok()?.parse().ok()?;
+    Some((time, entry.get(space + 1..)?))
+}

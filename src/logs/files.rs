@@ -1,0 +1,220 @@
+//! Reading one log file from where it was left, plain or packed.
+//!
+//! Lives here: one open file. Not here: which files there are and how they are rotated (`rotation`).
+
+use super::collect::{Collector, Origin};
+use super::cursor::{FileCursor, Identity};
+use super::envelope::{MAX_RAW, Unpacked};
+use super::events::Assembler;
+use super::scan::{BUFFER, Cutting, Ended, MAX_LINE, Scan, read_regions};
+use anyhow::{Context, Result};
+use flate2::read::MultiGzDecoder;
+use memchr::memchr;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+/// The first sight of a log reads so many last bytes.
+pub const FIRST_SIGHT: u64 = 16 << 20;
+/// Directories below the first that `**` goes down.
+const MAX_DEPTH: usize = 8;
+/// Files of one source.
+const MAX_FILES: usize = 10_000;
+/// Bytes in which a NUL says that a file is no text.
+const SNIFFED: usize = 8 << 10;
+
+/// What a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Plain,
+    /// Lines in the envelope of Docker's `json-file` driver.
+    DockerJson,
+}
+
+/// How a reading treats one source.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    pub name: &'a str,
+    pub format: Format,
+    /// Bytes read at once.
+    pub chunk: usize,
+}
+
+impl<'a> Source<'a> {
+    pub fn new(name: &'a str, format: Format) -> Source<'a> {
+        Source { name, format, chunk: BUFFER }
+    }
+
+    fn cutting(&self, take_last: bool) -> Cutting {
+        let max_line = if self.format == Format::Plain { MAX_LINE } else { MAX_RAW };
+        Cutting { chunk: self.chunk, max_line, take_last }
+    }
+}
+
+/// When what a file's end holds is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// A half-written line and an unfinished stack trace wait.
+    Waits,
+    /// Nothing more will come, or nothing came for a while.
+    Taken,
+}
+
+pub fn is_packed(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "gz")
+}
+
+/// Scans a stream from the cursor's place on and moves the cursor's content state; identity is the caller's.
+pub fn scan_stream(
+    collector: &mut Collector<'_>,
+    source: Source<'_>,
+    cursor: &mut FileCursor,
+    reader: &mut dyn Read,
+    end: End,
+) -> Ended {
+    let set = collector.set;
+    let assembler = Assembler::resume(std::mem::take(&mut cursor.open), set);
+    let mut scan = Scan::new(set, assembler);
+    let start = Ended { offset: cursor.offset, pending: 0, mid_line: cursor.mid_line };
+    let path = cursor.path.clone();
+    let origin = Origin { source: source.name, path: (source.format == Format::Plain).then_some(path.as_path()) };
+    let mut unpacked = Unpacked::default();
+    let continued = &mut cursor.continued;
+    let cutting = source.cutting(end == End::Taken);
+    let (ended, error) = read_regions(reader, start, cutting, &mut |text, offset| {
+        match source.format {
+            Format::Plain => scan.region(text, &|at| (offset + at as u64, None)),
+            Format::DockerJson => {
+                unpacked.fill(text, offset, continued);
+                scan.region(&unpacked.text, &|at| unpacked.place(at));
+            }
+        }
+        for event in scan.assembler.take() {
+            collector.event(origin, event);
+        }
+    });
+    cursor.open = scan.assembler.suspend(set, end == End::Taken);
+    for event in scan.assembler.take() {
+        collector.event(origin, event);
+    }
+    if let Some(error) = error {
+        collector.problem(source.name, format!("cannot read {} to its end: {error}", path.display()));
+    }
+    collector.scanned(&scan, ended.offset - start.offset);
+    ended
+}
+
+/// Reads what is new in an open file whose cursor has been verified or is new.
+pub fn read_on(
+    collector: &mut Collector<'_>,
+    source: Source<'_>,
+    cursor: &mut FileCursor,
+    file: &mut File,
+    end: End,
+) -> Result<()> {
+    let id = Identity::of(&file.metadata()?);
+    if cursor.offset == 0 && is_binary(file)? {
+        collector.problem(source.name, format!("{} is binary, not text: it is not scanned", cursor.path.display()));
+        cursor.binary = true;
+        cursor.note(id, Ended { offset: 0, pending: 0, mid_line: false });
+        return Ok(());
+    }
+    cursor.binary = false;
+    file.seek(SeekFrom::Start(cursor.offset))?;
+    // What is written from now on is for the next pass: a fast writer must not hold this one for ever.
+    let mut reader = (&mut *file).take(id.size.saturating_sub(cursor.offset));
+    let ended = scan_stream(collector, source, cursor, &mut reader, end);
+    cursor.advance(file, id, ended);
+    Ok(())
+}
+
+/// A NUL among the first bytes; those that a truncated file begins with (its writer went on at its old place) do not
+/// count.
+fn is_binary(file: &mut File) -> Result<bool> {
+    let mut first = Vec::with_capacity(SNIFFED);
+    file.seek(SeekFrom::Start(0))?;
+    (&mut *file).take(SNIFFED as u64).read_to_end(&mut first)?;
+    let text = first.get(first.iter().take_while(|b| **b == 0).count()..).unwrap_or_default();
+    Ok(memchr(0, text).is_some())
+}
+
+/// Moves a new cursor to the last 16 MiB of a file of this size, and says so.
+pub fn tail_of(collector: &mut Collector<'_>, source: &str, cursor: &mut FileCursor, size: u64) {
+    if size <= FIRST_SIGHT {
+        return;
+    }
+    cursor.offset = size - FIRST_SIGHT;
+    cursor.mid_line = true;
+    let reason = format!("first sight of {}: only its last 16 MiB are read", cursor.path.display());
+    collector.gap(source, reason, Some(cursor.offset));
+}
+
+/// Reads a compressed file, all of it from the cursor on; at first sight its last 16 MiB.
+pub fn read_packed(
+    collector: &mut Collector<'_>,
+    source: Source<'_>,
+    cursor: &mut FileCursor,
+    first_sight: bool,
+) -> Result<()> {
+    let path = cursor.path.clone();
+    let open = || File::open(&path).with_context(|| format!("cannot open {}", path.display()));
+    let unpack = || format!("cannot unpack {}", path.display());
+    if first_sight {
+        let size = std::io::copy(&mut unpacked(open()?), &mut std::io::sink()).with_context(unpack)?;
+        tail_of(collector, source.name, cursor, size);
+    }
+    let file = open()?;
+    let mut decoder = unpacked(file.try_clone()?);
+    std::io::copy(&mut (&mut decoder).take(cursor.offset), &mut std::io::sink()).with_context(unpack)?;
+    let id = Identity::of(&file.metadata()?);
+    let ended = scan_stream(collector, source, cursor, &mut decoder, End::Taken);
+    cursor.note(id, ended);
+    Ok(())
+}
+
+/// The content of a compressed file.
+pub fn unpacked(file: File) -> MultiGzDecoder<std::io::BufReader<File>> {
+    MultiGzDecoder::new(std::io::BufReader::new(file))
+}
+
+/// Whether a stream begins like a log of Docker's `json-file` driver.
+pub fn is_docker_json(start: &[u8]) -> bool {
+    start.starts_with(b"{\"log\":\"")
+}
+
+/// The files that a pattern names, in order of their names. A pattern without wildcards names itself.
+///
+/// # Errors
+/// When it is no glob, or the directory it begins with cannot be listed.
+pub fn expand(pattern: &str) -> Result<Vec<PathBuf>> {
+    if !pattern.contains(['*', '?', '[', '{']) {
+        return Ok(std::fs::symlink_metadata(pattern).map(|_| vec![PathBuf::from(pattern)]).unwrap_or_default());
+    }
+    let glob = globset::GlobBuilder::new(pattern).literal_separator(true).build()?.compile_matcher();
+    let plain = pattern.split(['*', '?', '[', '{']).next().unwrap_or_default();
+    let root = Path::new(plain.rsplit_once('/').map_or(".", |(dir, _)| if dir.is_empty() { "/" } else { dir }));
+    let depth =
+        if pattern.contains("**") { MAX_DEPTH } else { pattern.matches('/').count() - plain.matches('/').count() };
+    let mut found = Vec::new();
+    match walk(root, depth, &glob, &mut found) {
+        Ok(()) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(e).with_context(|| format!("cannot list {}", root.display())),
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn walk(dir: &Path, depth: usize, glob: &globset::GlobMatcher, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(dir)?.flatten() {
+        let path = entry.path();
+        let Ok(kind) = entry.file_type() else { continue };
+        if kind.is_dir() && depth > 0 {
+            // A directory below that may not be listed hides only what is in it.
+            let _ = walk(&path, depth - 1, glob, found);
+        } else if !kind.is_dir() && found.len() < MAX_FILES && glob.is_match(&path) {
+            found.push(path);
+        }
+    }
+    Ok(())
+}

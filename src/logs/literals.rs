@@ -1,0 +1,187 @@
+//! Which literals a pattern requires: every text it matches contains at least one of them.
+//!
+//! Pure: a regex's syntax tree in, byte strings out. Not here: searching for them.
+
+use regex_syntax::hir::{Class, Hir, HirKind};
+
+/// A stem longer than this helps no more.
+const MAX_LENGTH: usize = 24;
+/// More alternatives than this for one pattern slow the search for all of them.
+const MAX_STEMS: usize = 32;
+/// A shorter stem hits too often to be worth anything.
+const MIN_LENGTH: usize = 3;
+
+/// The stems of a pattern, or `None` where it has none that are worth searching for.
+pub fn required(pattern: &str) -> Option<Vec<Vec<u8>>> {
+    let hir = regex_syntax::ParserBuilder::new().utf8(false).build().parse(pattern).ok()?;
+    let best = visit(&hir).best()?;
+    (shortest(&best) >= MIN_LENGTH).then_some(best)
+}
+
+/// What is known about the text that one part of a pattern matches.
+struct Known {
+    /// All texts it can match, when they are few.
+    exact: Option<Vec<Vec<u8>>>,
+    /// One of these is contained in every match.
+    inner: Option<Vec<Vec<u8>>>,
+}
+
+impl Known {
+    fn nothing() -> Known {
+        Known { exact: None, inner: None }
+    }
+
+    fn exactly(set: Vec<Vec<u8>>) -> Known {
+        Known { exact: Some(set), inner: None }
+    }
+
+    fn best(self) -> Option<Vec<Vec<u8>>> {
+        better(self.exact.map(cut), self.inner)
+    }
+}
+
+fn visit(hir: &Hir) -> Known {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => Known::exactly(vec![Vec::new()]),
+        HirKind::Literal(literal) => Known::exactly(vec![literal.0.to_vec()]),
+        HirKind::Class(class) => small_class(class).map_or_else(Known::nothing, Known::exactly),
+        HirKind::Capture(group) => visit(&group.sub),
+        HirKind::Repetition(r) if r.min == 1 && r.max == Some(1) => visit(&r.sub),
+        HirKind::Repetition(r) if r.min == 0 && r.max == Some(1) => optional(visit(&r.sub)),
+        HirKind::Repetition(r) if r.min >= 1 => Known { exact: None, inner: visit(&r.sub).best() },
+        HirKind::Repetition(_) => Known::nothing(),
+        HirKind::Concat(parts) => concat(parts),
+        HirKind::Alternation(parts) => alternation(parts),
+    }
+}
+
+fn optional(sub: Known) -> Known {
+    match sub.exact {
+        Some(mut set) if set.len() < MAX_STEMS => {
+            set.push(Vec::new());
+            Known::exactly(set)
+        }
+        _ => Known::nothing(),
+    }
+}
+
+/// Neighbouring parts with few texts are joined to longer ones; the best run wins.
+fn concat(parts: &[Hir]) -> Known {
+    let mut run: Vec<Vec<u8>> = vec![Vec::new()];
+    let mut whole = true;
+    let mut inner = None;
+    for part in parts {
+        let known = visit(part);
+        match known.exact {
+            Some(set) if set.len().saturating_mul(run.len()) <= MAX_STEMS => run = product(&run, &set),
+            Some(set) => {
+                whole = false;
+                inner = better(inner, Some(cut(std::mem::replace(&mut run, set))));
+            }
+            None => {
+                whole = false;
+                inner = better(inner, Some(cut(std::mem::replace(&mut run, vec![Vec::new()]))));
+                inner = better(inner, known.inner);
+            }
+        }
+    }
+    if whole {
+        return Known::exactly(run);
+    }
+    Known { exact: None, inner: better(inner, Some(cut(run))) }
+}
+
+fn alternation(parts: &[Hir]) -> Known {
+    let known: Vec<Known> = parts.iter().map(visit).collect();
+    let exact: Option<Vec<_>> = known.iter().map(|k| k.exact.clone()).collect();
+    if let Some(set) = exact.map(|sets| sets.concat()).filter(|set| set.len() <= MAX_STEMS) {
+        return Known::exactly(set);
+    }
+    let inner: Option<Vec<_>> = known.into_iter().map(Known::best).collect();
+    Known { exact: None, inner: inner.map(|sets| sets.concat()).filter(|set| set.len() <= MAX_STEMS) }
+}
+
+fn small_class(class: &Class) -> Option<Vec<Vec<u8>>> {
+    let mut set = Vec::new();
+    match class {
+        Class::Unicode(class) => {
+            for range in class.ranges() {
+                for c in range.start()..=range.end() {
+                    set.push(c.to_string().into_bytes());
+                    if set.len() > 4 {
+                        return None;
+                    }
+                }
+            }
+        }
+        Class::Bytes(class) => {
+            for range in class.ranges() {
+                for b in range.start()..=range.end() {
+                    set.push(vec![b]);
+                    if set.len() > 4 {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+    Some(set)
+}
+
+fn product(left: &[Vec<u8>], right: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    left.iter().flat_map(|l| right.iter().map(move |r| [l.as_slice(), r].concat())).collect()
+}
+
+fn cut(mut set: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    for stem in &mut set {
+        stem.truncate(MAX_LENGTH);
+    }
+    set.sort();
+    set.dedup();
+    set
+}
+
+fn shortest(set: &[Vec<u8>]) -> usize {
+    set.iter().map(Vec::len).min().unwrap_or(0)
+}
+
+/// The rarer of two sets: long stems first, then few of them.
+fn better(a: Option<Vec<Vec<u8>>>, b: Option<Vec<Vec<u8>>>) -> Option<Vec<Vec<u8>>> {
+    let worth = |set: &Vec<Vec<u8>>| (shortest(set).min(8), std::cmp::Reverse(set.len()), shortest(set));
+    match (a, b) {
+        (Some(a), Some(b)) => Some(if worth(&b) > worth(&a) { b } else { a }),
+        (a, b) => a.or(b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(pattern: &str, expected: Option<&[&str]>) {
+        let found = required(pattern).map(|set| {
+            let mut set: Vec<String> = set.iter().map(|s| String::from_utf8_lossy(s).into_owned()).collect();
+            set.sort();
+            set
+        });
+        assert_eq!(found, expected.map(|e| e.iter().map(|s| s.to_string()).collect()), "{pattern}");
+    }
+
+    #[test]
+    fn every_match_of_a_pattern_holds_one_of_its_stems() {
+        check("Groq API error", Some(&["Groq API error"]));
+        check("(Traceback|Exception|Error):", Some(&["Error:", "Exception:", "Traceback:"]));
+        check("429.*Too Many Requests", Some(&["Too Many Requests"]));
+        check(
+            "(429|503) (Client|Server) Error",
+            Some(&["429 Client Error", "429 Server Error", "503 Client Error", "503 Server Error"]),
+        );
+        check(r"\bconn(ection)? refused", Some(&["conn refused", "connection refused"]));
+        check("[Tt]imed out", Some(&["Timed out", "timed out"]));
+        check(r"(?:abc)+\d", Some(&["abc"]));
+        check("(abc)*|def", None);
+        check(r"\d+", None);
+        check("ab", None);
+        check("(?:foo|x*)bar", Some(&["bar"]));
+    }
+}

@@ -1,0 +1,137 @@
+//! What stands before the text on every line of one process: timestamps, compose and syslog prefixes.
+//!
+//! Two lines belong together when their prefixes are equal but for the timestamps in them. Pure.
+
+use memchr::{memchr, memmem};
+use serde::{Deserialize, Serialize};
+
+/// A prefix is looked for in so many first bytes of a line.
+const HEAD: usize = 160;
+
+/// The start of a line, with its timestamps taken out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Prefix(Vec<Part>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum Part {
+    Text(Vec<u8>),
+    /// Digits with separators: a date, a time, a point in time.
+    Stamp,
+}
+
+impl Prefix {
+    /// Reads a prefix.
+    pub fn of(text: &[u8]) -> Prefix {
+        let mut parts = Vec::new();
+        let mut plain = Vec::new();
+        let mut at = 0;
+        while let Some(byte) = text.get(at) {
+            let length = stamp_length(text.get(at..).unwrap_or_default());
+            let separators =
+                text.get(at..at + length).unwrap_or_default().iter().filter(|b| b":-/.".contains(b)).count();
+            if byte.is_ascii_digit() && separators >= 2 {
+                if !plain.is_empty() {
+                    parts.push(Part::Text(std::mem::take(&mut plain)));
+                }
+                parts.push(Part::Stamp);
+                at += length;
+            } else {
+                let step = if byte.is_ascii_digit() { length.max(1) } else { 1 };
+                plain.extend_from_slice(text.get(at..at + step).unwrap_or_default());
+                at += step;
+            }
+        }
+        if !plain.is_empty() {
+            parts.push(Part::Text(plain));
+        }
+        Prefix(parts)
+    }
+
+    /// The part of a line's start that names its process: `web-1 | ` of compose, `Jan  2 03:04:05 host prog[12]: ` of
+    /// syslog and journalctl; empty where neither is there.
+    pub fn of_process(line: &[u8]) -> Prefix {
+        let head = line.get(..line.len().min(HEAD)).unwrap_or_default();
+        Prefix::of(head.get(..process_length(head)).unwrap_or_default())
+    }
+
+    /// What follows the prefix, where the line begins with it.
+    pub fn strip<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
+        let mut rest = line;
+        for part in &self.0 {
+            rest = match part {
+                Part::Text(text) => rest.strip_prefix(text.as_slice())?,
+                Part::Stamp => match stamp_length(rest) {
+                    0 => return None,
+                    n => rest.get(n..)?,
+                },
+            };
+        }
+        Some(rest)
+    }
+}
+
+/// Length of the run of digits and the separators of dates and times that a text starts with; 0 when it does not start
+/// with a digit. A trailing separator is not part of it.
+fn stamp_length(text: &[u8]) -> usize {
+    if !text.first().is_some_and(u8::is_ascii_digit) {
+        return 0;
+    }
+    let run = text.iter().take(48).take_while(|b| b.is_ascii_digit() || b":-/.,T+Z".contains(b)).count();
+    let run = text.get(..run).unwrap_or_default();
+    run.iter().rposition(|b| b.is_ascii_digit() || *b == b'Z').map_or(0, |last| last + 1)
+}
+
+fn process_length(head: &[u8]) -> usize {
+    if let Some(bar) = memmem::find(head, b"| ") {
+        let name = head.get(..bar).unwrap_or_default().trim_ascii_end();
+        let is_name = |b: &u8| b.is_ascii_alphanumeric() || b"-_.".contains(b);
+        if !name.is_empty() && name.len() <= 80 && name.iter().all(is_name) {
+            return bar + 2;
+        }
+    }
+    // `prog[12]: `, with nothing but a time and a host before it.
+    if let Some(end) = memmem::find(head, b"]: ") {
+        let before = head.get(..end).unwrap_or_default();
+        if let Some(open) = memchr::memrchr(b'[', before) {
+            let pid = before.get(open + 1..).unwrap_or_default();
+            let spaces = before.iter().filter(|b| **b == b' ').count();
+            if !pid.is_empty() && pid.iter().all(u8::is_ascii_digit) && spaces <= 5 && memchr(b'"', before).is_none() {
+                return end + 3;
+            }
+        }
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(prefix: &str, line: &str, body: Option<&str>) {
+        let found =
+            Prefix::of(prefix.as_bytes()).strip(line.as_bytes()).map(|b| String::from_utf8_lossy(b).into_owned());
+        assert_eq!(found.as_deref(), body, "{prefix:?} on {line:?}");
+    }
+
+    #[test]
+    fn prefixes_are_equal_but_for_their_timestamps() {
+        check("web-1  | ", "web-1  |   File", Some("  File"));
+        check("web-1  | ", "web-2  |   File", None);
+        check("2025-01-02T03:04:05.123456789Z stderr F ", "2025-01-02T03:04:06.1Z stderr F   at", Some("  at"));
+        check("2025-01-02 03:04:05,123 ERROR ", "2025-01-02 03:04:06,9 ERROR x", Some("x"));
+        check("Jan  2 03:04:05 h app[12]: ", "Jan  2 03:05:00 h app[12]: x", Some("x"));
+        check("Jan  2 03:04:05 h app[12]: ", "Jan  2 03:05:00 h app[13]: x", None);
+        check("", "x", Some("x"));
+    }
+
+    #[test]
+    fn the_process_part_is_found() {
+        let check = |line: &str, body: &str| {
+            assert_eq!(Prefix::of_process(line.as_bytes()).strip(line.as_bytes()), Some(body.as_bytes()), "{line}");
+        };
+        check("web-1  | ERROR x", "ERROR x");
+        check("Jan  2 03:04:05 h app[12]: ERROR x", "ERROR x");
+        check("2025-01-02 03:04:05 ERROR x | y", "2025-01-02 03:04:05 ERROR x | y");
+        check("", "");
+    }
+}

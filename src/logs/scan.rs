@@ -1,0 +1,179 @@
+//! The scanner: whole buffers are searched for stems; lines are only cut out around a hit.
+//!
+//! Lives here: from bytes to events, with bounded memory. Not here: where the bytes come from, what is counted.
+
+use super::events::{Assembler, CONTEXT, Line, shown};
+use super::signature::{SigId, SignatureSet};
+use jiff::Timestamp;
+use memchr::{memchr, memchr_iter, memrchr, memrchr_iter};
+use std::collections::VecDeque;
+use std::io::Read;
+
+/// Bytes of a line that are looked at; the rest is counted and skipped.
+pub const MAX_LINE: usize = 16 << 10;
+/// Bytes read at once.
+pub const BUFFER: usize = 256 << 10;
+
+/// Where a line came from: its offset in what was read, and the time of its envelope.
+pub type Place = (u64, Option<Timestamp>);
+
+/// Scans one log from its current place on.
+pub struct Scan<'s> {
+    set: &'s SignatureSet,
+    pub assembler: Assembler,
+    /// The last lines of the region before.
+    recent: VecDeque<String>,
+    pub lines: u64,
+    /// Lines that matched, by signature.
+    pub matched: Vec<u64>,
+}
+
+impl<'s> Scan<'s> {
+    /// A scan that continues with the events that an earlier one left open.
+    pub fn new(set: &'s SignatureSet, assembler: Assembler) -> Scan<'s> {
+        Scan { set, assembler, recent: VecDeque::new(), lines: 0, matched: vec![0; set.len()] }
+    }
+
+    /// Scans whole lines. The last one may lack its newline when it is taken as it is.
+    pub fn region(&mut self, text: &[u8], place: &dyn Fn(usize) -> Place) {
+        self.lines += memchr_iter(b'\n', text).count() as u64 + u64::from(!text.ends_with(b"\n") && !text.is_empty());
+        let every = self.set.needs_every_line();
+        let mut at = 0;
+        let mut hit = self.set.next_hit(text, 0);
+        while at < text.len() {
+            if !every && !self.assembler.wants_next() {
+                let Some(found) = hit else { break };
+                at = at.max(text.get(..found).and_then(|t| memrchr(b'\n', t)).map_or(0, |nl| nl + 1));
+            }
+            let end = text.get(at..).and_then(|t| memchr(b'\n', t)).map_or(text.len(), |n| at + n);
+            let line = text.get(at..end.min(at + MAX_LINE)).unwrap_or_default();
+            let is_hit = hit.is_some_and(|h| h < end);
+            let matched = if is_hit || every { self.set.matches(line) } else { Vec::new() };
+            self.feed(text, at, line, matched, place(at));
+            at = end + 1;
+            if is_hit {
+                hit = if at < text.len() { self.set.next_hit(text, at) } else { None };
+            }
+        }
+        self.remember(text);
+    }
+
+    fn feed(&mut self, text: &[u8], at: usize, line: &[u8], matched: Vec<SigId>, place: Place) {
+        for id in &matched {
+            if let Some(count) = self.matched.get_mut(usize::from(*id)) {
+                *count += 1;
+            }
+        }
+        let (recent, assembler) = (&self.recent, &mut self.assembler);
+        let before = || lines_before(recent, text.get(..at).unwrap_or_default());
+        assembler.feed(Line { text: line, offset: place.0, time: place.1, matched }, &before);
+    }
+
+    fn remember(&mut self, text: &[u8]) {
+        self.recent = lines_before(&self.recent, text).into();
+    }
+}
+
+/// The last lines of `text`, filled up from the lines before it.
+fn lines_before(recent: &VecDeque<String>, text: &[u8]) -> Vec<String> {
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    let mut lines: Vec<String> = Vec::with_capacity(CONTEXT);
+    if !text.is_empty() {
+        let mut end = text.len();
+        for nl in memrchr_iter(b'\n', text).take(CONTEXT) {
+            lines.push(shown(text.get(nl + 1..end).unwrap_or_default()));
+            end = nl;
+        }
+        if lines.len() < CONTEXT {
+            lines.push(shown(text.get(..end).unwrap_or_default()));
+        }
+    }
+    let missing = CONTEXT.saturating_sub(lines.len());
+    lines.extend(recent.iter().rev().take(missing).cloned());
+    lines.reverse();
+    lines
+}
+
+/// How lines are cut out of a stream of bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Cutting {
+    /// Bytes read at once.
+    pub chunk: usize,
+    /// Bytes kept of one line.
+    pub max_line: usize,
+    /// Also the last line, when it lacks its newline.
+    pub take_last: bool,
+}
+
+impl Default for Cutting {
+    fn default() -> Self {
+        Cutting { chunk: BUFFER, max_line: MAX_LINE, take_last: false }
+    }
+}
+
+/// Where a reading ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// Offset of the first byte that was not taken.
+    pub offset: u64,
+    /// Bytes of a half-written line behind it.
+    pub pending: u64,
+    /// The offset is inside of a line whose beginning was taken: the rest of it is skipped.
+    pub mid_line: bool,
+}
+
+/// Reads to the end, handing over regions of whole lines with their offset. An error ends it early; what was handed
+/// over stays so, and the end says up to where that is.
+pub fn read_regions(
+    reader: &mut dyn Read,
+    start: Ended,
+    cutting: Cutting,
+    region: &mut dyn FnMut(&[u8], u64),
+) -> (Ended, Option<std::io::Error>) {
+    let mut buffer = vec![0; cutting.chunk + cutting.max_line];
+    let mut filled = 0;
+    let mut base = start.offset;
+    let mut skipping = start.mid_line;
+    let mut error = None;
+    loop {
+        let room = buffer.get_mut(filled..).unwrap_or_default();
+        let read = match reader.read(room) {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(e) => {
+                error = Some(e);
+                break;
+            }
+        };
+        filled += read;
+        let text = buffer.get(..filled).unwrap_or_default();
+        let from = if skipping { memchr(b'\n', text).map(|nl| nl + 1) } else { Some(0) };
+        let Some(from) = from else {
+            base += filled as u64;
+            filled = 0;
+            continue;
+        };
+        skipping = false;
+        let until = text.get(from..).and_then(|t| memrchr(b'\n', t)).map_or(from, |nl| from + nl + 1);
+        if until > from {
+            region(text.get(from..until).unwrap_or_default(), base + from as u64);
+        }
+        buffer.copy_within(until..filled, 0);
+        filled -= until;
+        base += until as u64;
+        if filled > cutting.max_line {
+            region(buffer.get(..cutting.max_line).unwrap_or_default(), base);
+            base += filled as u64;
+            filled = 0;
+            skipping = true;
+        }
+    }
+    if cutting.take_last && filled > 0 && error.is_none() {
+        region(buffer.get(..filled).unwrap_or_default(), base);
+        base += filled as u64;
+        filled = 0;
+        skipping = true;
+    }
+    (Ended { offset: base, pending: filled as u64, mid_line: skipping }, error)
+}

@@ -1,0 +1,218 @@
+//! Stack traces: which lines continue one. One small state machine per language, fed with lines whose prefix is gone.
+//!
+//! Pure. Not here: prefixes, interleaving, what becomes an event.
+
+use memchr::memmem;
+use serde::{Deserialize, Serialize};
+
+/// Texts at which the scanner must stop, because a stack trace may begin there.
+pub const OPENERS: [&str; 4] = ["Traceback (most recent call last):", "' panicked at", "panic: ", "fatal error: "];
+/// Most lines of text that may follow the last line of a Python exception as part of its message.
+const MAX_MESSAGE_LINES: u16 = 20;
+
+/// Where in a stack trace we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stack {
+    /// One line, so far: the next one may turn out to be a frame of Java or Node.
+    Line,
+    PythonFrames,
+    /// After the exception's own line: more of its message, or the words that chain another traceback to it.
+    PythonMessage(u16),
+    /// After those words.
+    PythonChained,
+    /// An exception group, until the rule that ends it.
+    PythonGroup,
+    /// Java and Node frames, causes, and the properties that Node prints.
+    Frames,
+    Go,
+    GoRoutines,
+    /// The message of a Rust panic comes on the next line.
+    RustMessage,
+    RustTail,
+}
+
+/// What a line is to a stack trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// A frame, source text, blank: part of it, says nothing about what went wrong.
+    Detail(Stack),
+    /// Part of it and says what went wrong; it may carry signatures.
+    Cause(Stack),
+    /// Says what went wrong, and is the title from now on.
+    Title(Stack),
+    /// Not part of it.
+    Foreign,
+}
+
+/// A stack trace that begins on a line.
+pub struct Opening {
+    /// Length of what stands before it on the line.
+    pub prefix: usize,
+    pub stack: Stack,
+}
+
+/// The stack trace that a line opens by itself.
+pub fn opening(line: &[u8]) -> Option<Opening> {
+    let line = line.trim_ascii_end();
+    let head = line.get(..line.len().min(400)).unwrap_or_default();
+    if let Some(text) = line.strip_suffix(b"Traceback (most recent call last):") {
+        return Some(match text.strip_suffix(b"+ Exception Group ") {
+            Some(before) => Opening { prefix: before.trim_ascii_end().len(), stack: Stack::PythonGroup },
+            None => Opening { prefix: text.len(), stack: Stack::PythonFrames },
+        });
+    }
+    if let (Some(prefix), Some(at)) = (memmem::find(head, b"thread '"), memmem::find(head, b"' panicked at")) {
+        let stack = if line.ends_with(b":") { Stack::RustMessage } else { Stack::RustTail };
+        return (prefix < at).then_some(Opening { prefix, stack });
+    }
+    for opener in [b"panic: ".as_slice(), b"fatal error: "] {
+        if let Some(prefix) = memmem::find(head, opener) {
+            let process = super::prefix::Prefix::of_process(head);
+            let starts = prefix == 0 || process.strip(head).is_some_and(|body| body.starts_with(opener));
+            return starts.then_some(Opening { prefix, stack: Stack::Go });
+        }
+    }
+    None
+}
+
+/// Length of what stands before a Java or Node frame or cause, where the line is one.
+pub fn frame_prefix(line: &[u8]) -> Option<usize> {
+    let head = line.get(..line.len().min(240)).unwrap_or_default();
+    let at = [b"at ".as_slice(), b"Caused by: ", b"... "].iter().find_map(|marker| {
+        let found = memmem::find(head, marker)?;
+        let space = head.get(..found)?;
+        if *marker == b"at " && !head.get(found..)?.iter().any(|b| b"(:<".contains(b)) {
+            return None;
+        }
+        (*marker == b"Caused by: " || matches!(space, [.., b'\t'] | [.., b' ', b' '])).then_some(found)
+    })?;
+    Some(head.get(..at)?.trim_ascii_end().len())
+}
+
+impl Stack {
+    /// What a line, without its prefix, is to this stack trace.
+    pub fn offer(self, body: &[u8]) -> Part {
+        let body = body.trim_ascii_end();
+        match self {
+            Stack::Line => Part::Foreign,
+            Stack::PythonFrames => python_frames(body),
+            Stack::PythonMessage(lines) => python_message(body, lines),
+            Stack::PythonChained if body.is_empty() => Part::Detail(self),
+            Stack::PythonChained if body.ends_with(b"Exception Group Traceback (most recent call last):") => {
+                Part::Detail(Stack::PythonGroup)
+            }
+            Stack::PythonChained if is_traceback(body) => Part::Detail(Stack::PythonFrames),
+            Stack::PythonChained => Part::Foreign,
+            Stack::PythonGroup => python_group(body),
+            Stack::Frames => frames(body),
+            Stack::Go => go(body),
+            Stack::GoRoutines => go_routines(body),
+            Stack::RustMessage => Part::Title(Stack::RustTail),
+            Stack::RustTail => rust_tail(body),
+        }
+    }
+}
+
+fn is_traceback(body: &[u8]) -> bool {
+    body == b"Traceback (most recent call last):"
+}
+
+fn is_indented(body: &[u8]) -> bool {
+    matches!(body, [b' ' | b'\t', ..])
+}
+
+fn python_frames(body: &[u8]) -> Part {
+    if is_indented(body) || body.is_empty() {
+        return Part::Detail(Stack::PythonFrames);
+    }
+    if is_exception(body) { Part::Title(Stack::PythonMessage(0)) } else { Part::Foreign }
+}
+
+/// `module.Name: message`, or the name alone; not `INFO: ...`.
+fn is_exception(body: &[u8]) -> bool {
+    const LEVELS: [&[u8]; 9] =
+        [b"TRACE", b"DEBUG", b"INFO", b"NOTICE", b"WARN", b"WARNING", b"ERROR", b"CRITICAL", b"FATAL"];
+    let end = body.iter().position(|b| !(b.is_ascii_alphanumeric() || b"_.<>".contains(b) || *b >= 0x80));
+    let (name, rest) = body.split_at(end.unwrap_or(body.len()));
+    let starts = name.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_' || *b >= 0x80);
+    starts && !LEVELS.contains(&name) && (rest.is_empty() || rest == b":" || rest.starts_with(b": "))
+}
+
+fn python_message(body: &[u8], lines: u16) -> Part {
+    let chained = [
+        b"During handling of the above exception, another exception occurred:".as_slice(),
+        b"The above exception was the direct cause of the following exception:",
+    ];
+    if chained.contains(&body) {
+        return Part::Detail(Stack::PythonChained);
+    }
+    if body.is_empty() && lines < MAX_MESSAGE_LINES {
+        // A blank line stands before those words; it is not part of the message.
+        return Part::Detail(Stack::PythonMessage(MAX_MESSAGE_LINES));
+    }
+    if is_indented(body) && lines < MAX_MESSAGE_LINES {
+        return Part::Detail(Stack::PythonMessage(lines + 1));
+    }
+    Part::Foreign
+}
+
+fn python_group(body: &[u8]) -> Part {
+    let inner = body.trim_ascii_start();
+    if is_indented(body) && inner.starts_with(b"+---") && inner.iter().skip(1).all(|b| *b == b'-') {
+        return Part::Detail(Stack::PythonMessage(0));
+    }
+    match inner.strip_prefix(b"| ") {
+        Some(text) if is_exception(text) && memmem::find(text, b"ExceptionGroup: ").is_some() => {
+            // Groups may hold groups: the outermost one, which comes first, is the title.
+            Part::Title(Stack::PythonGroup)
+        }
+        Some(text) if is_exception(text) => Part::Cause(Stack::PythonGroup),
+        _ if matches!(inner, [b'|' | b'+', ..]) => Part::Detail(Stack::PythonGroup),
+        _ => Part::Foreign,
+    }
+}
+
+fn frames(body: &[u8]) -> Part {
+    let text = body.trim_ascii_start();
+    if text.starts_with(b"Caused by: ") || text.starts_with(b"Suppressed: ") || text.starts_with(b"[cause]: ") {
+        return Part::Cause(Stack::Frames);
+    }
+    if (is_indented(body) && !text.is_empty()) || text == b"}" || text.starts_with(b"at ") {
+        return Part::Detail(Stack::Frames);
+    }
+    Part::Foreign
+}
+
+fn go(body: &[u8]) -> Part {
+    if body.starts_with(b"goroutine ") || body.starts_with(b"runtime stack:") {
+        return Part::Detail(Stack::GoRoutines);
+    }
+    if body.starts_with(b"[signal ") || body.trim_ascii_start().starts_with(b"panic: ") {
+        return Part::Cause(Stack::Go);
+    }
+    if body.is_empty() || is_indented(body) { Part::Detail(Stack::Go) } else { Part::Foreign }
+}
+
+fn go_routines(body: &[u8]) -> Part {
+    let is_call = body.ends_with(b")") && !body.split(|b| *b == b'(').next().unwrap_or_default().contains(&b' ');
+    let is_register = memmem::find(body, b" 0x").is_some() && body.len() < 40;
+    let part = body.is_empty()
+        || body.starts_with(b"\t")
+        || body.starts_with(b"goroutine ")
+        || body.starts_with(b"created by ")
+        || body.starts_with(b"exit status ")
+        || body == b"...additional frames elided..."
+        || is_call
+        || is_register;
+    if part { Part::Detail(Stack::GoRoutines) } else { Part::Foreign }
+}
+
+fn rust_tail(body: &[u8]) -> Part {
+    let text = body.trim_ascii_start();
+    let numbered = text.split(|b| *b == b':').next().is_some_and(|n| !n.is_empty() && n.iter().all(u8::is_ascii_digit));
+    let part = text.starts_with(b"note: ")
+        || text == b"stack backtrace:"
+        || (is_indented(body) && (numbered || text.starts_with(b"at ")));
+    if part { Part::Detail(Stack::RustTail) } else { Part::Foreign }
+}

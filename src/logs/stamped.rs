@@ -1,0 +1,72 @@
+//! Lines that arrive one by one, each with its time, scanned in regions like files are.
+
+use super::collect::{Collector, Origin};
+use super::events::{Assembler, Suspended};
+use super::scan::{BUFFER, MAX_LINE, Scan};
+use jiff::Timestamp;
+
+/// Gathers lines and scans them when there are enough.
+pub struct StampedLines<'s> {
+    scan: Scan<'s>,
+    source: &'s str,
+    text: Vec<u8>,
+    /// For each line: where it begins in `text`, its place in all that was read, its time.
+    marks: Vec<(usize, u64, Timestamp)>,
+    bytes: u64,
+    base: u64,
+}
+
+impl<'s> StampedLines<'s> {
+    /// Continues a source; `base` is how many bytes earlier readings took.
+    pub fn new(
+        set: &'s super::signature::SignatureSet,
+        source: &'s str,
+        open: Suspended,
+        base: u64,
+    ) -> StampedLines<'s> {
+        let scan = Scan::new(set, Assembler::resume(open, set));
+        StampedLines { scan, source, text: Vec::new(), marks: Vec::new(), bytes: 0, base }
+    }
+
+    /// Takes one line, without its newline.
+    pub fn push(&mut self, collector: &mut Collector<'_>, line: &[u8], time: Timestamp) {
+        self.marks.push((self.text.len(), self.base + self.bytes, time));
+        self.text.extend_from_slice(line.get(..MAX_LINE).unwrap_or(line));
+        self.text.push(b'\n');
+        self.bytes += line.len() as u64 + 1;
+        if self.text.len() >= BUFFER {
+            self.flush(collector);
+        }
+    }
+
+    /// Scans what is left and returns what is still open, and how many bytes were read in all.
+    pub fn finish(mut self, collector: &mut Collector<'_>, tell_all: bool) -> (Suspended, u64) {
+        self.flush(collector);
+        let open = self.scan.assembler.suspend(collector.set, tell_all);
+        self.tell(collector);
+        collector.scanned(&self.scan, self.bytes);
+        (open, self.base + self.bytes)
+    }
+
+    /// Bytes taken.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn flush(&mut self, collector: &mut Collector<'_>) {
+        let marks = &self.marks;
+        self.scan.region(&self.text, &|at| {
+            let mark = marks.partition_point(|m| m.0 <= at).checked_sub(1).and_then(|i| marks.get(i));
+            mark.map_or((0, None), |m| (m.1, Some(m.2)))
+        });
+        self.text.clear();
+        self.marks.clear();
+        self.tell(collector);
+    }
+
+    fn tell(&mut self, collector: &mut Collector<'_>) {
+        for event in self.scan.assembler.take() {
+            collector.event(Origin { source: self.source, path: None }, event);
+        }
+    }
+}

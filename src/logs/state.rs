@@ -1,0 +1,182 @@
+//! What is remembered between passes: cursors, recent counts, known groups. One file, written whole, so that what was
+//! read and what was counted never differ.
+
+use super::container::ContainerCursor;
+use super::cursor::FileCursor;
+use super::journal::JournalCursor;
+use crate::model::Tally;
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+/// Groups remembered at most; the ones not seen for longest are forgotten.
+const MAX_GROUPS: usize = 4000;
+/// Counts older than this, in seconds, are kept per minute.
+const FINE: i64 = 3600;
+
+/// The content of `cursors.json`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogState {
+    pub(super) v: u32,
+    /// By source.
+    pub(super) files: BTreeMap<String, Vec<FileCursor>>,
+    /// By container id.
+    pub(super) containers: BTreeMap<String, ContainerCursor>,
+    /// By source.
+    pub(super) journals: BTreeMap<String, JournalCursor>,
+    /// By source, then signature.
+    pub(super) tallies: BTreeMap<String, BTreeMap<String, Tally>>,
+    pub(super) groups: BTreeMap<String, Known>,
+}
+
+/// When a group was seen on this host.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Known {
+    pub first: Timestamp,
+    pub last: Timestamp,
+}
+
+impl LogState {
+    /// Reads the state. A missing file is an empty state; a damaged one too, with a warning.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub fn load(path: &Path) -> Result<(LogState, Option<String>)> {
+        let text = match std::fs::read(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((LogState::default(), None)),
+            Err(e) => return Err(e).with_context(|| format!("cannot read the log cursors in {}", path.display())),
+        };
+        Ok(match serde_json::from_slice(&text) {
+            Ok(state) => (state, None),
+            Err(e) => {
+                let warning = format!(
+                    "the log cursors in {} are damaged ({e}): every log is read from its last 16 MiB, as at first sight, \
+                     and counts of earlier passes are lost",
+                    path.display()
+                );
+                (LogState::default(), Some(warning))
+            }
+        })
+    }
+
+    /// Writes the state so that a crash leaves either the old one or the new one.
+    ///
+    /// # Errors
+    /// When the directory cannot be written to.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let write = || -> Result<()> {
+            let directory = path.parent().context("no directory")?;
+            let temporary = path.with_extension("json.tmp");
+            let mut file = std::fs::File::create(&temporary)?;
+            file.write_all(&serde_json::to_vec(self)?)?;
+            file.sync_all()?;
+            std::fs::rename(&temporary, path)?;
+            std::fs::File::open(directory)?.sync_all()?;
+            Ok(())
+        };
+        write().with_context(|| format!("cannot save the log cursors to {}", path.display()))
+    }
+
+    /// Counts one event of a signature; `time` in Unix seconds.
+    pub(super) fn tally(&mut self, source: &str, signature: &str, time: i64, title: &str) {
+        let by_signature = match self.tallies.get_mut(source) {
+            Some(found) => found,
+            None => self.tallies.entry(source.to_owned()).or_default(),
+        };
+        let tally = match by_signature.get_mut(signature) {
+            Some(found) => found,
+            None => by_signature.entry(signature.to_owned()).or_insert_with(|| Tally {
+                source: source.to_owned(),
+                signature: signature.to_owned(),
+                buckets: BTreeMap::new(),
+                example: String::new(),
+            }),
+        };
+        *tally.buckets.entry(time).or_default() += 1;
+        title.clone_into(&mut tally.example);
+    }
+
+    /// Forgets counts older than `horizon` seconds and makes those older than an hour coarse.
+    pub(super) fn prune(&mut self, now: Timestamp, horizon: i64) {
+        let now = now.as_second();
+        for by_signature in self.tallies.values_mut() {
+            for tally in by_signature.values_mut() {
+                tally.buckets = tally.buckets.split_off(&(now - horizon));
+                coarsen(&mut tally.buckets, now - FINE);
+            }
+            by_signature.retain(|_, tally| !tally.buckets.is_empty());
+        }
+        self.tallies.retain(|_, by_signature| !by_signature.is_empty());
+        if self.groups.len() > MAX_GROUPS {
+            let mut seen: Vec<Timestamp> = self.groups.values().map(|k| k.last).collect();
+            seen.sort_unstable();
+            let oldest = seen.get(seen.len() - MAX_GROUPS).copied().unwrap_or_default();
+            self.groups.retain(|_, known| known.last >= oldest);
+        }
+    }
+
+    /// All recent counts.
+    pub(super) fn all_tallies(&self) -> Vec<Tally> {
+        self.tallies.values().flat_map(BTreeMap::values).cloned().collect()
+    }
+}
+
+/// Joins the seconds before `until` to the last second of their minute.
+fn coarsen(buckets: &mut BTreeMap<i64, u64>, until: i64) {
+    let fine = buckets.split_off(&until);
+    let old = std::mem::replace(buckets, fine);
+    for (second, count) in old {
+        let minute = (second.div_euclid(60) * 60 + 59).min(until - 1).max(second);
+        *buckets.entry(minute).or_default() += count;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn counts_outlive_a_save_and_only_the_old_are_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cursors.json");
+        let mut state = LogState::default();
+        for second in [100_000, 199_000, 199_001, 200_000] {
+            state.tally("file:x", "rate_limit", second, "429");
+        }
+        state.prune(at(200_000), 86_400);
+        state.save(&path).unwrap();
+        let (loaded, warning) = LogState::load(&path).unwrap();
+        assert!(warning.is_none());
+        assert_eq!(loaded.all_tallies()[0].buckets, BTreeMap::from([(199_000, 1), (199_001, 1), (200_000, 1)]));
+    }
+
+    #[test]
+    fn old_counts_become_coarse_but_none_is_lost() {
+        let mut state = LogState::default();
+        for second in 150_000..150_600 {
+            state.tally("file:x", "s", second, "");
+        }
+        state.prune(at(200_000), 86_400);
+        let tally = &state.all_tallies()[0];
+        assert_eq!(tally.count(0, 200_000), 600);
+        assert!(tally.buckets.len() <= 11);
+    }
+
+    #[test]
+    fn a_missing_file_is_empty_and_a_damaged_one_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cursors.json");
+        assert!(LogState::load(&path).unwrap().1.is_none());
+        std::fs::write(&path, b"{\"files\":").unwrap();
+        assert!(LogState::load(&path).unwrap().1.unwrap().contains("16 MiB"));
+    }
+}

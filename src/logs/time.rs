@@ -1,0 +1,228 @@
+//! When an event happened: the timestamp of its own line, in the formats that logs use.
+//!
+//! Pure: the time zone and the current time are arguments.
+
+use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::{Offset, TimeZone};
+use jiff::{SignedDuration, Timestamp};
+
+/// A timestamp stands within so many first bytes of a line, or of a JSON line.
+const HEAD: usize = 96;
+const JSON_HEAD: usize = 512;
+/// A clock may be ahead of ours by so much; a later time is taken for now.
+const AHEAD: SignedDuration = SignedDuration::from_secs(2);
+
+/// A point in time as a line writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    pub time: Timestamp,
+    /// It said its zone; without one it was taken for local.
+    pub zoned: bool,
+}
+
+/// The timestamp of a line.
+pub fn own(line: &[u8], zone: &TimeZone, now: Timestamp) -> Option<Stamp> {
+    let is_json = line.trim_ascii_start().first() == Some(&b'{');
+    let head = line.get(..line.len().min(if is_json { JSON_HEAD } else { HEAD })).unwrap_or_default();
+    let mut at = 0;
+    while let Some(rest) = head.get(at..).filter(|r| !r.is_empty()) {
+        let boundary = at == 0 || head.get(at - 1).is_some_and(|b| !b.is_ascii_alphanumeric() && *b != b'.');
+        if boundary && let Some(stamp) = at_start(rest, zone, now, at == 0 || is_json) {
+            return Some(Stamp { time: clamp(stamp.time, now), ..stamp });
+        }
+        at += 1;
+    }
+    None
+}
+
+/// Times that lie ahead are now.
+pub fn clamp(time: Timestamp, now: Timestamp) -> Timestamp {
+    if time > now.checked_add(AHEAD).unwrap_or(now) { now } else { time }
+}
+
+fn at_start(text: &[u8], zone: &TimeZone, now: Timestamp, epochs: bool) -> Option<Stamp> {
+    let first = *text.first()?;
+    if first.is_ascii_digit() {
+        return iso(text, zone).or_else(|| common_log(text, zone)).or_else(|| if epochs { epoch(text) } else { None });
+    }
+    if first.is_ascii_uppercase() { syslog(text, zone, now) } else { None }
+}
+
+/// Reads a text from left to right.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn digits(&mut self, least: usize, most: usize) -> Option<i32> {
+        let count = self.0.iter().take(most).take_while(|b| b.is_ascii_digit()).count();
+        let (digits, rest) = self.0.split_at(count);
+        let value = std::str::from_utf8(digits).ok()?.parse().ok()?;
+        self.0 = rest;
+        (count >= least).then_some(value)
+    }
+
+    fn one_of(&mut self, any: &[u8]) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        any.contains(first).then(|| self.0 = rest)?;
+        Some(*first)
+    }
+
+    fn month(&mut self) -> Option<i8> {
+        const MONTHS: [&[u8]; 12] =
+            [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+        let (name, rest) = self.0.split_at_checked(3)?;
+        let month = (1..).zip(MONTHS).find(|(_, m)| *m == name)?.0;
+        self.0 = rest;
+        Some(month)
+    }
+
+    /// `03:04:05` and up to nine digits of a fraction.
+    fn time(&mut self) -> Option<Time> {
+        let hour = self.digits(1, 2)?;
+        self.one_of(b":")?;
+        let minute = self.digits(2, 2)?;
+        self.one_of(b":")?;
+        let second = self.digits(2, 2)?.min(59);
+        let mut nanos = 0;
+        if let [b'.' | b',', b'0'..=b'9', ..] = self.0 {
+            self.one_of(b".,")?;
+            let digits = self.0.iter().take_while(|b| b.is_ascii_digit()).count();
+            for place in 0..9 {
+                let digit = if place < digits { self.0.get(place).map_or(0, |b| b - b'0') } else { 0 };
+                nanos = nanos * 10 + i32::from(digit);
+            }
+            self.0 = self.0.get(digits..)?;
+        }
+        Time::new(hour.try_into().ok()?, minute.try_into().ok()?, second.try_into().ok()?, nanos).ok()
+    }
+
+    /// `Z`, `UTC`, `+02:00`, `+0200`, also after one space.
+    fn zone(&mut self) -> Option<TimeZone> {
+        let rest = self.0.strip_prefix(b" ").unwrap_or(self.0);
+        if rest.starts_with(b"UTC")
+            || rest.starts_with(b"GMT")
+            || (rest.starts_with(b"Z") && rest.len() == self.0.len())
+        {
+            return Some(TimeZone::UTC);
+        }
+        let mut reader = Reader(rest);
+        let sign = if reader.one_of(b"+-")? == b'-' { -1 } else { 1 };
+        let hours = reader.digits(2, 2)?;
+        let _ = reader.one_of(b":");
+        let minutes = reader.digits(2, 2)?;
+        if reader.0.first().is_some_and(u8::is_ascii_digit) {
+            return None;
+        }
+        Some(Offset::from_seconds(sign * (hours * 3600 + minutes * 60)).ok()?.to_time_zone())
+    }
+}
+
+fn stamp(date: Date, time: Time, said: Option<TimeZone>, local: &TimeZone) -> Option<Stamp> {
+    let zoned = said.is_some();
+    let zone = said.unwrap_or_else(|| local.clone());
+    let at = zone.to_ambiguous_zoned_datetime(DateTime::from_parts(date, time)).compatible().ok()?;
+    Some(Stamp { time: at.timestamp(), zoned })
+}
+
+/// `2025-01-02T03:04:05.123Z`, `2025-01-02 03:04:05,123`, `2025/01/02 03:04:05`, `25/01/02 03:04:05`.
+fn iso(text: &[u8], local: &TimeZone) -> Option<Stamp> {
+    let mut r = Reader(text);
+    let year = match r.digits(2, 4)? {
+        y @ 1970..=2200 => y,
+        y @ 0..=99 if text.get(2) == Some(&b'/') => 2000 + y,
+        _ => return None,
+    };
+    let separator = r.one_of(b"-/")?;
+    let month = r.digits(2, 2)?;
+    r.one_of(&[separator])?;
+    let day = r.digits(2, 2)?;
+    r.one_of(b"T _")?;
+    let time = r.time()?;
+    let date = Date::new(year.try_into().ok()?, month.try_into().ok()?, day.try_into().ok()?).ok()?;
+    stamp(date, time, r.zone(), local)
+}
+
+/// `10/Oct/2000:13:55:36 -0700`.
+fn common_log(text: &[u8], local: &TimeZone) -> Option<Stamp> {
+    let mut r = Reader(text);
+    let day = r.digits(2, 2)?;
+    r.one_of(b"/")?;
+    let month = r.month()?;
+    r.one_of(b"/")?;
+    let year = r.digits(4, 4)?;
+    r.one_of(b": ")?;
+    let time = r.time()?;
+    stamp(Date::new(year.try_into().ok()?, month, day.try_into().ok()?).ok()?, time, r.zone(), local)
+}
+
+/// `Jan  2 03:04:05` (the newest such time that is not ahead), `Jan 02 03:04:05 2025`.
+fn syslog(text: &[u8], local: &TimeZone, now: Timestamp) -> Option<Stamp> {
+    let mut r = Reader(text);
+    let month = r.month()?;
+    r.one_of(b" ")?;
+    let _ = r.one_of(b" ");
+    let day = r.digits(1, 2)?;
+    r.one_of(b" ")?;
+    let time = r.time()?;
+    let _ = r.one_of(b" ");
+    let said = r.digits(4, 4).filter(|y| (1970..=2200).contains(y));
+    let this_year = local.to_datetime(now).year();
+    let in_year = |year: i16| stamp(Date::new(year, month, i8::try_from(day).ok()?).ok()?, time, None, local);
+    if let Some(year) = said {
+        return in_year(year.try_into().ok()?);
+    }
+    let tomorrow = now.checked_add(SignedDuration::from_hours(24)).unwrap_or(now);
+    in_year(this_year).filter(|s| s.time <= tomorrow).or_else(|| in_year(this_year - 1))
+}
+
+/// Seconds since 1970 with ten digits, milliseconds with thirteen.
+fn epoch(text: &[u8]) -> Option<Stamp> {
+    let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    let number: i64 = std::str::from_utf8(text.get(..digits)?).ok()?.parse().ok()?;
+    if text.get(digits).is_some_and(u8::is_ascii_alphabetic) {
+        return None;
+    }
+    let millis = match digits {
+        10 if number >= 1_000_000_000 => number * 1000,
+        13 if number >= 1_000_000_000_000 => number,
+        _ => return None,
+    };
+    Some(Stamp { time: Timestamp::from_millisecond(millis).ok()?, zoned: true })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(line: &str, expected: Option<&str>) {
+        let now: Timestamp = "2025-06-15T12:00:00Z".parse().unwrap();
+        let zone = TimeZone::fixed(Offset::from_seconds(2 * 3600).unwrap());
+        let found = own(line.as_bytes(), &zone, now).map(|s| s.time.to_string());
+        assert_eq!(found.as_deref(), expected, "{line}");
+    }
+
+    #[test]
+    fn the_formats_of_logs_are_read() {
+        check("2025-01-02T03:04:05Z x", Some("2025-01-02T03:04:05Z"));
+        check("2025-01-02T03:04:05.123456789+05:30 x", Some("2025-01-01T21:34:05.123456789Z"));
+        check("2025-01-02 03:04:05,123 ERROR x", Some("2025-01-02T01:04:05.123Z"));
+        check("web-1  | 2025-01-02 03:04:05.5 UTC x", Some("2025-01-02T03:04:05.5Z"));
+        check("2025/01/02 03:04:05 [error] x", Some("2025-01-02T01:04:05Z"));
+        check("17/06/09 20:10:40 INFO x", Some("2017-06-09T18:10:40Z"));
+        check("1.2.3.4 - - [10/Oct/2000:13:55:36 -0700] \"GET /\"", Some("2000-10-10T20:55:36Z"));
+        check("Jan  2 03:04:05 host app[1]: x", Some("2025-01-02T01:04:05Z"));
+        check("Dec 31 23:59:59 host app[1]: x", Some("2024-12-31T21:59:59Z"));
+        check("[Thu Jun 09 06:07:04 2005] [notice] x", Some("2005-06-09T04:07:04Z"));
+        check("1700000000.123 x", Some("2023-11-14T22:13:20Z"));
+        check("{\"ts\":1700000000123,\"msg\":1}", Some("2023-11-14T22:13:20.123Z"));
+        check("{\"level\":\"error\",\"time\":\"2025-01-02T03:04:05Z\"}", Some("2025-01-02T03:04:05Z"));
+    }
+
+    #[test]
+    fn other_numbers_are_no_times_and_the_future_is_now() {
+        check("error 12 of 500", None);
+        check("request 1700000000 failed", None);
+        check("2025-13-45 99:99:99 x", None);
+        check("", None);
+        check("2031-01-02T03:04:05Z x", Some("2025-06-15T12:00:00Z"));
+    }
+}
