@@ -1,5 +1,9 @@
 //! The checks against real services. Each test reads the address of its service from the environment
-//! (`HEALER_TEST_POSTGRES`, `HEALER_TEST_REDIS`, `HEALER_TEST_DOCKER`) and says so where it is skipped.
+//! (`HEALER_TEST_POSTGRES`, `HEALER_TEST_POSTGRES_TLS`, `HEALER_TEST_REDIS`, `HEALER_TEST_DOCKER`) and says so where it is
+//! skipped.
+
+// Clippy knows the test functions, not their helpers.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, clippy::panic)]
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use healer::config::{
@@ -14,6 +18,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(30);
+
+/// An entry of a container's log.
+type Entry = (LogStream, String);
 
 /// The service's address, or a line that says why the test does nothing.
 fn service(variable: &str, test: &str) -> Option<String> {
@@ -132,12 +139,34 @@ fn postgres_queries_write_nothing_and_end_in_time() {
 }
 
 #[test]
-fn postgres_at_its_limit_is_seen() {
-    let Some(url) = service("HEALER_TEST_POSTGRES", "postgres_at_its_limit_is_seen") else { return };
+fn postgres_queries_that_fail_say_why() {
+    let Some(url) = service("HEALER_TEST_POSTGRES", "postgres_queries_that_fail_say_why") else { return };
     let missing = query("missing", "select count(*) from no_such_table");
     let result = look(LONG, Probe::Postgres(postgres(&url, vec![missing])));
     assert_eq!(result.status, Status::Unknown);
     assert!(result.message.contains("\"no_such_table\" does not exist"), "{}", result.message);
+}
+
+/// The server shows `tests/fixtures/tls/server.pem`, which `ca.pem` signed for `localhost` and 127.0.0.1.
+#[test]
+fn postgres_over_tls_believes_whom_it_should() {
+    let Some(url) = service("HEALER_TEST_POSTGRES_TLS", "postgres_over_tls_believes_whom_it_should") else { return };
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls");
+    let encrypted = || query("tls", "select ssl::int from pg_stat_ssl where pid = pg_backend_pid()");
+    for (options, tls) in [
+        ("sslmode=disable".to_owned(), Some(0.0)),
+        ("sslmode=prefer".to_owned(), Some(1.0)),
+        ("sslmode=require".to_owned(), Some(1.0)),
+        (format!("sslmode=verify-ca&sslrootcert={fixtures}/ca.pem"), Some(1.0)),
+        (format!("sslmode=verify-full&sslrootcert={fixtures}/ca.pem"), Some(1.0)),
+        (format!("sslmode=verify-ca&sslrootcert={fixtures}/utctime.pem"), None),
+        (format!("sslmode=require&sslrootcert={fixtures}/utctime.pem"), None),
+    ] {
+        let result = look(LONG, Probe::Postgres(postgres(&format!("{url}?{options}"), vec![encrypted()])));
+        assert_eq!(result.metric("query_tls"), tls, "{options}: {result:?}");
+        assert_eq!(result.status, if tls.is_some() { Status::Healthy } else { Status::Critical }, "{result:?}");
+        assert!(tls.is_some() || result.message.contains("certificate"), "{result:?}");
+    }
 }
 
 fn redis_call(url: &str, words: &[&str]) {
@@ -406,7 +435,7 @@ fn the_docker_face_inspects_reads_logs_and_restarts() {
     assert!(detail.log_path.is_some() && detail.pid.is_some() && detail.id.len() == 64, "{detail:?}");
     assert!(docker.inspect(&all.name("tty")).unwrap().tty);
 
-    let read = |name: &str, query: LogQuery, done: &dyn Fn(&[(LogStream, String)]) -> bool| {
+    let read = |name: &str, query: LogQuery, done: &dyn Fn(&[Entry]) -> bool| {
         let until = Instant::now() + LONG;
         loop {
             let mut seen = Vec::new();

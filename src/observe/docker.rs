@@ -13,6 +13,7 @@ use crate::config::DockerProbe;
 use crate::host::docker::{ContainerDetail, Docker, DockerError, ListedContainer};
 use crate::model::{Container, ContainerState, Metric, Status, Unit};
 use cgroup::Usage;
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -53,7 +54,7 @@ impl DockerCheck {
                 sample.cpu = used.as_ref().map(|u| u.cpu);
             }
             let container = describe(listed, samples.get(&listed.id), earlier, used.as_ref(), host_memory);
-            containers.push(self.judged(container, listed));
+            containers.push(self.judged(container, listed, moment.now));
         }
         let taken_at = moment.now;
         let sample = DockerSample { socket: self.0.socket.clone(), taken_at, boot_id: boot, containers: samples };
@@ -70,10 +71,11 @@ impl DockerCheck {
             && (self.0.labels.is_empty() || self.0.labels.iter().any(|label| has(label)))
     }
 
-    fn judged(&self, mut container: Container, listed: &ListedContainer) -> Container {
+    fn judged(&self, mut container: Container, listed: &ListedContainer, now: Timestamp) -> Container {
+        let limits = judge::Limits { cpu: self.0.cpu_percent, memory: self.0.memory_percent };
         let same = ContainerState::from_word(&listed.state) == container.state;
         let words = if same { listed.status.as_str() } else { "changing just now" };
-        let (status, message) = judge::judge(&container, words, self.0.cpu_percent, self.0.memory_percent);
+        let (status, message) = judge::judge(&container, words, limits, now);
         container.status = status;
         container.message = clean(&message);
         container

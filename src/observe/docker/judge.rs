@@ -3,16 +3,27 @@
 use crate::config::Levels;
 use crate::model::{Container, ContainerHealth, ContainerState, Status};
 use crate::observe::{high, verdict};
+use jiff::{SignedDuration, Timestamp};
+
+/// What a container's figures are held against.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub cpu: Levels,
+    pub memory: Levels,
+}
+
+/// How long a kill for lack of memory stays critical once the container runs again: the engine forgets it only at a
+/// start by hand.
+const FRESH_KILL: SignedDuration = SignedDuration::from_hours(1);
 
 /// Status of one container and why. `words` is the engine's own description (`Up 3 hours (healthy)`).
-pub(super) fn judge(container: &Container, words: &str, cpu: Levels, memory: Levels) -> (Status, String) {
+pub(super) fn judge(container: &Container, words: &str, limits: Limits, now: Timestamp) -> (Status, String) {
     let code = container.exit_code.unwrap_or(0);
-    if container.oom_killed {
-        let then = if container.state == ContainerState::Running { ", runs again" } else { "" };
-        return (Status::Critical, format!("killed for lack of memory{then} ({words})"));
+    if container.oom_killed && container.state != ContainerState::Running {
+        return (Status::Critical, format!("killed for lack of memory ({words})"));
     }
     match &container.state {
-        ContainerState::Running => running(container, words, cpu, memory),
+        ContainerState::Running => running(container, words, limits, now),
         ContainerState::Exited if code == 0 => (Status::Healthy, "exited 0".into()),
         ContainerState::Exited => (Status::Critical, format!("exited with code {code}")),
         ContainerState::Restarting => {
@@ -27,8 +38,13 @@ pub(super) fn judge(container: &Container, words: &str, cpu: Levels, memory: Lev
     }
 }
 
-fn running(container: &Container, words: &str, cpu: Levels, memory: Levels) -> (Status, String) {
+fn running(container: &Container, words: &str, limits: Limits, now: Timestamp) -> (Status, String) {
     let mut parts = Vec::new();
+    if container.oom_killed {
+        let old = container.finished_at.is_some_and(|end| now.duration_since(end) > FRESH_KILL);
+        let status = if old { Status::Warning } else { Status::Critical };
+        parts.push((status, format!("was killed for lack of memory, runs again ({words})")));
+    }
     if container.health == Some(ContainerHealth::Unhealthy) {
         parts.push((Status::Critical, "its health check fails".to_owned()));
     }
@@ -37,10 +53,10 @@ fn running(container: &Container, words: &str, cpu: Levels, memory: Levels) -> (
         parts.push((Status::Warning, format!("restarted {times} since the last pass")));
     }
     if let Some(percent) = container.cpu_percent {
-        parts.push((high(percent, cpu), format!("CPU {percent:.0} %")));
+        parts.push((high(percent, limits.cpu), format!("CPU {percent:.0} %")));
     }
     if let Some(percent) = container.memory_percent {
-        parts.push((high(percent, memory), format!("memory {percent:.0} %")));
+        parts.push((high(percent, limits.memory), format!("memory {percent:.0} %")));
     }
     verdict(parts, words.to_owned())
 }
@@ -89,33 +105,42 @@ mod tests {
 
     #[test]
     fn every_state_has_its_status() {
-        let check = |state: ContainerState, change: fn(&mut Container), status: Status, words: &str| {
+        let check = |state: ContainerState, change: &dyn Fn(&mut Container), status: Status, words: &str| {
             let mut container = container(state);
             change(&mut container);
             let level = Levels { warning: Some(80.0), critical: Some(90.0) };
-            assert_eq!(judge(&container, "Up 3 hours", level, level), (status, words.to_owned()));
+            let limits = Limits { cpu: level, memory: level };
+            let now = Timestamp::from_second(100_000).unwrap();
+            assert_eq!(judge(&container, "Up 3 hours", limits, now), (status, words.to_owned()));
         };
         use ContainerState::{Created, Dead, Exited, Other, Paused, Removing, Restarting, Running};
         use Status::{Critical, Healthy, Unknown, Warning};
-        check(Running, |_| (), Healthy, "Up 3 hours");
-        check(Running, |c| c.health = Some(ContainerHealth::Starting), Healthy, "Up 3 hours");
-        check(Running, |c| c.health = Some(ContainerHealth::Unhealthy), Critical, "its health check fails");
-        check(Running, |c| c.restarts_since_last = Some(0), Healthy, "Up 3 hours");
-        check(Running, |c| c.restarts_since_last = Some(1), Warning, "restarted once since the last pass");
-        check(Running, |c| c.restarts_since_last = Some(3), Warning, "restarted 3 times since the last pass");
-        check(Running, |c| c.cpu_percent = Some(79.9), Healthy, "Up 3 hours");
-        check(Running, |c| c.cpu_percent = Some(80.0), Warning, "CPU 80 %");
-        check(Running, |c| c.memory_percent = Some(95.0), Critical, "memory 95 %");
-        check(Running, |c| c.oom_killed = true, Critical, "killed for lack of memory, runs again (Up 3 hours)");
-        check(Exited, |c| c.exit_code = Some(0), Healthy, "exited 0");
-        check(Exited, |c| c.exit_code = Some(1), Critical, "exited with code 1");
-        check(Exited, |c| c.oom_killed = true, Critical, "killed for lack of memory (Up 3 hours)");
-        check(Restarting, |c| c.restart_count = 7, Critical, "restarting after exit code 0, 7 restarts so far");
-        check(Dead, |_| (), Critical, "dead: the engine could not remove it");
-        check(Created, |_| (), Warning, "created but never started");
-        check(Paused, |_| (), Warning, "paused");
-        check(Removing, |_| (), Warning, "being removed");
-        check(Other("stopping".into()), |_| (), Unknown, "in a state unknown here: stopping");
+        check(Running, &|_| (), Healthy, "Up 3 hours");
+        check(Running, &|c| c.health = Some(ContainerHealth::Starting), Healthy, "Up 3 hours");
+        check(Running, &|c| c.health = Some(ContainerHealth::Unhealthy), Critical, "its health check fails");
+        check(Running, &|c| c.restarts_since_last = Some(0), Healthy, "Up 3 hours");
+        check(Running, &|c| c.restarts_since_last = Some(1), Warning, "restarted once since the last pass");
+        check(Running, &|c| c.restarts_since_last = Some(3), Warning, "restarted 3 times since the last pass");
+        check(Running, &|c| c.cpu_percent = Some(79.9), Healthy, "Up 3 hours");
+        check(Running, &|c| c.cpu_percent = Some(80.0), Warning, "CPU 80 %");
+        check(Running, &|c| c.memory_percent = Some(95.0), Critical, "memory 95 %");
+        let killed_at = |c: &mut Container, second| {
+            c.oom_killed = true;
+            c.finished_at = Timestamp::from_second(second).ok();
+        };
+        let words = "was killed for lack of memory, runs again (Up 3 hours)";
+        check(Running, &|c| c.oom_killed = true, Critical, words);
+        check(Running, &|c: &mut Container| killed_at(c, 99_000), Critical, words);
+        check(Running, &|c: &mut Container| killed_at(c, 90_000), Warning, words);
+        check(Exited, &|c| c.exit_code = Some(0), Healthy, "exited 0");
+        check(Exited, &|c| c.exit_code = Some(1), Critical, "exited with code 1");
+        check(Exited, &|c| c.oom_killed = true, Critical, "killed for lack of memory (Up 3 hours)");
+        check(Restarting, &|c| c.restart_count = 7, Critical, "restarting after exit code 0, 7 restarts so far");
+        check(Dead, &|_| (), Critical, "dead: the engine could not remove it");
+        check(Created, &|_| (), Warning, "created but never started");
+        check(Paused, &|_| (), Warning, "paused");
+        check(Removing, &|_| (), Warning, "being removed");
+        check(Other("stopping".into()), &|_| (), Unknown, "in a state unknown here: stopping");
     }
 
     #[test]
