@@ -56,11 +56,18 @@ pub fn read<T: DeserializeOwned + Default>(source: &mut Source) -> Reading<T> {
 /// One per line: the parser stumbles again and again over the rest of a broken one.
 fn syntax_errors(source: &Source, found: &[Error]) -> Vec<ConfigError> {
     let mut errors: Vec<ConfigError> = Vec::new();
+    let mut last: Option<usize> = None;
     for error in found {
         let span = error.span().unwrap_or(source.text.len()..source.text.len());
-        let error = ConfigError::at(source, &span, &format!("this is no TOML: {}", error.message()), None);
-        if errors.len() < MOST_ERRORS && errors.iter().all(|e| e.line != error.line) {
-            errors.push(error);
+        let between = |last: usize| source.text.get(last.min(span.start)..last.max(span.start));
+        let same_line = last.and_then(between).is_some_and(|text| !text.contains('\n'));
+        if same_line {
+            continue;
+        }
+        last = Some(span.start);
+        errors.push(ConfigError::at(source, &span, &format!("this is no TOML: {}", error.message()), None));
+        if errors.len() >= MOST_ERRORS {
+            break;
         }
     }
     errors

@@ -222,7 +222,8 @@ pub fn levels(
             cx.error(&level.span, text);
         }
     }
-    if raw.warning.is_none() && raw.critical.is_none() && !cx.was_removed(&span, "warning") {
+    let refused = ["warning", "critical"].iter().any(|key| cx.was_removed(&span, key));
+    if raw.warning.is_none() && raw.critical.is_none() && !refused {
         cx.error(&span, "levels need `warning`, `critical` or both");
     }
     crossing(cx, raw.warning.as_ref(), raw.critical.as_ref(), worse);

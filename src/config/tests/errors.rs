@@ -49,6 +49,18 @@ fn errors_of_shape_and_of_meaning_come_together() {
 }
 
 #[test]
+fn what_was_refused_is_not_also_missing() {
+    for text in [
+        "[checks.host]\ncpu_percent = { critical = \"high\" }\n",
+        "[checks.http.a]\nurl = 5\n",
+        "[checks.command.a]\ncommand = [5]\n",
+        "[[rule]]\nname = \"r\"\nissue_type = \"x\"\nconfidence = 1\nwhen = { check = 5, is = \"critical\" }\n",
+    ] {
+        assert_eq!(compiled(text, &[]).unwrap_err().len(), 1, "{text}");
+    }
+}
+
+#[test]
 fn no_error_text_shows_a_secret() {
     let secret = "hunter2hunter2";
     for text in [
@@ -100,7 +112,7 @@ fn a_selector_is_held_to_the_syntax_of_its_files_format() {
 }
 
 proptest::proptest! {
-    #![proptest_config(proptest::test_runner::Config::with_cases(300))]
+    #![proptest_config(proptest::test_runner::Config::with_cases(100))]
 
     #[test]
     fn no_text_makes_it_panic(text in r#"[\[\]{}a-c.=,"'\n\\ 0-9#é:$-]{0,80}"#) {
