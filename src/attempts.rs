@@ -28,10 +28,22 @@ pub enum Line {
         hashes: Vec<String>,
     },
     /// Written after its record.
-    End { t: Timestamp, fix: String, outcome: Outcome },
+    End {
+        t: Timestamp,
+        fix: String,
+        outcome: Outcome,
+    },
     /// From now on no fix of this rule touches this target, until a human resets it.
-    Hold { t: Timestamp, rule: String, target: String, reason: String },
-    Release { t: Timestamp, target: String },
+    Hold {
+        t: Timestamp,
+        rule: String,
+        target: String,
+        reason: String,
+    },
+    Release {
+        t: Timestamp,
+        target: String,
+    },
 }
 
 /// One charged fix.

@@ -176,8 +176,7 @@ pub fn load(backups: &Path, id: &str) -> Result<Metadata> {
     let path = backups.join(id).join("metadata.json");
     let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     crate::learn::check_line(&text).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
-    let metadata: Metadata =
-        serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display()))?;
+    let metadata: Metadata = serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display()))?;
     if metadata.backup_id != id {
         bail!("{} is of {}, not of {id}", path.display(), metadata.backup_id);
     }
@@ -232,7 +231,13 @@ pub struct Kept {
 
 /// Which backups stay, and why: the newest `keep_last`, those younger than `keep_within`, the one an open transaction
 /// needs, and every damaged one (a human should look at it).
-pub fn retention(listed: &[Listed], keep_last: usize, keep_within: std::time::Duration, needed: &[String], now: Timestamp) -> Vec<Kept> {
+pub fn retention(
+    listed: &[Listed],
+    keep_last: usize,
+    keep_within: std::time::Duration,
+    needed: &[String],
+    now: Timestamp,
+) -> Vec<Kept> {
     listed
         .iter()
         .enumerate()
@@ -316,7 +321,9 @@ mod tests {
         assert_eq!(ids.get(1).unwrap(), "backup_20251019_170000_2");
         let listed: Vec<String> = list(dir.path()).unwrap().into_iter().map(|l| l.id).collect();
         assert_eq!(listed.first().unwrap(), "backup_20251019_170000_11");
-        for bad in ["", "latest", "backup_", "backup_../../etc/pa", "backup_20251019_170000/..", "backup_20251019_17000a"] {
+        for bad in
+            ["", "latest", "backup_", "backup_../../etc/pa", "backup_20251019_170000/..", "backup_20251019_17000a"]
+        {
             assert!(!is_id(bad), "{bad}");
             assert!(load(dir.path(), bad).unwrap_err().is::<NoSuchBackup>(), "{bad}");
         }

@@ -29,19 +29,46 @@ impl Permit {
 pub enum HoldReason {
     /// A `STOP` file lies beside the configuration.
     Stop(String),
-    Symptom { of: String },
-    Storm { critical: usize, checks: usize, percent: f64 },
+    Symptom {
+        of: String,
+    },
+    Storm {
+        critical: usize,
+        checks: usize,
+        percent: f64,
+    },
     NoPlan(Refusal),
     Uncorroborated(Vec<String>),
-    LowConfidence { confidence: u8, threshold: u8 },
+    LowConfidence {
+        confidence: u8,
+        threshold: u8,
+    },
     Suggest,
     NotAllowed(String),
-    Released { reason: String, target: String },
-    Cooldown { target: String, left: Duration },
-    RuleLimit { rule: String, max: u32, per: Duration },
-    HostLimit { max: u32 },
-    HumanGrace { path: String, age: Duration },
-    StartGrace { container: String, age: Duration },
+    Released {
+        reason: String,
+        target: String,
+    },
+    Cooldown {
+        target: String,
+        left: Duration,
+    },
+    RuleLimit {
+        rule: String,
+        max: u32,
+        per: Duration,
+    },
+    HostLimit {
+        max: u32,
+    },
+    HumanGrace {
+        path: String,
+        age: Duration,
+    },
+    StartGrace {
+        container: String,
+        age: Duration,
+    },
 }
 
 impl HoldReason {
@@ -73,7 +100,10 @@ impl std::fmt::Display for HoldReason {
             HoldReason::Stop(file) => write!(f, "{file} is there: nothing is changed until it is removed"),
             HoldReason::Symptom { of } => write!(f, "a symptom of {of}: mend that first"),
             HoldReason::Storm { critical, checks, percent } => {
-                write!(f, "{critical} of {checks} checks are critical at once (storm_percent = {percent}): a human is needed")
+                write!(
+                    f,
+                    "{critical} of {checks} checks are critical at once (storm_percent = {percent}): a human is needed"
+                )
             }
             HoldReason::NoPlan(refusal) => write!(f, "{refusal}"),
             HoldReason::Uncorroborated(checks) => {
@@ -87,7 +117,9 @@ impl std::fmt::Display for HoldReason {
             HoldReason::Released { reason, target } => {
                 write!(f, "{target} is held since {reason}: `healer reset` releases it")
             }
-            HoldReason::Cooldown { target, left } => write!(f, "{target} was changed lately: cooldown, {} left", shown(*left)),
+            HoldReason::Cooldown { target, left } => {
+                write!(f, "{target} was changed lately: cooldown, {} left", shown(*left))
+            }
             HoldReason::RuleLimit { rule, max, per } => {
                 write!(f, "rule {rule} has had its {max} fixes within {}", shown(*per))
             }
@@ -136,10 +168,9 @@ pub fn decide(given: Given, diagnosis: &Diagnosis, rule: &Rule, proposal: Result
         .or_else(|| plan.as_ref().and_then(|plan| of_plan(given, rule, plan)));
     match (reason, plan) {
         (None, Some(plan)) => Decision::Act(Box::new(Permit { plan })),
-        (reason, plan) => Decision::Hold {
-            reason: reason.unwrap_or(HoldReason::NoPlan(Refusal::NoFix)),
-            plan: plan.map(Box::new),
-        },
+        (reason, plan) => {
+            Decision::Hold { reason: reason.unwrap_or(HoldReason::NoPlan(Refusal::NoFix)), plan: plan.map(Box::new) }
+        }
     }
 }
 
@@ -174,10 +205,10 @@ fn of_plan(given: Given, rule: &Rule, plan: &Plan) -> Option<HoldReason> {
     let approved = given.approved == Some(plan.id.as_str());
     not_allowed(given.engine, plan)
         .or_else(|| {
-            given.attempts.hold(&rule.name, &plan.target).map(|h| HoldReason::Released {
-                reason: h.reason.clone(),
-                target: h.target.clone(),
-            })
+            given
+                .attempts
+                .hold(&rule.name, &plan.target)
+                .map(|h| HoldReason::Released { reason: h.reason.clone(), target: h.target.clone() })
         })
         .or_else(|| {
             let threshold = given.engine.confidence_threshold;
@@ -200,7 +231,9 @@ fn not_allowed(engine: &Engine, plan: &Plan) -> Option<HoldReason> {
             Step::Restart(target @ RestartTarget::Container(name)) => {
                 (engine.allow.containers.is_match(name), target.to_string())
             }
-            Step::Restart(target @ RestartTarget::Unit(name)) => (engine.allow.units.is_match(name), target.to_string()),
+            Step::Restart(target @ RestartTarget::Unit(name)) => {
+                (engine.allow.units.is_match(name), target.to_string())
+            }
         };
         (!allowed).then_some(HoldReason::NotAllowed(what))
     })
@@ -212,9 +245,7 @@ fn since(then: Timestamp, now: Timestamp) -> Duration {
 }
 
 fn limits(given: Given, rule: &Rule, plan: &Plan) -> Option<HoldReason> {
-    let within = |time: Duration| {
-        move |started: &Timestamp| *started <= given.now && since(*started, given.now) < time
-    };
+    let within = |time: Duration| move |started: &Timestamp| *started <= given.now && since(*started, given.now) < time;
     if let Some(last) = given.attempts.last_on_target(&plan.target) {
         let passed = since(last.last_moment(), given.now);
         if last.last_moment() <= given.now && passed < rule.limits.cooldown {
@@ -248,6 +279,5 @@ fn start_grace(given: Given, name: &str) -> Option<HoldReason> {
         return None;
     }
     let age = since(container.started_at?, given.now);
-    (age < given.engine.limits.start_grace)
-        .then(|| HoldReason::StartGrace { container: name.to_owned(), age })
+    (age < given.engine.limits.start_grace).then(|| HoldReason::StartGrace { container: name.to_owned(), age })
 }

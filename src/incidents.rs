@@ -36,11 +36,8 @@ pub fn update(previous: &[Incident], diagnoses: &[Diagnosis], now: Timestamp) ->
             alerted: known.map_or_else(BTreeMap::new, |i| i.alerted.clone()),
         });
     }
-    changed.resolved = previous
-        .iter()
-        .filter(|i| !changed.open.iter().any(|o| o.fingerprint == i.fingerprint))
-        .cloned()
-        .collect();
+    changed.resolved =
+        previous.iter().filter(|i| !changed.open.iter().any(|o| o.fingerprint == i.fingerprint)).cloned().collect();
     changed
 }
 
@@ -87,7 +84,8 @@ mod tests {
 
     #[test]
     fn an_incident_keeps_its_id_until_it_is_over() {
-        let (t1, t2): (Timestamp, Timestamp) = (Timestamp::from_second(100).unwrap(), Timestamp::from_second(400).unwrap());
+        let (t1, t2): (Timestamp, Timestamp) =
+            (Timestamp::from_second(100).unwrap(), Timestamp::from_second(400).unwrap());
         let first = update(&[], &[diagnosis("container:a", None), diagnosis("container:b", Some("db"))], t1);
         assert_eq!((first.open.len(), first.opened.len()), (1, 1));
         let second = update(&first.open, &[diagnosis("container:a", None)], t2);

@@ -179,8 +179,7 @@ impl<'a> World<'a> {
         let containers: Vec<Container> = checks.iter().flat_map(|c| c.containers.clone()).collect();
         // Read after the checks have run: `now` is the moment up to which events count.
         let now = clock::now();
-        let logs =
-            logs::read_new(self.engine, &containers, self.docker.as_ref(), None, &mut self.log_state, now);
+        let logs = logs::read_new(self.engine, &containers, self.docker.as_ref(), None, &mut self.log_state, now);
         let since = jiff::SignedDuration::try_from(span).ok().and_then(|s| now.checked_sub(s).ok()).unwrap_or(now);
         Sight { checks, logs, now, since }
     }
@@ -232,7 +231,8 @@ fn recover(world: &mut World, interrupt: &Interrupt, tell: &mut dyn PassTell) ->
     let recovered = transaction::recover(&mut log_state, &mut samples, &mut ground);
     world.log_state = log_state;
     world.memory.samples = samples;
-    let recovered = recovered.context("an earlier pass left a fix open, and it could be neither finished nor undone")?;
+    let recovered =
+        recovered.context("an earlier pass left a fix open, and it could be neither finished nor undone")?;
     if let Some(Ended::Closed(ending) | Ended::StillOpen(ending)) = &recovered {
         let alerts = tell::of_ending(world.engine, ending, clock::now());
         world.problems.extend(alert::send(world.engine, &alerts));
@@ -383,7 +383,8 @@ fn act(
     let ended = transaction::carry_out(&permit, &report.checks, &mut log_state, &mut samples, &mut ground);
     world.log_state = log_state;
     world.memory.samples = samples;
-    let ended = ended.with_context(|| format!("the fix `{}` of rule {} was not made", permit.plan().fix_type, permit.plan().rule))?;
+    let ended = ended
+        .with_context(|| format!("the fix `{}` of rule {} was not made", permit.plan().fix_type, permit.plan().rule))?;
     if let Ended::Closed(ending) | Ended::StillOpen(ending) = &ended {
         let alerts = tell::of_ending(world.engine, ending, clock::now());
         tell.alerts(&alerts);

@@ -133,7 +133,8 @@ fn edit_step(
     files: &TargetFiles,
     contents: &mut BTreeMap<PathBuf, Vec<u8>>,
 ) -> Result<EditStep, NoSteps> {
-    let place = |why: &dyn std::fmt::Display| NoSteps::Unusable(format!("{} at `{}`: {why}", spec.path.display(), spec.at));
+    let place =
+        |why: &dyn std::fmt::Display| NoSteps::Unusable(format!("{} at `{}`: {why}", spec.path.display(), spec.at));
     let file = match files.get(&spec.path) {
         Some(Ok(file)) => file,
         Some(Err(why)) => return Err(NoSteps::Unusable(why.clone())),
@@ -143,22 +144,23 @@ fn edit_step(
     let selector = Selector::parse(&spec.at, format).map_err(|e| place(&e))?;
     let bytes = contents.entry(file.path.clone()).or_insert_with(|| file.bytes.clone());
     let located = edit::locate(bytes, format, &selector).map_err(|e| place(&e))?;
-    let new = edit::next_literal(&located.literal, &spec.change, spec.min, spec.max, spec.max_factor).map_err(|e| {
-        if e.is_at_bound() {
-            NoSteps::AtBound(format!("{} at `{}`: {e}", spec.path.display(), spec.at))
-        } else {
-            place(&e)
-        }
-    })?;
+    let next =
+        edit::next_literal(&located.literal, &spec.change, spec.min, spec.max, spec.max_factor).map_err(|e| {
+            if matches!(e, edit::BoundError::AtBound { .. }) {
+                NoSteps::AtBound(format!("{} at `{}`: {e}", spec.path.display(), spec.at))
+            } else {
+                place(&e)
+            }
+        })?;
     let old = String::from_utf8_lossy(bytes.get(located.span.clone()).unwrap_or_default()).into_owned();
     let before = hex(bytes);
-    let after = edit::apply(bytes, format, &selector, &new).map_err(|e| place(&e))?;
+    let after = edit::apply(bytes, format, &selector, &next.raw).map_err(|e| place(&e))?;
     *bytes = after;
     Ok(EditStep {
         path: file.path.clone(),
         at: spec.at.clone(),
         old,
-        new,
+        new: next.raw,
         line: located.line,
         before,
         after: hex(bytes),
@@ -169,7 +171,14 @@ fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
-fn proposal(given: Given, diagnosis: &Diagnosis, rule: &Rule, rung: usize, fix: &FixSpec, steps: Vec<Step>) -> Proposal {
+fn proposal(
+    given: Given,
+    diagnosis: &Diagnosis,
+    rule: &Rule,
+    rung: usize,
+    fix: &FixSpec,
+    steps: Vec<Step>,
+) -> Proposal {
     let container = diagnosis.trigger.component.strip_prefix("container:");
     let target = target(fix, container);
     let tries = given.knowledge.tries(&rule.issue_type, &fix.fix_type, &target);

@@ -116,12 +116,15 @@ impl Memory {
         let path = dir.memory();
         match std::fs::read(&path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => (Memory::default(), None),
-            Err(e) => (Memory::default(), Some(format!("cannot read {}: {e}; open incidents are forgotten", path.display()))),
+            Err(e) => {
+                (Memory::default(), Some(format!("cannot read {}: {e}; open incidents are forgotten", path.display())))
+            }
             Ok(text) => match serde_json::from_slice(&text) {
                 Ok(memory) => (memory, None),
-                Err(e) => {
-                    (Memory::default(), Some(format!("{} is damaged ({e}); open incidents are forgotten", path.display())))
-                }
+                Err(e) => (
+                    Memory::default(),
+                    Some(format!("{} is damaged ({e}); open incidents are forgotten", path.display())),
+                ),
             },
         }
     }

@@ -53,7 +53,8 @@ pub fn of_analysis(
     open: &mut [Incident],
     now: Timestamp,
 ) -> Vec<Alert> {
-    let mut alerts: Vec<Alert> = changed.resolved.iter().filter(|i| !i.alerted.is_empty()).map(|i| resolved(i, now)).collect();
+    let mut alerts: Vec<Alert> =
+        changed.resolved.iter().filter(|i| !i.alerted.is_empty()).map(|i| resolved(i, now)).collect();
     for judged in report.judged.iter().filter(|j| j.diagnosis.symptom_of.is_none()) {
         let Some(incident) = open.iter_mut().find(|i| i.fingerprint == judged.diagnosis.fingerprint) else { continue };
         let acting = permit.is_some_and(|p| p.plan().component == judged.diagnosis.trigger.component);

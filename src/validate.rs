@@ -29,7 +29,10 @@ pub struct Sample {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Judgement {
     /// Not yet. Seconds from the window's begin until it ends as things stand.
-    Wait { until: f64, errors: u64 },
+    Wait {
+        until: f64,
+        errors: u64,
+    },
     Done(Verdict),
 }
 
@@ -161,7 +164,12 @@ fn enough(spec: &ValidationSpec, samples: &[Sample]) -> (bool, String) {
         }
         watched => {
             let good = samples.iter().filter(|s| s.trigger_gone == Some(true)).count();
-            let seen = format!("{} good in {good} of {} samples over {}", shown_watched(watched), samples.len(), shown_seconds(last.at));
+            let seen = format!(
+                "{} good in {good} of {} samples over {}",
+                shown_watched(watched),
+                samples.len(),
+                shown_seconds(last.at)
+            );
             (good >= ENOUGH_SAMPLES, seen)
         }
     }

@@ -81,9 +81,11 @@ trait Notifier: Sync {
 }
 
 /// Every notifier of this configuration.
-fn notifiers(engine: &Engine) -> Vec<Box<dyn Notifier>> {
-    let commands = engine.alerts.commands.iter().map(|argv| Box::new(command::Command::new(argv)) as Box<dyn Notifier>);
-    let webhooks = engine.alerts.webhooks.iter().map(|hook| Box::new(webhook::Hook::new(hook)) as Box<dyn Notifier>);
+fn notifiers(engine: &Engine) -> Vec<Box<dyn Notifier + '_>> {
+    let commands =
+        engine.alerts.commands.iter().map(|argv| Box::new(command::Command::new(argv)) as Box<dyn Notifier + '_>);
+    let webhooks =
+        engine.alerts.webhooks.iter().map(|hook| Box::new(webhook::Hook::new(hook)) as Box<dyn Notifier + '_>);
     commands.chain(webhooks).collect()
 }
 

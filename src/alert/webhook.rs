@@ -52,7 +52,9 @@ impl Notifier for Hook<'_> {
 fn body(format: WebhookFormat, alert: &Alert) -> Result<(&'static str, Vec<u8>)> {
     let json = |value: &serde_json::Value| serde_json::to_vec(value).context("cannot write the alert as JSON");
     Ok(match format {
-        WebhookFormat::Json => ("application/json", serde_json::to_vec(alert).context("cannot write the alert as JSON")?),
+        WebhookFormat::Json => {
+            ("application/json", serde_json::to_vec(alert).context("cannot write the alert as JSON")?)
+        }
         WebhookFormat::Slack => ("application/json", json(&json!({ "text": alert.text() }))?),
         WebhookFormat::Discord => {
             let text: String = alert.text().chars().take(LONGEST_DISCORD).collect();

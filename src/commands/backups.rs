@@ -44,12 +44,23 @@ fn show_one(dir: &StateDir, id: &str, out: &Output) -> Result<u8> {
         body.insert("diffs".into(), diffs.iter().map(|d| d.1.clone()).collect::<Vec<_>>().into());
     }
     out.document(&json::success(body));
-    out.text(&format!("{} made {} for {} ({} of rule {})", out.bold(id), clock::to_second(metadata.created), metadata.reason, metadata.fix_type, metadata.rule));
+    out.text(&format!(
+        "{} made {} for {} ({} of rule {})",
+        out.bold(id),
+        clock::to_second(metadata.created),
+        metadata.reason,
+        metadata.fix_type,
+        metadata.rule
+    ));
     for restart in &metadata.restarts {
         out.text(&format!("restarts {restart}"));
     }
     for (path, diff) in diffs {
-        out.text(&if diff.is_empty() { format!("{path} is as in the backup") } else { format!("a rollback would change:\n{diff}") });
+        out.text(&if diff.is_empty() {
+            format!("{path} is as in the backup")
+        } else {
+            format!("a rollback would change:\n{diff}")
+        });
     }
     Ok(0)
 }
@@ -80,7 +91,11 @@ fn verify(dir: &StateDir, id: Option<&str>, out: &Output) -> Result<u8> {
     let mut damaged = serde_json::Map::new();
     for id in &ids {
         let damage = backup::verify(&dir.backups(), id);
-        out.text(&if damage.is_empty() { format!("{id}: whole") } else { format!("{id}: DAMAGED: {}", damage.join("; ")) });
+        out.text(&if damage.is_empty() {
+            format!("{id}: whole")
+        } else {
+            format!("{id}: DAMAGED: {}", damage.join("; "))
+        });
         if !damage.is_empty() {
             damaged.insert((*id).to_owned(), damage.into());
         }
@@ -93,13 +108,21 @@ fn verify(dir: &StateDir, id: Option<&str>, out: &Output) -> Result<u8> {
     Ok(code)
 }
 
-fn prune(dir: &StateDir, keep_last: usize, within: std::time::Duration, dry_run: bool, global: &Global, out: &Output) -> Result<u8> {
+fn prune(
+    dir: &StateDir,
+    keep_last: usize,
+    within: std::time::Duration,
+    dry_run: bool,
+    global: &Global,
+    out: &Output,
+) -> Result<u8> {
     if !dry_run {
         dir.prepare()?;
     }
     let _lock = if dry_run { None } else { Some(lock::try_lock(&dir.lock())?.map_err(Busy)?) };
     let open = journal::open(&dir.journal())?;
-    let needed: Vec<String> = open.iter().flat_map(|o| o.intent.backup_id.iter().chain(&o.intent.restores).cloned()).collect();
+    let needed: Vec<String> =
+        open.iter().flat_map(|o| o.intent.backup_id.iter().chain(&o.intent.restores).cloned()).collect();
     let listed = backup::list(&dir.backups())?;
     let kept = backup::retention(&listed, keep_last, within, &needed, clock::now());
     let doomed: Vec<&str> = kept.iter().filter(|k| k.because.is_none()).map(|k| k.id.as_str()).collect();

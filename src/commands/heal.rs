@@ -45,7 +45,9 @@ pub fn run(
         }));
     }
     if let Some(id) = options.approve.as_ref().filter(|_| report.approve_missed) {
-        out.note(&format!("plan {id} is none of this pass's any more: nothing was applied; `healer heal -n` shows what is"));
+        out.note(&format!(
+            "plan {id} is none of this pass's any more: nothing was applied; `healer heal -n` shows what is"
+        ));
     }
     report.problems.iter().for_each(|p| out.note(&format!("healer: {p}")));
     out.document(&json::success(json::pass(&report)));

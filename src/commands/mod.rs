@@ -55,8 +55,7 @@ fn dispatch(cli: &Cli) -> Result<u8> {
     if matches!(cli.command, Command::Demo) {
         return demo::run(&output(&cli.global, Redactor::default()));
     }
-    let options =
-        config::Options { config: cli.global.config.clone(), state_dir: cli.global.state_dir.clone() };
+    let options = config::Options { config: cli.global.config.clone(), state_dir: cli.global.state_dir.clone() };
     let engine = config::load(&options)?;
     let out = output(&cli.global, engine.redactor.clone());
     if !out.quiet {
@@ -129,7 +128,8 @@ fn duration(text: &str, option: &str) -> Result<Duration> {
 
 /// Asks on a terminal; elsewhere, and with `--yes` or `--no-input`, does what was typed.
 fn confirmed(question: &str, global: &Global, out: &Output) -> bool {
-    if global.yes || global.no_input || out.json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+    if global.yes || global.no_input || out.json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal()
+    {
         return true;
     }
     out.note(&format!("{question} [y/N]"));

@@ -6,11 +6,11 @@ use crate::cli::Global;
 use crate::commands::backups::differences;
 use crate::commands::{Conflict, confirmed};
 use crate::config::Engine;
+use crate::host::clock;
 use crate::host::docker::Docker;
 use crate::host::files::{self, Replaced};
 use crate::host::lock::{self, Lock};
 use crate::host::signals::Interrupt;
-use crate::host::clock;
 use crate::logs::LogState;
 use crate::model::{Outcome, Plan};
 use crate::show::live::Live;
@@ -52,8 +52,13 @@ pub fn run(engine: &Engine, id: &str, dry_run: bool, force: bool, global: &Globa
             bail!(Conflict(ending.why.clone()));
         }
     }
-    out.text(&format!("rolled back to {id}; its rule is held for this target until `healer reset '{}'`", metadata.target));
-    out.document(&serde_json::json!({ "status": "success", "message": format!("Rolled back to backup {id}"), "backup_id": id }));
+    out.text(&format!(
+        "rolled back to {id}; its rule is held for this target until `healer reset '{}'`",
+        metadata.target
+    ));
+    out.document(
+        &serde_json::json!({ "status": "success", "message": format!("Rolled back to backup {id}"), "backup_id": id }),
+    );
     Ok(0)
 }
 
@@ -140,7 +145,9 @@ fn roll_back(engine: &Engine, dir: &StateDir, metadata: &Metadata, force: bool, 
     let replaced = transaction::roll_back(&intent, metadata, &journal, &mut ground)?;
     let (outcome, why) = match replaced {
         Replaced::Done => (Outcome::RolledBackByOperator, "an operator asked for it".to_owned()),
-        Replaced::Conflict => (Outcome::Conflict, "a file was changed by somebody else meanwhile: theirs stays".to_owned()),
+        Replaced::Conflict => {
+            (Outcome::Conflict, "a file was changed by somebody else meanwhile: theirs stays".to_owned())
+        }
     };
     transaction::close_rollback(outcome, why, intent, journal, &mut ground).map(Some)
 }
@@ -150,8 +157,8 @@ fn changes(metadata: &Metadata, force: bool) -> Result<(Vec<FileChange>, Vec<ToS
     let mut changes = Vec::new();
     let mut saved = Vec::new();
     for file in &metadata.files {
-        let live = files::snapshot(&file.path)
-            .with_context(|| format!("{} cannot be rolled back", file.path.display()))?;
+        let live =
+            files::snapshot(&file.path).with_context(|| format!("{} cannot be rolled back", file.path.display()))?;
         if live.sha256 == file.sha256 {
             continue;
         }

@@ -36,7 +36,7 @@ pub fn evaluate(engine: &Engine, seen: &Observed) -> Vec<Cause> {
             causes.extend(in_log(engine, tally, count, seen));
         }
     }
-    for check in &seen.checks[..] {
+    for check in seen.checks {
         causes.extend(of_check(check, seen));
         causes.extend(check.containers.iter().filter_map(of_container));
     }
@@ -51,7 +51,14 @@ fn addend(label: impl Into<String>, points: f64) -> Addend {
 const IN_LOG: &[(&str, &str, &str, f64, FixCategory, u64)] = &[
     ("rate_limit", "rate_limiting", "is rate limited: requests are sent too fast", 75.0, FixCategory::Code, 5),
     ("database_error", "database_connection", "has database errors", 60.0, FixCategory::Infrastructure, 10),
-    ("timeout", "api_timeout", "waits for something that does not answer in time", 60.0, FixCategory::Configuration, 10),
+    (
+        "timeout",
+        "api_timeout",
+        "waits for something that does not answer in time",
+        60.0,
+        FixCategory::Configuration,
+        10,
+    ),
     ("out_of_memory", "resource_overload", "runs out of memory", 75.0, FixCategory::Infrastructure, 15),
     ("disk_full", "resource_overload", "has no space left on a disk", 80.0, FixCategory::Infrastructure, 15),
     ("config_error", "configuration", "has a missing or wrong setting", 65.0, FixCategory::Configuration, 10),
@@ -185,7 +192,12 @@ fn of_container(container: &Container) -> Option<Cause> {
 }
 
 /// The root component of a cause, where it is only a symptom.
-pub fn root<'a>(engine: &Engine, component: &str, signature_of: Option<&str>, checks: &'a [CheckResult]) -> Option<&'a str> {
+pub fn root<'a>(
+    engine: &Engine,
+    component: &str,
+    signature_of: Option<&str>,
+    checks: &'a [CheckResult],
+) -> Option<&'a str> {
     if let Some(root) = symptoms::root_of(component, checks) {
         return Some(root);
     }

@@ -36,18 +36,21 @@ pub fn diagnose(engine: &Engine, seen: &Observed, knowledge: &Knowledge, attempt
     let mut candidates = Vec::new();
     for rule in &engine.rules {
         match rules::evaluate(rule, seen, attempts) {
-            Ok(fired) => candidates
-                .extend(fired.into_iter().map(|f| of_rule(engine, rule, f, seen, knowledge, attempts))),
+            Ok(fired) => {
+                candidates.extend(fired.into_iter().map(|f| of_rule(engine, rule, f, seen, knowledge, attempts)))
+            }
             Err(reason) => analysis.not_fired.push(NotFired { rule: rule.name.clone(), reason }),
         }
     }
     candidates.extend(causes::evaluate(engine, seen).into_iter().map(|c| of_cause(engine, c, seen)));
-    candidates.sort_by(|a, b| rank_candidate(engine, a).cmp(&rank_candidate(engine, b)));
+    candidates.sort_by_cached_key(|c| rank_candidate(engine, c));
     for candidate in candidates {
         let taken = analysis.diagnoses.iter().any(|d| d.trigger.component == candidate.trigger.component);
         if taken { analysis.competing.push(candidate) } else { analysis.diagnoses.push(candidate) }
     }
-    analysis.diagnoses.sort_by_key(|d| (d.symptom_of.is_some(), std::cmp::Reverse(d.severity), std::cmp::Reverse(d.confidence)));
+    analysis
+        .diagnoses
+        .sort_by_key(|d| (d.symptom_of.is_some(), std::cmp::Reverse(d.severity), std::cmp::Reverse(d.confidence)));
     for diagnosis in &mut analysis.diagnoses {
         diagnosis.affected = affected(&diagnosis.trigger.component, seen.checks);
     }

@@ -26,9 +26,15 @@ pub fn evaluate(rule: &Rule, seen: &Observed, attempts: &Attempts) -> Result<Vec
         When::Check { check, is, passes } => on_check(check, *is, *passes, seen),
         When::Container { glob, pattern, state, held_for } => {
             let all = seen.checks.iter().flat_map(|c| &c.containers);
-            let fired: Vec<Fired> =
-                all.filter(|c| glob.is_match(&c.name)).filter_map(|c| on_container(c, *state, *held_for, seen)).collect();
-            if fired.is_empty() { Err(format!("no container `{pattern}` is {}", state_word(*state))) } else { Ok(fired) }
+            let fired: Vec<Fired> = all
+                .filter(|c| glob.is_match(&c.name))
+                .filter_map(|c| on_container(c, *state, *held_for, seen))
+                .collect();
+            if fired.is_empty() {
+                Err(format!("no container `{pattern}` is {}", state_word(*state)))
+            } else {
+                Ok(fired)
+            }
         }
         When::Metric { check, metric, above, below, passes } => {
             on_metric(rule, (check, metric), (*above, *below), *passes, seen)
@@ -40,7 +46,8 @@ fn on_log(when: &LogTrigger, seen: &Observed, attempts: &Attempts) -> Result<Vec
     let within = shown(when.within);
     let mut fired = Vec::new();
     let mut best: Option<(u64, &str)> = None;
-    for tally in seen.logs.tallies.iter().filter(|t| t.signature == when.signature && when.sources.is_match(&t.source)) {
+    for tally in seen.logs.tallies.iter().filter(|t| t.signature == when.signature && when.sources.is_match(&t.source))
+    {
         let after = fresh_after(when.within, attempts.last_for_component(&tally.source), seen.now);
         let count = tally.count(after, seen.now.as_second());
         if count < when.count {

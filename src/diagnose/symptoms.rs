@@ -10,10 +10,8 @@ pub fn root_of<'a>(name: &str, checks: &'a [CheckResult]) -> Option<&'a str> {
     // A configuration with a circle is refused; the bound keeps even that from hanging.
     for _ in 0..checks.len() {
         let Some(check) = checks.iter().find(|c| c.name == current) else { break };
-        let Some(cause) = check
-            .depends_on
-            .iter()
-            .find_map(|d| checks.iter().find(|c| c.name == *d && c.status == Status::Critical))
+        let Some(cause) =
+            check.depends_on.iter().find_map(|d| checks.iter().find(|c| c.name == *d && c.status == Status::Critical))
         else {
             break;
         };

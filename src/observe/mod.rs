@@ -12,9 +12,8 @@ mod redis;
 mod samples;
 mod tcp;
 
-
-pub use samples::{ContainerSample, DockerSample, HostSample, Samples};
 pub use crate::text::clean;
+pub use samples::{ContainerSample, DockerSample, HostSample, Samples};
 
 use crate::config::{CheckSpec, Engine, Levels, Probe};
 use crate::model::{CheckKind, CheckResult, Container, Metric, Status};

@@ -41,6 +41,8 @@ fn engine(checks: Vec<(&str, Duration, Probe)>, secrets: &[&str]) -> Engine {
         alerts: Alerts { on: Vec::new(), repeat: LONG, webhooks: Vec::new(), commands: Vec::new() },
         backups: Backups { keep_last: 1, keep_within: LONG },
         redactor: Redactor::new(secrets.iter().map(|s| (*s).to_owned())),
+        keep: std::time::Duration::ZERO,
+        warnings: Vec::new(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Backups as a table.
 
 use crate::backup::Listed;
-use crate::show::{Output, rendered};
+use crate::show::Output;
 
 /// Every backup, newest first.
 pub fn table(listed: &[Listed], out: &Output) -> String {
@@ -18,5 +18,5 @@ pub fn table(listed: &[Listed], out: &Output) -> String {
             Err(why) => table.add_row(vec![backup.id.clone(), "damaged".to_owned(), String::new(), why.clone()]),
         };
     }
-    rendered(&table)
+    out.rendered(&table)
 }

@@ -1,7 +1,7 @@
 //! Health as a table and as the first line of a monitoring plugin.
 
 use crate::model::{CheckResult, Container, Metric, Status, Unit};
-use crate::show::{Output, rendered};
+use crate::show::Output;
 use crate::state;
 
 /// `HEALER CRITICAL - api: connection refused; 4 of 5 healthy | failing=1;0;0;0;5 api_ms=12;5000`, the format of the
@@ -69,23 +69,23 @@ pub fn table(checks: &[CheckResult], out: &Output) -> String {
     let mut table = out.table(&["check", "kind", "status", "time", "message"]);
     for check in checks.iter().filter(|c| !out.quiet || c.status != Status::Healthy) {
         table.add_row(vec![
-            check.name.as_str().into(),
-            check.kind.word().into(),
-            out.status_cell(check.status),
-            format!("{} ms", number(check.duration_ms.round())).into(),
-            check.message.as_str().into(),
+            check.name.clone(),
+            check.kind.word().to_owned(),
+            check.status.word().to_owned(),
+            format!("{} ms", number(check.duration_ms.round())),
+            check.message.clone(),
         ]);
         for container in shown_containers(check, out) {
             table.add_row(vec![
-                format!("  {}", container.name).into(),
-                "container".into(),
-                out.status_cell(container.status),
-                "".into(),
-                container_text(container).into(),
+                format!("  {}", container.name),
+                "container".to_owned(),
+                container.status.word().to_owned(),
+                String::new(),
+                container_text(container),
             ]);
         }
     }
-    rendered(&table)
+    out.rendered(&table)
 }
 
 fn shown_containers<'a>(check: &'a CheckResult, out: &Output) -> impl Iterator<Item = &'a Container> {
@@ -133,10 +133,7 @@ mod tests {
     fn the_first_line_fits_a_monitoring_plugin() {
         let check = |checks: &[CheckResult], expected: &str| assert_eq!(plugin_line(checks), expected);
         check(&[], "HEALER OK - 0 of 0 healthy | failing=0;0;0;0;0");
-        check(
-            &[api(Status::Healthy, "HTTP 200")],
-            "HEALER OK - 1 of 1 healthy | failing=0;0;0;0;1 api_ms=12.35;5000",
-        );
+        check(&[api(Status::Healthy, "HTTP 200")], "HEALER OK - 1 of 1 healthy | failing=0;0;0;0;1 api_ms=12.35;5000");
         check(
             &[api(Status::Critical, "refused | really")],
             "HEALER CRITICAL - api: refused / really; 0 of 1 healthy | failing=1;0;0;0;1 api_ms=12.35;5000",

@@ -7,7 +7,7 @@ use crate::gate::Decision;
 use crate::model::{Diagnosis, EditStep, ErrorGroup, LogReport, Plan, Step, TargetFile};
 use crate::pass::{Judged, Report};
 use crate::show::checks::number;
-use crate::show::{Output, diff, rendered};
+use crate::show::{Output, diff};
 use crate::text::clean;
 
 /// Groups shown without `-v`.
@@ -22,12 +22,12 @@ pub fn findings(report: &Report, out: &Output) -> Option<String> {
     for finding in &report.analysis.findings {
         let symptom = finding.symptom_of.as_ref().map(|of| format!(" (symptom of {of})")).unwrap_or_default();
         table.add_row(vec![
-            clean(&finding.component).into(),
-            out.status_cell(finding.status),
-            format!("{}{symptom}", clean(&finding.message)).into(),
+            clean(&finding.component),
+            finding.status.word().to_owned(),
+            format!("{}{symptom}", clean(&finding.message)),
         ]);
     }
-    Some(rendered(&table))
+    Some(out.rendered(&table))
 }
 
 /// Error groups, worst first.
@@ -47,7 +47,7 @@ pub fn groups(logs: &LogReport, out: &Output) -> Option<String> {
             format!("{}{new}", clean(&group.template)),
         ]);
     }
-    let mut text = rendered(&table);
+    let mut text = out.rendered(&table);
     if logs.groups.len() > shown {
         text.push_str(&format!("\n({} more groups: -v shows them)", logs.groups.len() - shown));
     }
@@ -71,7 +71,8 @@ pub fn log_notes(logs: &LogReport) -> Vec<String> {
         let size = g.bytes.map(|b| format!(" ({b} bytes)")).unwrap_or_default();
         format!("not read: {}: {}{size}", clean(&g.source), clean(&g.reason))
     });
-    gaps.chain(logs.problems.iter().map(|p| format!("cannot read {}: {}", clean(&p.source), clean(&p.message)))).collect()
+    gaps.chain(logs.problems.iter().map(|p| format!("cannot read {}: {}", clean(&p.source), clean(&p.message))))
+        .collect()
 }
 
 /// One diagnosis with every addend of its confidence, and what the gate says.
@@ -129,7 +130,14 @@ pub fn plan(plan: &Plan, files: &[TargetFile], out: &Output) -> Vec<String> {
         match step {
             Step::Restart(target) => lines.push(format!("    restart {target}")),
             Step::Edit(e) => {
-                lines.push(format!("    edit {}:{} `{}`: {} -> {}", e.path.display(), e.line, e.at, clean(&e.old), clean(&e.new)));
+                lines.push(format!(
+                    "    edit {}:{} `{}`: {} -> {}",
+                    e.path.display(),
+                    e.line,
+                    e.at,
+                    clean(&e.old),
+                    clean(&e.new)
+                ));
                 let diff = files.iter().find(|f| f.path == e.path).and_then(|f| edit_diff(f, e, out));
                 lines.extend(diff.iter().flat_map(|d| d.lines()).map(|l| format!("    | {l}")));
             }
@@ -161,8 +169,15 @@ pub fn others(report: &Report, out: &Output) -> Option<String> {
     let mut lines = Vec::new();
     for d in &report.analysis.competing {
         let rule = d.rule.as_deref().unwrap_or("built-in cause");
-        lines.push(format!("also possible: {} {} ({rule}), confidence {}", d.issue_type, clean(&d.trigger.component), d.confidence));
+        lines.push(format!(
+            "also possible: {} {} ({rule}), confidence {}",
+            d.issue_type,
+            clean(&d.trigger.component),
+            d.confidence
+        ));
     }
-    lines.extend(report.analysis.not_fired.iter().map(|n| format!("rule {} did not fire: {}", n.rule, clean(&n.reason))));
+    lines.extend(
+        report.analysis.not_fired.iter().map(|n| format!("rule {} did not fire: {}", n.rule, clean(&n.reason))),
+    );
     (!lines.is_empty()).then(|| lines.join("\n"))
 }

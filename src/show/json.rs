@@ -66,7 +66,9 @@ pub fn logs(logs: &LogReport) -> Value {
 pub fn judged(judged: &Judged) -> Value {
     let (decision, reason, hold, plan) = match &judged.decision {
         None => ("no_rule", Value::Null, Value::Null, Value::Null),
-        Some(Decision::Act(permit)) => ("act", Value::Null, Value::Null, serde_json::to_value(permit.plan()).unwrap_or_default()),
+        Some(Decision::Act(permit)) => {
+            ("act", Value::Null, Value::Null, serde_json::to_value(permit.plan()).unwrap_or_default())
+        }
         Some(Decision::Hold { reason, plan }) => {
             ("hold", reason.to_string().into(), reason.word().into(), serde_json::to_value(plan).unwrap_or_default())
         }

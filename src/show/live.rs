@@ -92,25 +92,34 @@ fn clock_text(time: Duration) -> String {
 
 impl PassTell for Live {
     fn analysis(&mut self, report: &Report, plan: Option<&Plan>) {
-        self.event("pass", serde_json::json!({
-            "status": state::overall(&report.checks).word(),
-            "issues": report.analysis.findings.len(),
-            "events": report.logs.events,
-            "diagnoses": report.judged.iter().map(crate::show::json::judged).collect::<Vec<_>>(),
-            "gaps": report.logs.gaps,
-        }));
+        self.event(
+            "pass",
+            serde_json::json!({
+                "status": state::overall(&report.checks).word(),
+                "issues": report.analysis.findings.len(),
+                "events": report.logs.events,
+                "diagnoses": report.judged.iter().map(crate::show::json::judged).collect::<Vec<_>>(),
+                "gaps": report.logs.gaps,
+            }),
+        );
         for group in report.logs.groups.iter().take(50) {
-            self.event("errors", serde_json::json!({
-                "group": group.id, "template": group.template, "count": group.count, "severity": group.severity,
-                "signatures": group.signatures, "sources": group.sources, "new": group.new, "first": group.first,
-                "last": group.last, "example": group.example,
-            }));
+            self.event(
+                "errors",
+                serde_json::json!({
+                    "group": group.id, "template": group.template, "count": group.count, "severity": group.severity,
+                    "signatures": group.signatures, "sources": group.sources, "new": group.new, "first": group.first,
+                    "last": group.last, "example": group.example,
+                }),
+            );
         }
         if !self.out.json {
             analysis_text(report, &self.out);
         }
         if let Some(plan) = plan {
-            self.line(&format!("fixing    {} of {} with confidence {}", plan.fix_type, plan.component, plan.confidence));
+            self.line(&format!(
+                "fixing    {} of {} with confidence {}",
+                plan.fix_type, plan.component, plan.confidence
+            ));
         }
     }
 
@@ -137,12 +146,8 @@ impl PassTell for Live {
 pub fn analysis_text(report: &Report, out: &Output) {
     let status = state::overall(&report.checks);
     let trouble = status != Status::Healthy || !report.judged.is_empty() || !report.analysis.findings.is_empty();
-    let summary = format!(
-        "{}: {} checks, {} new log events",
-        out.status(status),
-        report.checks.len(),
-        report.logs.events
-    );
+    let summary =
+        format!("{}: {} checks, {} new log events", out.status(status), report.checks.len(), report.logs.events);
     if trouble {
         out.text(&checks::table(&report.checks, out));
         out.text("");

@@ -11,7 +11,7 @@ pub mod json;
 pub mod live;
 pub mod stats;
 
-use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+use comfy_table::{ContentArrangement, Table, presets};
 use std::io::{IsTerminal, Write};
 
 use crate::config::Redactor;
@@ -77,34 +77,36 @@ impl Output {
     /// A table without borders, as wide as the terminal at most.
     pub fn table(&self, header: &[&str]) -> Table {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING);
+        table.load_style(presets::NOTHING);
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(self.width);
-        table.set_header(header.iter().map(|h| {
-            let cell = Cell::new(h.to_uppercase());
-            if self.color { cell.add_attribute(Attribute::Bold) } else { cell }
-        }));
-        if self.color {
-            table.enforce_styling();
-        }
+        table.set_header(header.iter().map(|h| h.to_uppercase()));
         table
     }
 
-    /// A status as a table's cell.
-    pub fn status_cell(&self, status: Status) -> Cell {
-        let cell = Cell::new(status.word());
-        let color = match status {
-            Status::Healthy => Color::Green,
-            Status::Warning => Color::Yellow,
-            Status::Critical => Color::Red,
-            Status::Unknown => Color::Magenta,
-        };
-        if self.color { cell.fg(color) } else { cell }
+    /// A table as text, without the spaces that pad its lines; the words under `STATUS` in their colours.
+    pub fn rendered(&self, table: &Table) -> String {
+        let lines: Vec<String> =
+            table.lines().map(|l| l.trim_end().strip_prefix(' ').unwrap_or(l.trim_end()).to_owned()).collect();
+        let column = lines.first().and_then(|header| header.find("STATUS")).filter(|_| self.color);
+        let painted = lines.iter().enumerate().map(|(n, line)| match column {
+            Some(_) if n == 0 => self.bold(line),
+            Some(at) => self.paint_word(line, at),
+            None => line.clone(),
+        });
+        painted.collect::<Vec<_>>().join("\n")
     }
-}
 
-/// A table as text, without the spaces that pad the end of its lines and the column before the first.
-pub fn rendered(table: &Table) -> String {
-    table.lines().map(|l| l.trim_end().strip_prefix(' ').unwrap_or(l.trim_end()).to_owned()).collect::<Vec<_>>().join("\n")
+    /// The status word that begins at this column, counted in characters, in its colour.
+    fn paint_word(&self, line: &str, column: usize) -> String {
+        let Some(at) = line.char_indices().nth(column).map(|(at, _)| at) else { return line.to_owned() };
+        let (head, tail) = line.split_at(at);
+        for status in [Status::Healthy, Status::Warning, Status::Critical, Status::Unknown] {
+            if let Some(rest) = tail.strip_prefix(status.word()) {
+                return format!("{head}{}{rest}", self.status(status));
+            }
+        }
+        line.to_owned()
+    }
 }
 
 /// Columns of the terminal at stdout; `COLUMNS`, else 100 elsewhere.

@@ -2,8 +2,8 @@
 
 use crate::learn::Knowledge;
 use crate::model::Tries;
+use crate::show::Output;
 use crate::show::checks::number;
-use crate::show::{Output, rendered};
 
 fn rate(tries: Tries) -> String {
     tries.success_rate().map_or("-".to_owned(), |r| format!("{} %", number(r * 100.0)))
@@ -23,7 +23,12 @@ pub fn text(knowledge: &Knowledge, out: &Output) -> String {
     )];
     let mut by_type = out.table(&["fix type", "decided", "worked", "success rate"]);
     for (name, tries) in &knowledge.by_type {
-        by_type.add_row(vec![crate::text::clean(name), tries.total.to_string(), tries.successes.to_string(), rate(*tries)]);
+        by_type.add_row(vec![
+            crate::text::clean(name),
+            tries.total.to_string(),
+            tries.successes.to_string(),
+            rate(*tries),
+        ]);
     }
     let mut results = out.table(&["outcome", "fixes"]);
     for (name, count) in &knowledge.by_result {
@@ -32,8 +37,13 @@ pub fn text(knowledge: &Knowledge, out: &Output) -> String {
     let mut reliability = out.table(&["confidence", "decided", "worked", "success rate"]);
     for (low, tries) in &knowledge.reliability {
         let to = if *low == 95 { 100 } else { low + 4 };
-        reliability.add_row(vec![format!("{low} to {to}"), tries.total.to_string(), tries.successes.to_string(), rate(*tries)]);
+        reliability.add_row(vec![
+            format!("{low} to {to}"),
+            tries.total.to_string(),
+            tries.successes.to_string(),
+            rate(*tries),
+        ]);
     }
-    parts.extend([rendered(&by_type), rendered(&results), rendered(&reliability)]);
+    parts.extend([out.rendered(&by_type), out.rendered(&results), out.rendered(&reliability)]);
     parts.join("\n\n")
 }

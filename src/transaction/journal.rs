@@ -53,20 +53,43 @@ pub struct Intent {
 #[serde(rename_all = "snake_case", tag = "phase")]
 pub enum Phase {
     /// Every file is as intended.
-    Edited { t: Timestamp },
+    Edited {
+        t: Timestamp,
+    },
     /// About to restart: from here on it may have happened.
-    Restarting { t: Timestamp },
-    Restarted { t: Timestamp },
+    Restarting {
+        t: Timestamp,
+    },
+    Restarted {
+        t: Timestamp,
+    },
     /// The validation window has begun.
-    Validating { t: Timestamp },
+    Validating {
+        t: Timestamp,
+    },
     /// Judged and kept.
-    Kept { t: Timestamp, outcome: Outcome, verdict: Verdict },
+    Kept {
+        t: Timestamp,
+        outcome: Outcome,
+        verdict: Verdict,
+    },
     /// To be undone; the outcome it will have when that succeeds.
-    Undoing { t: Timestamp, outcome: Outcome, verdict: Option<Verdict>, why: String },
+    Undoing {
+        t: Timestamp,
+        outcome: Outcome,
+        verdict: Option<Verdict>,
+        why: String,
+    },
     /// Every file is as it was before, and restarts were repeated.
-    Undone { t: Timestamp },
+    Undone {
+        t: Timestamp,
+    },
     /// The undoing failed, or somebody else changed a file: a human is needed.
-    Stuck { t: Timestamp, outcome: Outcome, why: String },
+    Stuck {
+        t: Timestamp,
+        outcome: Outcome,
+        why: String,
+    },
 }
 
 /// The open transaction, as it was left.
@@ -117,7 +140,8 @@ impl Journal {
     /// # Errors
     /// When the file cannot be removed: it stays open, and the next pass closes it.
     pub fn close(self) -> Result<()> {
-        std::fs::remove_file(&self.path).with_context(|| format!("cannot close the journal {}", self.path.display()))?;
+        std::fs::remove_file(&self.path)
+            .with_context(|| format!("cannot close the journal {}", self.path.display()))?;
         Ok(files::sync_dir(&self.path)?)
     }
 }

@@ -183,7 +183,13 @@ pub fn statuses(checks: &[CheckResult]) -> BTreeMap<String, Status> {
 }
 
 /// Does what is next until the transaction is closed, or cannot be.
-fn finish(next: Next, verdict: Option<Verdict>, intent: Intent, journal: Journal, ground: &mut Ground) -> Result<Ended> {
+fn finish(
+    next: Next,
+    verdict: Option<Verdict>,
+    intent: Intent,
+    journal: Journal,
+    ground: &mut Ground,
+) -> Result<Ended> {
     let (outcome, why) = match next {
         Next::Undo { outcome, why } => {
             let phase = Phase::Undoing { t: clock::now(), outcome, verdict: verdict.clone(), why: why.clone() };

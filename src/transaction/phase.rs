@@ -74,15 +74,12 @@ pub fn next(kind: Kind, last: Option<&Phase>, disk: Disk) -> Next {
         (_, _, Disk::Foreign) => conflict(),
         (Kind::Rollback, Some(Phase::Restarted { .. }), _) => Next::Record { outcome: Outcome::RolledBackByOperator },
         (Kind::Rollback, _, _) => Next::Apply,
-        (Kind::Fix, Some(Phase::Undoing { outcome, why, .. }), _) => {
-            Next::Undo { outcome: *outcome, why: why.clone() }
-        }
+        (Kind::Fix, Some(Phase::Undoing { outcome, why, .. }), _) => Next::Undo { outcome: *outcome, why: why.clone() },
         (Kind::Fix, None, Disk::AllBefore) => Next::Forget,
         (Kind::Fix, Some(Phase::Validating { .. }), Disk::AllAfter) => Next::Judge,
-        (Kind::Fix, _, _) => Next::Undo {
-            outcome: Outcome::RolledBack,
-            why: "it was interrupted before it could be watched".to_owned(),
-        },
+        (Kind::Fix, _, _) => {
+            Next::Undo { outcome: Outcome::RolledBack, why: "it was interrupted before it could be watched".to_owned() }
+        }
     }
 }
 
@@ -91,9 +88,7 @@ pub fn after_verdict(verdict: &Verdict, undoable: bool) -> Next {
     match verdict.kind {
         VerdictKind::Success => Next::Record { outcome: Outcome::Healed },
         VerdictKind::NotEnough => Next::Record { outcome: Outcome::Unproven },
-        VerdictKind::Failure if undoable => {
-            Next::Undo { outcome: Outcome::RolledBack, why: verdict.judged_on.clone() }
-        }
+        VerdictKind::Failure if undoable => Next::Undo { outcome: Outcome::RolledBack, why: verdict.judged_on.clone() },
         VerdictKind::Failure => Next::Record { outcome: Outcome::Failed },
     }
 }
@@ -119,15 +114,10 @@ mod tests {
 
     #[test]
     fn every_place_a_fix_can_be_killed_in_has_one_way_on() {
-        let verdict = Verdict {
-            kind: VerdictKind::Success,
-            judged_on: String::new(),
-            errors_after: 0,
-            chance_of_luck: None,
-        };
-        let undoing = || {
-            Some(Phase::Undoing { t: t(), outcome: Outcome::RolledBack, verdict: None, why: String::new() })
-        };
+        let verdict =
+            Verdict { kind: VerdictKind::Success, judged_on: String::new(), errors_after: 0, chance_of_luck: None };
+        let undoing =
+            || Some(Phase::Undoing { t: t(), outcome: Outcome::RolledBack, verdict: None, why: String::new() });
         let kept = || Some(Phase::Kept { t: t(), outcome: Outcome::Healed, verdict: verdict.clone() });
         let check = |last: Option<Phase>, before, mixed, after, foreign| {
             let seen = [Disk::AllBefore, Disk::Mixed, Disk::AllAfter, Disk::Foreign]

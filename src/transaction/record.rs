@@ -12,7 +12,13 @@ use anyhow::Result;
 ///
 /// # Errors
 /// When it cannot be written: the transaction then stays open and the next pass writes it.
-pub fn write(outcome: Outcome, why: &str, verdict: Option<&Verdict>, intent: &Intent, ground: &mut Ground) -> Result<()> {
+pub fn write(
+    outcome: Outcome,
+    why: &str,
+    verdict: Option<&Verdict>,
+    intent: &Intent,
+    ground: &mut Ground,
+) -> Result<()> {
     let now = clock::now();
     let knowledge_base = ground.dir.knowledge_base();
     if !learn::has_record(knowledge_base, &intent.fix_id)? {

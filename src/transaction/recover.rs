@@ -44,7 +44,8 @@ fn end(next: Next, verdict: Option<Verdict>, open: Open, journal: Journal, groun
     let intent = open.intent;
     match next {
         Next::Forget => {
-            let ending = super::ending(intent, Outcome::Held, None, "it was interrupted before it changed anything".into());
+            let ending =
+                super::ending(intent, Outcome::Held, None, "it was interrupted before it changed anything".into());
             journal.close()?;
             Ok(Ended::Closed(ending))
         }
@@ -82,7 +83,13 @@ fn roll_forward(intent: Intent, journal: Journal, ground: &mut Ground) -> Result
 }
 
 /// Ends an operator's rollback: a later word on a fix, which has its terminal record already.
-pub fn close_rollback(outcome: Outcome, why: String, intent: Intent, journal: Journal, ground: &mut Ground) -> Result<Ended> {
+pub fn close_rollback(
+    outcome: Outcome,
+    why: String,
+    intent: Intent,
+    journal: Journal,
+    ground: &mut Ground,
+) -> Result<Ended> {
     super::record::write_rollback(outcome, &why, &intent, ground)?;
     journal.close()?;
     Ok(Ended::Closed(super::ending(intent, outcome, None, why)))
@@ -93,11 +100,7 @@ pub fn close_rollback(outcome: Outcome, why: String, intent: Intent, journal: Jo
 fn judge(open: &Open, logs: &mut LogState, samples: &mut Samples, ground: &mut Ground) -> (Next, Option<Verdict>) {
     let undo = |why: &str| Next::Undo { outcome: Outcome::RolledBack, why: why.to_owned() };
     let since = open.validating_since().unwrap_or(open.intent.started);
-    let spec = ValidationSpec {
-        window_seconds: 0.0,
-        max_window_seconds: 0.0,
-        ..open.intent.plan.validation.clone()
-    };
+    let spec = ValidationSpec { window_seconds: 0.0, max_window_seconds: 0.0, ..open.intent.plan.validation.clone() };
     let mut seen = Vec::new();
     for _ in 0..validate::ENOUGH_SAMPLES {
         if ground.interrupt.wait(Duration::from_secs(1)) {
@@ -115,7 +118,13 @@ fn judge(open: &Open, logs: &mut LogState, samples: &mut Samples, ground: &mut G
     }
 }
 
-fn look(spec: &ValidationSpec, since: jiff::Timestamp, logs: &mut LogState, samples: &mut Samples, ground: &Ground) -> Sample {
+fn look(
+    spec: &ValidationSpec,
+    since: jiff::Timestamp,
+    logs: &mut LogState,
+    samples: &mut Samples,
+    ground: &Ground,
+) -> Sample {
     let now = clock::now();
     let (checks, after) = observe::run(ground.engine, &[], samples, now);
     *samples = after;

@@ -123,9 +123,7 @@ struct Eye<'a> {
 impl<'a> Eye<'a> {
     fn new(spec: &'a ValidationSpec, samples: &'a mut Samples, logs: &'a mut LogState) -> Self {
         let only = match &spec.watched {
-            WatchedTrigger::Log { source, .. } => {
-                Glob::new(&globset::escape(source)).ok().map(|g| g.compile_matcher())
-            }
+            WatchedTrigger::Log { source, .. } => Glob::new(&globset::escape(source)).ok().map(|g| g.compile_matcher()),
             _ => None,
         };
         Eye { spec, only, samples, logs, errors: 0 }
@@ -138,8 +136,7 @@ impl<'a> Eye<'a> {
         *self.samples = samples;
         if let WatchedTrigger::Log { signature, .. } = &self.spec.watched {
             let containers: Vec<Container> = checks.iter().flat_map(|c| c.containers.clone()).collect();
-            let report =
-                logs::read_new(ground.engine, &containers, ground.docker, self.only.as_ref(), self.logs, now);
+            let report = logs::read_new(ground.engine, &containers, ground.docker, self.only.as_ref(), self.logs, now);
             if counted {
                 self.errors += report.by_signature.get(signature).copied().unwrap_or(0);
             }
