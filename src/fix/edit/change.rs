@@ -93,11 +93,11 @@ pub fn next_literal(
         Change::Set(SetValue::Number(text)) => set_number(old, text, &limits),
         Change::Multiply(factor) => {
             let number = number_of(old)?;
-            spelled(old, number, operand(*factor)?.mul(number.value), &limits)
+            spelled(old, number, operand(*factor)?.times(number.value), &limits)
         }
         Change::Add(addend) => {
             let number = number_of(old)?;
-            spelled(old, number, operand(*addend)?.add(number.value), &limits)
+            spelled(old, number, operand(*addend)?.plus(number.value), &limits)
         }
     }
 }
@@ -153,7 +153,7 @@ impl Limits {
                 )),
             };
         }
-        let far = old.mul(self.factor).ok_or_else(too_many_digits)?;
+        let far = old.times(self.factor).ok_or_else(too_many_digits)?;
         let near = old.div_toward(self.factor, old).ok_or_else(too_many_digits)?;
         let (low, high) = if old.is_negative() { (far, near) } else { (near, far) };
         Ok(match wanted {

@@ -62,12 +62,12 @@ impl Decimal {
         Decimal::parse(&value.to_string())
     }
 
-    pub fn add(self, other: Decimal) -> Option<Decimal> {
+    pub fn plus(self, other: Decimal) -> Option<Decimal> {
         let scale = self.scale.max(other.scale);
         Decimal::new(self.at_scale(scale)?.checked_add(other.at_scale(scale)?)?, scale)
     }
 
-    pub fn mul(self, other: Decimal) -> Option<Decimal> {
+    pub fn times(self, other: Decimal) -> Option<Decimal> {
         Decimal::new(self.digits.checked_mul(other.digits)?, self.scale + other.scale)
     }
 
