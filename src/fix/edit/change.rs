@@ -142,7 +142,7 @@ impl Limits {
         format!("min {} and max {}", show(self.min), show(self.max))
     }
 
-    /// The nearest and the farthest value from `old` that the factor allows.
+    /// The wanted value, held within the factor of the old one.
     fn by_factor(&self, old: Decimal, wanted: Decimal) -> Result<(Decimal, Option<Bound>), BoundError> {
         if old.is_zero() {
             let towards_bound = if wanted > old { self.max } else { self.min };

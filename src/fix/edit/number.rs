@@ -5,7 +5,7 @@ use std::fmt;
 
 /// An exact decimal number: `digits / 10^scale`, without trailing zeros after the point.
 ///
-/// What is read has at most [`MAX_DIGITS`] digits on either side of its point together; operations that would leave
+/// What is read has at most 18 digits, those on both sides of its point together; operations that would leave
 /// 128 bits give `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Decimal {
