@@ -93,11 +93,11 @@ pub fn next_literal(
         Change::Set(SetValue::Number(text)) => set_number(old, text, &limits),
         Change::Multiply(factor) => {
             let number = number_of(old)?;
-            spelled(old, number, operand(*factor)?.mul(number.value), &limits)
+            spelled(old, number, operand(*factor)?.times(number.value), &limits)
         }
         Change::Add(addend) => {
             let number = number_of(old)?;
-            spelled(old, number, operand(*addend)?.add(number.value), &limits)
+            spelled(old, number, operand(*addend)?.plus(number.value), &limits)
         }
     }
 }
@@ -142,7 +142,7 @@ impl Limits {
         format!("min {} and max {}", show(self.min), show(self.max))
     }
 
-    /// The nearest and the farthest value from `old` that the factor allows.
+    /// The wanted value, held within the factor of the old one.
     fn by_factor(&self, old: Decimal, wanted: Decimal) -> Result<(Decimal, Option<Bound>), BoundError> {
         if old.is_zero() {
             let towards_bound = if wanted > old { self.max } else { self.min };
@@ -153,7 +153,7 @@ impl Limits {
                 )),
             };
         }
-        let far = old.mul(self.factor).ok_or_else(too_many_digits)?;
+        let far = old.times(self.factor).ok_or_else(too_many_digits)?;
         let near = old.div_toward(self.factor, old).ok_or_else(too_many_digits)?;
         let (low, high) = if old.is_negative() { (far, near) } else { (near, far) };
         Ok(match wanted {

@@ -76,10 +76,9 @@ fn quoted(text: &str, start: usize, line_end: usize, quote: char) -> Option<(Ran
     }
     let after = text.get(end..line_end)?;
     let inner = body.get(..close)?;
-    let what = if !(after.trim().is_empty() || after.trim_start().len() < after.len() && after.trim().starts_with('#'))
-    {
-        What::Not(Not::ShellQuoting)
-    } else if quote == '"' && inner.contains(['\\', '`']) {
+    let comment = after.starts_with([' ', '\t']) && after.trim().starts_with('#');
+    let ends_there = after.trim().is_empty() || comment;
+    let what = if !ends_there || quote == '"' && inner.contains(['\\', '`']) {
         What::Not(Not::ShellQuoting)
     } else if quote == '"' && inner.contains('$') {
         What::Not(Not::Interpolation)

@@ -10,7 +10,7 @@ use super::literal::{Kind, Quote, Scalar, read_text_number};
 use super::outline::{Key, Outline, What};
 use super::text::{line_at, lines_with_offsets};
 use crate::config::Format;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 struct Scanner<'a> {
@@ -21,13 +21,21 @@ struct Scanner<'a> {
     /// Sections by folded name, keys by section and folded name.
     sections: HashMap<String, usize>,
     keys: HashMap<(usize, String), usize>,
+    repeated: HashSet<usize>,
 }
 
 /// The outline of an INI file: keys before the first section, then one table for each section.
 pub(super) fn outline(text: &str) -> Result<Outline<'_>, LocateError> {
     let mut outline = Outline::new(text, Format::Ini);
     let root = outline.push(None, Key::Root, 0..text.len(), What::Table);
-    let mut scanner = Scanner { outline, section: root, last: None, sections: HashMap::new(), keys: HashMap::new() };
+    let mut scanner = Scanner {
+        outline,
+        section: root,
+        last: None,
+        sections: HashMap::new(),
+        keys: HashMap::new(),
+        repeated: HashSet::new(),
+    };
     for (start, line) in lines_with_offsets(text) {
         scanner.line(root, start, line).map_err(|message| LocateError::DoesNotParse {
             format: Format::Ini,
@@ -35,6 +43,7 @@ pub(super) fn outline(text: &str) -> Result<Outline<'_>, LocateError> {
             message: message.to_string(),
         })?;
     }
+    scanner.refuse_repeated_sections();
     Ok(scanner.outline)
 }
 
@@ -67,21 +76,21 @@ impl<'a> Scanner<'a> {
             return Err("something follows a section's `]`");
         }
         self.last = None;
-        let again = self.sections.get(&name.to_lowercase()).copied();
-        let what = if again.is_some() { What::Not(Not::Duplicate) } else { What::Table };
-        self.section = self.outline.push(Some(root), Key::Name(name.into()), start..start, what);
-        if let Some(first) = again {
-            self.refuse_section(first);
+        self.section = self.outline.push(Some(root), Key::Name(name.into()), start..start, What::Table);
+        if let Some(before) = self.sections.insert(name.to_lowercase(), self.section) {
+            self.repeated.extend([before, self.section]);
         }
-        self.sections.insert(name.to_lowercase(), self.section);
         Ok(())
     }
 
-    /// A section that comes again: neither it nor any key in it has one meaning.
-    fn refuse_section(&mut self, section: usize) {
-        self.refuse(section, Not::Duplicate);
-        for node in self.outline.nodes.iter_mut().filter(|n| n.parent == Some(section)) {
-            node.what = What::Not(Not::Duplicate);
+    /// Sections that come again: neither they nor any key in them have one meaning.
+    fn refuse_repeated_sections(&mut self) {
+        for i in 0..self.outline.nodes.len() {
+            let in_repeated =
+                self.outline.nodes.get(i).and_then(|n| n.parent).is_some_and(|p| self.repeated.contains(&p));
+            if in_repeated || self.repeated.contains(&i) {
+                self.refuse(i, Not::Duplicate);
+            }
         }
     }
 
@@ -105,8 +114,7 @@ impl<'a> Scanner<'a> {
     fn add_key(&mut self, name: &'a str, span: Range<usize>, what: What<'a>) -> usize {
         let folded = (self.section, name.to_lowercase());
         let before = self.keys.get(&folded).copied();
-        let in_duplicate = self.outline.nodes.get(self.section).is_some_and(|s| matches!(s.what, What::Not(_)));
-        let what = if before.is_some() || in_duplicate { What::Not(Not::Duplicate) } else { what };
+        let what = if before.is_some() { What::Not(Not::Duplicate) } else { what };
         if let Some(first) = before {
             self.refuse(first, Not::Duplicate);
         }

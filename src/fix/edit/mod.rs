@@ -1,8 +1,8 @@
 //! Finds one literal in a file and replaces it; every other byte stays. Bytes in, bytes out.
 //!
-//! Lives here: one outline per format ([`toml`], [`yaml`], [`json`], [`ini`], [`env`]), [`python`], what a literal is
-//! ([`literal`], [`number`]), and what it becomes ([`change`]). May not live here: I/O, and any guess: a place that is
-//! not exactly one literal is refused with the reason.
+//! Lives here: one outline per format (`toml`, `yaml`, `json`, `ini`, `env`), `python`, what a literal is (`literal`,
+//! `number`), and what it becomes (`change`). May not live here: I/O, and any guess: a place that is not exactly one
+//! literal is refused with the reason.
 //!
 //! No library writes a file: a new literal is spliced into the old bytes, and the result is then read again. It counts
 //! only if the same selector finds the new literal with the old type and nothing else is read otherwise.

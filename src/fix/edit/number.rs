@@ -5,7 +5,7 @@ use std::fmt;
 
 /// An exact decimal number: `digits / 10^scale`, without trailing zeros after the point.
 ///
-/// What is read has at most [`MAX_DIGITS`] digits on either side of its point together; operations that would leave
+/// What is read has at most 18 digits, those on both sides of its point together; operations that would leave
 /// 128 bits give `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Decimal {
@@ -62,12 +62,12 @@ impl Decimal {
         Decimal::parse(&value.to_string())
     }
 
-    pub fn add(self, other: Decimal) -> Option<Decimal> {
+    pub fn plus(self, other: Decimal) -> Option<Decimal> {
         let scale = self.scale.max(other.scale);
         Decimal::new(self.at_scale(scale)?.checked_add(other.at_scale(scale)?)?, scale)
     }
 
-    pub fn mul(self, other: Decimal) -> Option<Decimal> {
+    pub fn times(self, other: Decimal) -> Option<Decimal> {
         Decimal::new(self.digits.checked_mul(other.digits)?, self.scale + other.scale)
     }
 
