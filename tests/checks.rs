@@ -147,6 +147,27 @@ fn postgres_queries_that_fail_say_why() {
     assert!(result.message.contains("\"no_such_table\" does not exist"), "{}", result.message);
 }
 
+#[test]
+fn a_user_without_rights_counts_the_connections_of_others() {
+    let Some(url) = service("HEALER_TEST_POSTGRES", "a_user_without_rights_counts_the_connections_of_others") else {
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _others = runtime.block_on(async {
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+            tokio::spawn(connection);
+            clients.push(client);
+        }
+        let role = "drop role if exists healer_low; create role healer_low login password 'low-pw'";
+        clients[0].batch_execute(role).await.unwrap();
+        clients
+    });
+    let result = look(LONG, Probe::Postgres(postgres(&with_user(&url, "healer_low:low-pw"), Vec::new())));
+    assert!(result.metric("connections").is_some_and(|n| n >= 4.0), "{result:?}");
+}
+
 /// The server shows `tests/fixtures/tls/server.pem`, which `ca.pem` signed for `localhost` and 127.0.0.1.
 #[test]
 fn postgres_over_tls_believes_whom_it_should() {

@@ -14,9 +14,18 @@ pub const MAX_RAW: usize = 6 * MAX_LINE + 512;
 #[derive(Default)]
 pub struct Unpacked {
     pub text: Vec<u8>,
-    /// For each line: where it begins in `text`, its offset in the file, its time as written.
-    marks: Vec<(usize, u64, Option<(u32, u8)>)>,
+    marks: Vec<Mark>,
+    /// The times as written, one after the other: only those of events are ever parsed.
     times: Vec<u8>,
+}
+
+struct Mark {
+    /// Where the line begins in the unpacked text.
+    at: usize,
+    /// And in the file.
+    offset: u64,
+    /// Place and length of its time in `times`.
+    time: Option<(u32, u8)>,
 }
 
 impl Unpacked {
@@ -36,8 +45,8 @@ impl Unpacked {
 
     /// Where the line at a position of `text` came from.
     pub fn place(&self, at: usize) -> Place {
-        let mark = self.marks.partition_point(|m| m.0 <= at).checked_sub(1).and_then(|i| self.marks.get(i));
-        let Some((_, offset, time)) = mark else { return (0, None) };
+        let mark = self.marks.partition_point(|m| m.at <= at).checked_sub(1).and_then(|i| self.marks.get(i));
+        let Some(Mark { offset, time, .. }) = mark else { return (0, None) };
         let written =
             time.and_then(|(from, length)| self.times.get(from as usize..from as usize + usize::from(length)));
         let parse = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<Timestamp>().ok();
@@ -49,7 +58,7 @@ impl Unpacked {
         let Some(body) = line.strip_prefix(b"{\"log\":\"") else {
             self.text.extend_from_slice(line);
             self.text.push(b'\n');
-            self.marks.push((start, offset, None));
+            self.marks.push(Mark { at: start, offset, time: None });
             return;
         };
         let rest = self.unescape(body);
@@ -70,7 +79,7 @@ impl Unpacked {
             self.times.extend_from_slice(value);
             Some((from, u8::try_from(value.len()).ok()?))
         });
-        self.marks.push((start, offset, time));
+        self.marks.push(Mark { at: start, offset, time });
     }
 
     /// Appends the JSON string that `body` begins with; returns what follows it.

@@ -253,6 +253,9 @@ fn masked_digits(word: &[u8], out: &mut String) {
     for part in word.chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit()) {
         if part.first().is_some_and(u8::is_ascii_digit) {
             out.push_str("<num>");
+        } else if part.ends_with(b"_-") {
+            // The sign of an id: `blk_-160` and `blk_160` are alike.
+            push(out, part.get(..part.len() - 1).unwrap_or_default());
         } else {
             push(out, part);
         }
@@ -275,7 +278,7 @@ mod tests {
         check("[2025-01-02 03:04:05] [error] can't open /srv/a b.txt", "can't open <path> b.txt");
         check("id 550e8400-e29b-41d4-a716-446655440000 0xff12 took 12ms", "id <hex> <hex> took <duration>");
         check("KeyError: 'user_5'", "KeyError: <str>");
-        check("req_9 of blk_-160 failed: 503.", "req_<num> of blk_-<num> failed: <num>.");
+        check("req_9 of blk_-160 failed: 503.", "req_<num> of blk_<num> failed: <num>.");
         check("GET https://api.x.com/v1?x=1 failed", "GET <url> failed");
         check("\u{1b}[31mERROR\u{1b}[0m boom", "boom");
         check("ERROR", "ERROR");

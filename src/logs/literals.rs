@@ -8,6 +8,8 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 const MAX_LENGTH: usize = 24;
 /// More alternatives than this for one pattern slow the search for all of them.
 const MAX_STEMS: usize = 32;
+/// The same for a pattern of many alternatives, each with stems of its own.
+const MAX_INNER: usize = 128;
 /// A shorter stem hits too often to be worth anything.
 const MIN_LENGTH: usize = 3;
 
@@ -98,7 +100,7 @@ fn alternation(parts: &[Hir]) -> Known {
         return Known::exactly(set);
     }
     let inner: Option<Vec<_>> = known.into_iter().map(Known::best).collect();
-    Known { exact: None, inner: inner.map(|sets| sets.concat()).filter(|set| set.len() <= MAX_STEMS) }
+    Known { exact: None, inner: inner.map(|sets| sets.concat()).filter(|set| set.len() <= MAX_INNER) }
 }
 
 fn small_class(class: &Class) -> Option<Vec<Vec<u8>>> {

@@ -100,7 +100,12 @@ pub fn read_new(
 
 /// Analyses whole files, packed ones too, without cursors.
 pub fn analyse_files(engine: &Engine, files: &[PathBuf], now: Timestamp) -> LogReport {
-    let set = match signature_set(&engine.signatures) {
+    scan_files(&engine.signatures, files, now)
+}
+
+/// The same with signatures alone.
+pub fn scan_files(signatures: &[Signature], files: &[PathBuf], now: Timestamp) -> LogReport {
+    let set = match signature_set(signatures) {
         Ok(set) => set,
         Err(error) => return unusable(&error),
     };

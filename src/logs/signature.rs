@@ -78,6 +78,7 @@ impl SignatureSet {
             };
             for stem in required {
                 match stems.iter().position(|s| *s == stem).and_then(|at| owners.get_mut(at)) {
+                    Some(of) if of.last() == Some(&id) => {}
                     Some(of) => of.push(id),
                     None => {
                         stems.push(stem);
@@ -135,6 +136,7 @@ impl SignatureSet {
         }
         found.retain(|id| self.get(*id).is_some_and(|s| s.matches(text)));
         found.sort_unstable();
+        found.dedup();
         found
     }
 

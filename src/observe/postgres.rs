@@ -35,8 +35,10 @@ impl Check for PostgresCheck {
     }
 }
 
-/// Connections in use by clients, and how many there may be without the reserved ones.
-const CONNECTIONS: &str = "select (select count(*) from pg_stat_activity where backend_type = 'client backend'), \
+/// Connections in use by clients, and how many there may be without the reserved ones. A user without `pg_monitor`
+/// does not see the kind of other users' backends, but that they have a user and a database.
+const CONNECTIONS: &str = "select (select count(*) from pg_stat_activity \
+       where coalesce(backend_type = 'client backend', usesysid is not null and datid is not null)), \
      current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int \
      - coalesce(current_setting('reserved_connections', true), '0')::int";
 

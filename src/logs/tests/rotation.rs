@@ -1,1 +1,314 @@
+//! Every line of a log is counted exactly once, however the log is rotated between two passes, or is inside of a gap.
 
+use super::signature;
+use crate::logs::collect::Collector;
+use crate::logs::files::{Format, Source, expand};
+use crate::logs::{LogState, journal, rotation, signature_set};
+use crate::model::LogReport;
+use jiff::Timestamp;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// A log in a directory of its own, read in passes.
+struct Log {
+    dir: tempfile::TempDir,
+    pattern: String,
+    state: LogState,
+    format: Format,
+    written: u64,
+    counted: u64,
+    clock: i64,
+    gaps: usize,
+}
+
+impl Log {
+    fn new(pattern: &str) -> Log {
+        let dir = tempfile::tempdir().unwrap();
+        let pattern = dir.path().join(pattern).display().to_string();
+        let state = LogState::default();
+        Log { dir, pattern, state, format: Format::Plain, written: 0, counted: 0, clock: 1_000, gaps: 0 }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Later things have later times, whatever the clock of the machine does.
+    fn stamp(&mut self, path: &Path) {
+        self.clock += 10;
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(self.clock as u64);
+        fs::File::options().append(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+
+    fn append(&mut self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::File::options().create(true).append(true).open(&path).unwrap().write_all(text.as_bytes()).unwrap();
+        self.stamp(&path);
+    }
+
+    /// Appends numbered lines.
+    fn write(&mut self, name: &str, lines: u64) {
+        let mut text = String::new();
+        for _ in 0..lines {
+            self.written += 1;
+            let line = format!("line {:06} ERR", self.written);
+            text += &match self.format {
+                Format::Plain => format!("{line}\n"),
+                Format::DockerJson => {
+                    format!("{{\"log\":\"{line}\\n\",\"stream\":\"stdout\",\"time\":\"2025-01-02T03:04:05Z\"}}\n")
+                }
+            };
+        }
+        self.append(name, &text);
+    }
+
+    fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.path(from), self.path(to)).unwrap();
+    }
+
+    /// As gzip does: the packed file keeps the time of the original.
+    fn pack(&self, name: &str) {
+        let path = self.path(name);
+        let time = fs::metadata(&path).unwrap().modified().unwrap();
+        let packed = fs::File::create(self.path(&format!("{name}.gz"))).unwrap();
+        let mut encoder = flate2::write::GzEncoder::new(packed, flate2::Compression::fast());
+        encoder.write_all(&fs::read(&path).unwrap()).unwrap();
+        encoder.finish().unwrap().set_modified(time).unwrap();
+        fs::remove_file(path).unwrap();
+    }
+
+    fn pass(&mut self) -> LogReport {
+        self.pass_at(self.clock + 1)
+    }
+
+    fn pass_at(&mut self, now: i64) -> LogReport {
+        // What a pass remembers goes through its file.
+        let file = self.path("cursors.json");
+        self.state.save(&file).unwrap();
+        self.state = LogState::load(&file).unwrap().0;
+        fs::remove_file(file).unwrap();
+        let set = signature_set(&[signature("err", "ERR")]).unwrap();
+        let cursors = self.state.files.remove("file:x").unwrap_or_default();
+        let mut collector = Collector::new(&set, &mut self.state, Timestamp::from_second(now).unwrap());
+        let source = Source { chunk: 1000, ..Source::new("file:x", self.format) };
+        let kept = rotation::read_source(&mut collector, source, expand(&self.pattern).unwrap(), cursors);
+        collector.state.files.insert("file:x".to_owned(), kept);
+        let report = collector.finish();
+        assert!(report.problems.is_empty(), "{:?}", report.problems);
+        self.counted += report.events;
+        self.gaps += report.gaps.len();
+        report
+    }
+
+    /// Everything written has been counted once.
+    fn check(&mut self) {
+        self.pass();
+        assert_eq!((self.counted, self.gaps), (self.written, 0));
+        let again = self.pass_at(self.clock + 100);
+        assert_eq!((again.events, again.bytes), (0, 0), "a pass with nothing new reads nothing");
+    }
+}
+
+/// Runs a scene with a glob of the log alone, and one that matches the rotated files too, plain and as Docker writes.
+fn scenes(scene: impl Fn(&mut Log)) {
+    for pattern in ["app.log", "app.log*"] {
+        for format in [Format::Plain, Format::DockerJson] {
+            let mut log = Log::new(pattern);
+            log.format = format;
+            log.write("app.log", 100);
+            log.pass();
+            scene(&mut log);
+            log.check();
+        }
+    }
+}
+
+#[test]
+fn only_what_is_new_is_read() {
+    scenes(|log| {
+        log.write("app.log", 5);
+        assert_eq!(log.pass().events, 5);
+    });
+}
+
+#[test]
+fn rename_and_create_loses_nothing() {
+    scenes(|log| {
+        log.write("app.log", 7);
+        log.rename("app.log", "app.log.1");
+        log.write("app.log", 300);
+    });
+}
+
+#[test]
+fn a_writer_that_still_holds_the_renamed_file_is_followed() {
+    scenes(|log| {
+        log.rename("app.log", "app.log.1");
+        log.write("app.log", 3);
+        log.pass();
+        log.write("app.log.1", 4);
+        log.pass();
+        log.rename("app.log.1", "app.log.2");
+        log.write("app.log.2", 2);
+    });
+}
+
+#[test]
+fn several_rotations_between_two_passes_are_all_read() {
+    scenes(|log| {
+        log.write("app.log", 7);
+        for _ in 0..3 {
+            for n in (1..5).rev() {
+                if log.path(&format!("app.log.{n}")).exists() {
+                    log.rename(&format!("app.log.{n}"), &format!("app.log.{}", n + 1));
+                }
+            }
+            log.rename("app.log", "app.log.1");
+            log.write("app.log", 11);
+        }
+    });
+}
+
+#[test]
+fn a_rotated_file_that_was_packed_meanwhile_is_finished() {
+    scenes(|log| {
+        log.write("app.log", 7);
+        log.rename("app.log", "app.log.1");
+        log.pack("app.log.1");
+        log.write("app.log", 9);
+    });
+}
+
+#[test]
+fn packing_what_was_read_counts_nothing_again() {
+    scenes(|log| {
+        log.rename("app.log", "app.log.1");
+        log.write("app.log", 9);
+        log.pass();
+        log.rename("app.log.1", "app.log.2");
+        log.pack("app.log.2");
+    });
+}
+
+fn copytruncate(log: &mut Log) {
+    let copy = log.path("app.log.1");
+    fs::copy(log.path("app.log"), &copy).unwrap();
+    log.stamp(&copy);
+    fs::File::options().write(true).open(log.path("app.log")).unwrap().set_len(0).unwrap();
+}
+
+#[test]
+fn copytruncate_loses_nothing_when_the_file_is_smaller_and_when_it_has_regrown() {
+    for lines in [0, 3, 1000] {
+        scenes(|log| {
+            log.write("app.log", 7);
+            copytruncate(log);
+            log.write("app.log", lines);
+        });
+    }
+}
+
+#[test]
+fn a_pass_between_copy_and_truncation_counts_nothing_twice() {
+    scenes(|log| {
+        let copy = log.path("app.log.1");
+        fs::copy(log.path("app.log"), &copy).unwrap();
+        log.stamp(&copy);
+        log.pass();
+        fs::File::options().write(true).open(log.path("app.log")).unwrap().set_len(0).unwrap();
+        log.write("app.log", 5);
+    });
+}
+
+#[test]
+fn unlink_and_create_is_a_gap_and_the_new_file_is_read_whole() {
+    let mut log = Log::new("app.log");
+    log.write("app.log", 100);
+    log.pass();
+    fs::remove_file(log.path("app.log")).unwrap();
+    log.write("app.log", 200);
+    log.pass();
+    assert_eq!((log.counted, log.gaps), (300, 1));
+    log.pass();
+    assert_eq!((log.counted, log.gaps), (300, 1));
+}
+
+#[test]
+fn truncation_without_a_copy_is_a_gap() {
+    let mut log = Log::new("app.log");
+    log.write("app.log", 100);
+    log.pass();
+    fs::write(log.path("app.log"), "").unwrap();
+    log.write("app.log", 300);
+    log.pass();
+    assert_eq!((log.counted, log.gaps), (400, 1));
+}
+
+#[test]
+fn a_half_written_line_waits_but_not_for_ever() {
+    let mut log = Log::new("app.log");
+    log.append("app.log", "one ERR\ntwo E");
+    assert_eq!(log.pass().events, 1);
+    log.append("app.log", "RR\nthree ERR");
+    assert_eq!(log.pass().events, 1);
+    assert_eq!(log.pass_at(log.clock + 1).events, 0, "it may be being written just now");
+    assert_eq!(log.pass_at(log.clock + 60).events, 1);
+    assert_eq!(log.pass_at(log.clock + 120).events, 0);
+    log.append("app.log", " and its rest ERR\nfour ERR\n");
+    assert_eq!(log.pass().events, 1, "the rest of a line that was taken is skipped");
+}
+
+#[test]
+fn the_first_sight_of_a_huge_log_reads_its_end_and_says_so() {
+    let mut log = Log::new("app.log");
+    let line = format!("{} ERR\n", "x".repeat(1019));
+    log.append("app.log", &line.repeat(20 << 10));
+    let report = log.pass();
+    assert_eq!(report.gaps[0].bytes, Some(4 << 20));
+    assert_eq!(report.events, (16 << 10) - 1, "the line that the tail begins in is not looked at");
+}
+
+#[test]
+fn a_binary_file_and_a_missing_one_are_told() {
+    let mut log = Log::new("app.log");
+    fs::write(log.path("app.log"), b"ERR\n\0\0ERR\n").unwrap();
+    let set = signature_set(&[signature("err", "ERR")]).unwrap();
+    let mut collector = Collector::new(&set, &mut log.state, Timestamp::UNIX_EPOCH);
+    super::super::read_files(&mut collector, "file:x", &log.pattern);
+    super::super::read_files(&mut collector, "file:y", "/nonexistent/*.log");
+    let report = collector.finish();
+    let messages: Vec<&str> = report.problems.iter().map(|p| p.message.as_str()).collect();
+    assert!(messages[0].contains("binary") && messages[1].contains("no file matches"), "{messages:?}");
+    assert_eq!(report.events, 0);
+}
+
+/// A journal of so many entries, as `journalctl` prints it, from a script that obeys `--after-cursor`.
+#[test]
+fn a_journal_goes_on_after_its_cursor() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("journalctl");
+    let script = r#"#!/bin/sh
+after=0
+while [ $# -gt 0 ]; do case "$1" in --after-cursor) after=${2#c=}; shift;; esac; shift; done
+seq 1 5 | while read n; do
+  [ "$n" -gt "$after" ] && echo "{\"__CURSOR\":\"c=$n\",\"__REALTIME_TIMESTAMP\":\"1700000000000000\",\"MESSAGE\":\"job $n ERR\"}"
+done
+[ "$after" -lt 6 ] && echo '{"__CURSOR":"c=6","__REALTIME_TIMESTAMP":"1700000000000000","MESSAGE":[69,82,82,255]}'
+exit 0
+"#;
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let set = signature_set(&[signature("err", "ERR")]).unwrap();
+    let mut state = LogState::default();
+    let mut read = |program: &Path| {
+        let mut collector = Collector::new(&set, &mut state, Timestamp::now());
+        journal::read(&mut collector, "journal:x", "x.service", &program.display().to_string());
+        collector.finish()
+    };
+    let first = read(&program);
+    assert_eq!((first.events, first.problems.len()), (6, 0), "{:?}", first.problems);
+    assert_eq!(first.groups[0].example.time.as_second(), 1_700_000_000);
+    assert_eq!(read(&program).events, 0);
+    assert!(read(Path::new("/nonexistent/journalctl")).problems[0].message.contains("journalctl"));
+}

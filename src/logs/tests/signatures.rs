@@ -42,6 +42,7 @@ fn the_scanner_finds_every_sample_in_a_buffer_that_holds_other_lines() {
             let report = scan_lines(&signatures, "file:x", text.as_bytes(), Timestamp::UNIX_EPOCH);
             assert!(report.matched_lines.contains_key(&s.name), "{}: {line}", s.name);
             assert_eq!(report.events, 1, "{line}");
+            assert!(report.by_signature.values().all(|n| *n == 1), "{line}: {:?}", report.by_signature);
         }
     }
 }

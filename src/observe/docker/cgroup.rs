@@ -2,7 +2,9 @@
 
 use crate::observe::samples::{CpuSample, CpuSource};
 use serde::Deserialize;
-use std::fs::read_to_string;
+use std::cell::Cell;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// What a container uses.
@@ -20,6 +22,8 @@ pub(super) struct Files {
     root: PathBuf,
     proc: PathBuf,
     version_2: bool,
+    /// Whether the last container found lay where the `cgroupfs` driver puts it; all of an engine use one driver.
+    by_cgroupfs: Cell<bool>,
 }
 
 /// A limit from here on is version 1's way to say none.
@@ -32,7 +36,7 @@ impl Files {
 
     fn at(root: PathBuf, proc: PathBuf) -> Files {
         let version_2 = root.join("cgroup.controllers").exists();
-        Files { root, proc, version_2 }
+        Files { root, proc, version_2, by_cgroupfs: Cell::new(false) }
     }
 
     /// Use of a running container; `None` where its files are not here or not readable. `at_usec` is the time since
@@ -45,7 +49,7 @@ impl Files {
         let (dir, stat) = self.first_readable("", id, pid, "cpu.stat")?;
         let cpu = CpuSample { usec: keyed(&stat, "usage_usec")?, at_usec, source: CpuSource::Cgroup };
         let memory = number(&dir.join("memory.current"));
-        let stat = read_to_string(dir.join("memory.stat")).unwrap_or_default();
+        let stat = read_small(&dir.join("memory.stat")).unwrap_or_default();
         let cache = keyed(&stat, "inactive_file").unwrap_or(0);
         Some(Usage {
             cpu,
@@ -60,7 +64,7 @@ impl Files {
         let memory = self.first_readable("memory", id, pid, "memory.usage_in_bytes");
         let (memory_bytes, memory_limit) = match memory {
             Some((dir, used)) => {
-                let stat = read_to_string(dir.join("memory.stat")).unwrap_or_default();
+                let stat = read_small(&dir.join("memory.stat")).unwrap_or_default();
                 let cache = keyed(&stat, "total_inactive_file").unwrap_or(0);
                 let used = used.trim().parse::<u64>().ok().map(|m| m.saturating_sub(cache));
                 (used, number(&dir.join("memory.limit_in_bytes")).filter(|l| *l < NO_LIMIT))
@@ -74,10 +78,20 @@ impl Files {
     /// puts it by itself, else where its first process says.
     fn first_readable(&self, controller: &str, id: &str, pid: Option<u32>, file: &str) -> Option<(PathBuf, String)> {
         let base = self.root.join(controller);
-        let usual = [base.join("system.slice").join(format!("docker-{id}.scope")), base.join("docker").join(id)];
-        let read = |dir: PathBuf| read_to_string(dir.join(file)).ok().map(|text| (dir, text));
-        usual.into_iter().find_map(read).or_else(|| {
-            let listed = read_to_string(self.proc.join(pid?.to_string()).join("cgroup")).ok()?;
+        let by_systemd = base.join("system.slice").join(format!("docker-{id}.scope"));
+        let by_cgroupfs = base.join("docker").join(id);
+        let mut usual = [(false, by_systemd), (true, by_cgroupfs)];
+        if self.by_cgroupfs.get() {
+            usual.reverse();
+        }
+        let read = |dir: PathBuf| read_small(&dir.join(file)).map(|text| (dir, text));
+        let at_usual_place = usual.into_iter().find_map(|(by_cgroupfs, dir)| {
+            let found = read(dir)?;
+            self.by_cgroupfs.set(by_cgroupfs);
+            Some(found)
+        });
+        at_usual_place.or_else(|| {
+            let listed = read_small(&self.proc.join(pid?.to_string()).join("cgroup"))?;
             let path = path_in(&listed, controller)?;
             // Only a path that names this container: the process id may be another's by now.
             path.contains(id).then(|| read(base.join(path.trim_start_matches('/')))).flatten()
@@ -98,13 +112,20 @@ fn keyed(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
+/// A file of the kernel, which gives such small ones whole at the first read: hundreds of them are read in a pass.
+fn read_small(path: &Path) -> Option<String> {
+    let mut buffer = [0; 8192];
+    let count = File::open(path).ok()?.read(&mut buffer).ok()?;
+    std::str::from_utf8(buffer.get(..count)?).ok().map(str::to_owned)
+}
+
 fn number(path: &Path) -> Option<u64> {
-    read_to_string(path).ok()?.trim().parse().ok()
+    read_small(path)?.trim().parse().ok()
 }
 
 /// Memory of this host in bytes.
 pub(super) fn host_memory() -> Option<u64> {
-    let text = read_to_string("/proc/meminfo").ok()?;
+    let text = read_small(Path::new("/proc/meminfo"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
