@@ -187,8 +187,23 @@ pub fn load(backups: &Path, id: &str) -> Result<Metadata> {
 #[derive(Debug)]
 pub struct NoSuchBackup(pub String);
 
+/// The word for the newest fix still in place.
+pub const LATEST: &str = "latest";
+
+impl NoSuchBackup {
+    /// `latest` was asked for, and no fix is in place.
+    pub fn latest() -> Self {
+        NoSuchBackup(LATEST.to_owned())
+    }
+}
+
 impl std::fmt::Display for NoSuchBackup {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0 == LATEST {
+            return f.write_str(
+                "no fix is in place now, so there is nothing to roll back: `healer backups` lists what there was",
+            );
+        }
         write!(f, "there is no backup `{}`: `healer backups` lists them", self.0.escape_debug())
     }
 }

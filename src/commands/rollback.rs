@@ -64,14 +64,14 @@ pub fn run(engine: &Engine, id: &str, dry_run: bool, force: bool, global: &Globa
 
 /// The backup that was meant. `latest` is the one of the newest fix still in place.
 fn find(dir: &StateDir, id: &str) -> Result<Metadata> {
-    if id != "latest" {
+    if id != backup::LATEST {
         return backup::load(&dir.backups(), id);
     }
     backup::list(&dir.backups())?
         .into_iter()
         .filter_map(|listed| listed.metadata.ok())
         .find(|m| m.reason != ROLLBACK && in_place(m))
-        .ok_or_else(|| anyhow!(NoSuchBackup("latest".to_owned())).context("no fix is in place now"))
+        .ok_or_else(|| anyhow!(NoSuchBackup::latest()))
 }
 
 const ROLLBACK: &str = "rollback";

@@ -10,13 +10,14 @@ pub mod streaks;
 pub mod symptoms;
 
 use crate::attempts::Attempts;
-use crate::config::{Engine, Rule, StepSpec, When};
+use crate::config::{Engine, Rule, SignatureOrigin, StepSpec, When};
 use crate::learn::Knowledge;
 use crate::model::{
     Analysis, CheckResult, Diagnosis, Finding, FixCategory, LogReport, NotFired, RestartTarget, Severity, Status,
 };
 use crate::plan;
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 
 /// Everything one pass saw.
 #[derive(Debug, Clone, Copy)]
@@ -193,21 +194,37 @@ fn findings(engine: &Engine, seen: &Observed) -> Vec<Finding> {
             });
         }
     }
+    findings.extend(in_logs(engine, seen));
+    findings.sort_by_key(|f| (f.symptom_of.is_some(), std::cmp::Reverse(f.status)));
+    findings
+}
+
+/// One finding per source and kind of event: an event that several signatures match is one thing seen wrong.
+fn in_logs(engine: &Engine, seen: &Observed) -> Vec<Finding> {
+    let mut found: BTreeMap<(&str, &str, u64), (Vec<&str>, Severity, Option<&str>)> = BTreeMap::new();
     for tally in &seen.logs.tallies {
         let count = tally.count(seen.since.as_second(), seen.now.as_second());
         let Some(signature) = engine.signatures.iter().find(|s| s.name == tally.signature) else { continue };
-        if count > 0 && signature.origin != crate::config::SignatureOrigin::Rule {
-            let bad = signature.severity >= Severity::Critical;
-            findings.push(Finding {
-                component: tally.source.clone(),
-                status: if bad { Status::Critical } else { Status::Warning },
-                message: format!("{count} x {}: {}", tally.signature, tally.example),
-                symptom_of: symptoms::root_of_errors(&signature.category, seen.checks).map(str::to_owned),
-            });
+        if count == 0 || signature.origin == SignatureOrigin::Rule {
+            continue;
         }
+        let root = symptoms::root_of_errors(&signature.category, seen.checks);
+        let entry =
+            found.entry((&tally.source, &tally.example, count)).or_insert((Vec::new(), Severity::Warning, None));
+        entry.0.push(&tally.signature);
+        entry.1 = entry.1.max(signature.severity);
+        entry.2 = entry.2.or(root);
     }
-    findings.sort_by_key(|f| (f.symptom_of.is_some(), std::cmp::Reverse(f.status)));
-    findings
+    let finding = |((source, example, count), (signatures, severity, root)): (
+        (&str, &str, u64),
+        (Vec<&str>, Severity, Option<&str>),
+    )| Finding {
+        component: source.to_owned(),
+        status: if severity >= Severity::Critical { Status::Critical } else { Status::Warning },
+        message: format!("{count} x {}: {example}", signatures.join(", ")),
+        symptom_of: root.map(str::to_owned),
+    };
+    found.into_iter().map(finding).collect()
 }
 
 /// The container that a component names, if it names one.

@@ -22,7 +22,7 @@ use crate::host::docker::Docker;
 use crate::host::signals::Interrupt;
 use crate::host::{clock, files};
 use crate::logs::LogState;
-use crate::model::{CheckResult, Outcome, Plan, Status, Verdict};
+use crate::model::{CheckKind, CheckResult, Outcome, Plan, Status, Verdict};
 use crate::observe::Samples;
 use crate::state::StateDir;
 use anyhow::{Context, Result};
@@ -165,18 +165,25 @@ fn intent(plan: &Plan, fix_id: String, backup_id: Option<String>, checks: &[Chec
         restores: None,
         files: changes(plan),
         restarts: plan.restarts().cloned().collect(),
-        before: statuses(checks),
+        before: statuses(checks, &plan.validation.checks),
         reason: plan.issue_type.clone(),
         plan: plan.clone(),
     }
 }
 
-/// Status of every check and of every container. Host metrics count only where a rule names them, and the Docker check
-/// is the sum of its containers, so neither is compared.
-pub fn statuses(checks: &[CheckResult]) -> BTreeMap<String, Status> {
+/// Status of every check and of every container, for comparison. Host metrics count only where the rule names them, and
+/// the Docker check is the sum of its containers.
+pub fn statuses(checks: &[CheckResult], named: &[String]) -> BTreeMap<String, Status> {
     let mut all = BTreeMap::new();
     for check in checks {
-        all.insert(check.name.clone(), check.status);
+        let compared = match check.kind {
+            CheckKind::Host => false,
+            CheckKind::Docker => check.containers.is_empty(),
+            _ => true,
+        };
+        if compared || named.contains(&check.name) {
+            all.insert(check.name.clone(), check.status);
+        }
         all.extend(check.containers.iter().map(|c| (format!("container:{}", c.name), c.status)));
     }
     all

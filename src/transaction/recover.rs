@@ -143,7 +143,7 @@ fn look(
         at: clock::between(since, now).as_secs_f64(),
         errors,
         trigger_gone: trigger_gone(&spec.watched, &checks),
-        statuses: statuses(&checks),
+        statuses: statuses(&checks, &spec.checks),
     }
 }
 

@@ -145,7 +145,7 @@ impl<'a> Eye<'a> {
             at,
             errors: self.errors,
             trigger_gone: trigger_gone(&self.spec.watched, &checks),
-            statuses: statuses(&checks),
+            statuses: statuses(&checks, &self.spec.checks),
         }
     }
 }
