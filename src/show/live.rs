@@ -125,7 +125,8 @@ impl PassTell for Live {
 
     fn alerts(&mut self, alerts: &[Alert]) {
         for alert in alerts {
-            self.event("alert", serde_json::to_value(alert).unwrap_or_default());
+            // Nested: an alert has a `kind` of its own.
+            self.event("alert", serde_json::json!({ "alert": alert }));
             self.end_line();
             let why = alert.why.as_ref().map(|w| format!(" ({w})")).unwrap_or_default();
             self.out.note(&clean(&format!("alert     {}: {}{why}", alert.kind.word(), alert.title)));
@@ -148,11 +149,12 @@ pub fn analysis_text(report: &Report, out: &Output) {
     let trouble = status != Status::Healthy || !report.judged.is_empty() || !report.analysis.findings.is_empty();
     let summary =
         format!("{}: {} checks, {} new log events", out.status(status), report.checks.len(), report.logs.events);
-    if trouble {
+    if !trouble && !out.quiet {
+        out.text(&summary);
+    }
+    if trouble && !report.checks.is_empty() {
         out.text(&checks::table(&report.checks, out));
         out.text("");
-    } else if !out.quiet {
-        out.text(&summary);
     }
     let parts = [diagnosis::groups(&report.logs, out), diagnosis::findings(report, out)];
     for part in parts.into_iter().flatten() {
