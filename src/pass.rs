@@ -359,7 +359,10 @@ fn act(
     tell: &mut dyn PassTell,
 ) -> Result<()> {
     let now = clock::now();
-    world.log_state.save(&world.dir.cursors()).context("cannot keep where the logs were left")?;
+    world
+        .log_state
+        .save(&world.dir.cursors(), &world.engine.redactor)
+        .context("cannot keep where the logs were left")?;
     let changed = incidents::update(&world.memory.incidents, &report.analysis.diagnoses, now);
     let permit = if report.approve_missed { None } else { report.permit(options.only.as_deref()).cloned() };
     world.memory.incidents = changed.open.clone();
@@ -409,7 +412,10 @@ fn recovered_by_itself(world: &mut World, permit: &Permit) -> Option<Plan> {
 /// Leaves what the next pass needs.
 fn remember(world: &mut World, report: &mut Report, begin: Duration) -> Result<()> {
     if !matches!(report.ended, Some(Ended::Interrupted(_))) {
-        world.log_state.save(&world.dir.cursors()).context("cannot keep where the logs were left")?;
+        world
+            .log_state
+            .save(&world.dir.cursors(), &world.engine.redactor)
+            .context("cannot keep where the logs were left")?;
     }
     let now = clock::now();
     world.memory.last_pass = Some(LastPass {
@@ -418,7 +424,7 @@ fn remember(world: &mut World, report: &mut Report, begin: Duration) -> Result<(
         status: state::overall(&report.checks),
         issues: report.analysis.findings.len() as u64,
     });
-    world.memory.save(&world.dir)?;
+    world.memory.save(&world.dir, &world.engine.redactor)?;
     state::append_metrics(&world.dir, now, &report.checks, report.logs.events)
 }
 

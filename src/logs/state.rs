@@ -4,6 +4,7 @@
 use super::container::ContainerCursor;
 use super::cursor::FileCursor;
 use super::journal::JournalCursor;
+use crate::config::Redactor;
 use crate::model::Tally;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -64,16 +65,17 @@ impl LogState {
         })
     }
 
-    /// Writes the state so that a crash leaves either the old one or the new one.
+    /// Writes the state so that a crash leaves either the old one or the new one. A log line may repeat a secret of the
+    /// configuration: it is not kept.
     ///
     /// # Errors
     /// When the directory cannot be written to.
-    pub fn save(&self, path: &Path) -> Result<()> {
+    pub fn save(&self, path: &Path, redactor: &Redactor) -> Result<()> {
         let write = || -> Result<()> {
             let directory = path.parent().context("no directory")?;
             let temporary = path.with_extension("json.tmp");
             let mut file = std::fs::File::create(&temporary)?;
-            file.write_all(&serde_json::to_vec(self)?)?;
+            file.write_all(redactor.redact(&serde_json::to_string(self)?).as_bytes())?;
             file.sync_all()?;
             std::fs::rename(&temporary, path)?;
             std::fs::File::open(directory)?.sync_all()?;
@@ -153,7 +155,7 @@ mod tests {
             state.tally("file:x", "rate_limit", second, "429");
         }
         state.prune(at(200_000), 86_400);
-        state.save(&path).unwrap();
+        state.save(&path, &Redactor::default()).unwrap();
         let (loaded, warning) = LogState::load(&path).unwrap();
         assert!(warning.is_none());
         assert_eq!(loaded.all_tallies()[0].buckets, BTreeMap::from([(199_000, 1), (199_001, 1), (200_000, 1)]));
