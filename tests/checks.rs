@@ -53,6 +53,8 @@ fn engine(timeout: Duration, probe: Probe) -> Engine {
         alerts: Alerts { on: Vec::new(), repeat: LONG, webhooks: Vec::new(), commands: Vec::new() },
         backups: Backups { keep_last: 1, keep_within: LONG },
         redactor: Redactor::default(),
+        keep: LONG,
+        warnings: Vec::new(),
     }
 }
 
