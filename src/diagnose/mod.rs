@@ -33,7 +33,7 @@ pub struct Observed<'a> {
 
 /// Concludes from what was seen.
 pub fn diagnose(engine: &Engine, seen: &Observed, knowledge: &Knowledge, attempts: &Attempts) -> Analysis {
-    let mut analysis = Analysis { findings: findings(engine, seen), ..Analysis::default() };
+    let mut analysis = Analysis { findings: findings(engine, seen, attempts), ..Analysis::default() };
     let mut candidates = Vec::new();
     for rule in &engine.rules {
         match rules::evaluate(rule, seen, attempts) {
@@ -43,7 +43,7 @@ pub fn diagnose(engine: &Engine, seen: &Observed, knowledge: &Knowledge, attempt
             Err(reason) => analysis.not_fired.push(NotFired { rule: rule.name.clone(), reason }),
         }
     }
-    candidates.extend(causes::evaluate(engine, seen).into_iter().map(|c| of_cause(engine, c, seen)));
+    candidates.extend(causes::evaluate(engine, seen, attempts).into_iter().map(|c| of_cause(engine, c, seen)));
     candidates.sort_by_cached_key(|c| rank_candidate(engine, c));
     for candidate in candidates {
         let taken = analysis.diagnoses.iter().any(|d| d.trigger.component == candidate.trigger.component);
@@ -175,7 +175,7 @@ fn affected(component: &str, checks: &[CheckResult]) -> Vec<String> {
     affected
 }
 
-fn findings(engine: &Engine, seen: &Observed) -> Vec<Finding> {
+fn findings(engine: &Engine, seen: &Observed, attempts: &Attempts) -> Vec<Finding> {
     let mut findings = Vec::new();
     for check in seen.checks.iter().filter(|c| c.status != Status::Healthy) {
         let sick: Vec<_> = check.containers.iter().filter(|c| c.status != Status::Healthy).collect();
@@ -194,16 +194,16 @@ fn findings(engine: &Engine, seen: &Observed) -> Vec<Finding> {
             });
         }
     }
-    findings.extend(in_logs(engine, seen));
+    findings.extend(in_logs(engine, seen, attempts));
     findings.sort_by_key(|f| (f.symptom_of.is_some(), std::cmp::Reverse(f.status)));
     findings
 }
 
 /// One finding per source and kind of event: an event that several signatures match is one thing seen wrong.
-fn in_logs(engine: &Engine, seen: &Observed) -> Vec<Finding> {
+fn in_logs(engine: &Engine, seen: &Observed, attempts: &Attempts) -> Vec<Finding> {
     let mut found: BTreeMap<(&str, &str, u64), (Vec<&str>, Severity, Option<&str>)> = BTreeMap::new();
     for tally in &seen.logs.tallies {
-        let count = tally.count(seen.since.as_second(), seen.now.as_second());
+        let count = tally.count(rules::evidence_after(seen, &tally.source, attempts), seen.now.as_second());
         let Some(signature) = engine.signatures.iter().find(|s| s.name == tally.signature) else { continue };
         if count == 0 || signature.origin == SignatureOrigin::Rule {
             continue;

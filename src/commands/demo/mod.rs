@@ -40,11 +40,7 @@ pub fn run(out: &Output) -> Result<u8> {
     let first = Worker::start(&stage.root, "sender", Some(250))?;
     first.wait_for_errors(ERRORS, PATIENCE, &interrupt)?;
     say(out, "Its log fills with 429. What does healer see, and what would it do?");
-    let shown = [
-        show(&stage, &["check"], out, &interrupt)?,
-        show(&stage, &["diagnose"], out, &interrupt)?,
-        show(&stage, &["heal", "--dry-run"], out, &interrupt)?,
-    ];
+    let shown = [show(&stage, &["check"], out, &interrupt)?, show(&stage, &["diagnose"], out, &interrupt)?];
     say(out, "Now the same pass for real: backup, edit, 6 seconds of watching, verdict.");
     let healed = show(&stage, &["heal"], out, &interrupt)?;
     drop(first);
@@ -59,8 +55,8 @@ pub fn run(out: &Output) -> Result<u8> {
     show(&stage, &["backups"], out, &interrupt)?;
     drop(stage);
 
-    // check: healthy; diagnose: done; dry run: a change is pending; then kept; then rolled back.
-    if (shown, healed, rolled_back) != ([0, 0, 10], 0, 12) {
+    // check: healthy; diagnose: done; then the one fix kept, the other rolled back.
+    if (shown, healed, rolled_back) != ([0, 0], 0, 12) {
         bail!(
             "the demonstration did not go as it should (exit codes {shown:?}, {healed}, {rolled_back}): on a very busy \
              machine try again, else please report it"
@@ -77,6 +73,9 @@ fn set_up() -> Result<Stage> {
         let stage = Stage { root: std::fs::canonicalize(&root)? };
         let config = include_str!("healer.toml").replace("@ROOT@", &stage.root.display().to_string());
         std::fs::write(stage.root.join("healer.toml"), config)?;
+        for name in ["sender", "importer"] {
+            std::fs::write(file_of(&stage.root, name, "log"), "")?;
+        }
         Ok(stage)
     };
     make().with_context(|| format!("cannot set up the demonstration in {}", root.display()))
