@@ -291,13 +291,11 @@ fn stop_file(engine: &Engine) -> Option<String> {
 fn read_targets(rule: &Rule) -> TargetFiles {
     plan::files_of(rule)
         .map(|path| {
-            let target = files::snapshot(path).map_err(|e| e.to_string()).map(|s| TargetFile {
-                path: s.path,
-                bytes: s.bytes,
-                sha256: s.sha256,
-                modified: s.modified,
+            let target = files::snapshot(path).and_then(|s| {
+                files::check_replaceable(&s.path)?;
+                Ok(TargetFile { path: s.path, bytes: s.bytes, sha256: s.sha256, modified: s.modified })
             });
-            (path.clone(), target)
+            (path.clone(), target.map_err(|e| e.to_string()))
         })
         .collect()
 }

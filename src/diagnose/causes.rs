@@ -3,7 +3,6 @@
 
 use crate::attempts::Attempts;
 use crate::config::Engine;
-use crate::diagnose::rules::evidence_after;
 use crate::diagnose::{Observed, symptoms};
 use crate::model::{
     Addend, CheckKind, CheckResult, Container, ContainerHealth, ContainerState, FixCategory, Status, Tally, Trigger,
@@ -33,7 +32,7 @@ const MANY_EVENTS: u64 = 10;
 pub fn evaluate(engine: &Engine, seen: &Observed, attempts: &Attempts) -> Vec<Cause> {
     let mut causes = Vec::new();
     for tally in &seen.logs.tallies {
-        let count = tally.count(evidence_after(seen, &tally.source, attempts), seen.now.as_second());
+        let count = tally.count(seen.fresh_since(&tally.source, attempts), seen.now.as_second());
         if count >= ENOUGH_EVENTS {
             causes.extend(in_log(engine, tally, count, seen));
         }

@@ -31,6 +31,16 @@ pub struct Observed<'a> {
     pub now: Timestamp,
 }
 
+impl Observed<'_> {
+    /// The second after which events of this source say something about now: those from before the end of its last
+    /// fix were mended or judged with it.
+    fn fresh_since(&self, source: &str, attempts: &Attempts) -> i64 {
+        let since = self.since.as_second();
+        // A fix in the future means that the clock was set back since: it cannot be compared with.
+        attempts.last_for_component(source).filter(|t| *t <= self.now).map_or(since, |t| since.max(t.as_second()))
+    }
+}
+
 /// Concludes from what was seen.
 pub fn diagnose(engine: &Engine, seen: &Observed, knowledge: &Knowledge, attempts: &Attempts) -> Analysis {
     let mut analysis = Analysis { findings: findings(engine, seen, attempts), ..Analysis::default() };
@@ -203,7 +213,7 @@ fn findings(engine: &Engine, seen: &Observed, attempts: &Attempts) -> Vec<Findin
 fn in_logs(engine: &Engine, seen: &Observed, attempts: &Attempts) -> Vec<Finding> {
     let mut found: BTreeMap<(&str, &str, u64), (Vec<&str>, Severity, Option<&str>)> = BTreeMap::new();
     for tally in &seen.logs.tallies {
-        let count = tally.count(rules::evidence_after(seen, &tally.source, attempts), seen.now.as_second());
+        let count = tally.count(seen.fresh_since(&tally.source, attempts), seen.now.as_second());
         let Some(signature) = engine.signatures.iter().find(|s| s.name == tally.signature) else { continue };
         if count == 0 || signature.origin == SignatureOrigin::Rule {
             continue;

@@ -92,12 +92,6 @@ fn fresh_after(within: Duration, last_fix: Option<Timestamp>, now: Timestamp) ->
     last_fix.filter(|t| *t <= now).map_or(window, |t| window.max(t.as_second()))
 }
 
-/// The second after which events of this component are evidence to built-in causes and findings.
-pub fn evidence_after(seen: &Observed, component: &str, attempts: &Attempts) -> i64 {
-    let span = seen.now.duration_since(seen.since).try_into().unwrap_or(Duration::ZERO);
-    fresh_after(span, attempts.last_for_component(component), seen.now)
-}
-
 /// The internal signature of a rule's own pattern has no name worth showing.
 fn shown_signature(name: &str) -> &str {
     if name.starts_with("rule:") { "matching event" } else { name }

@@ -125,7 +125,8 @@ impl PassTell for Live {
 
     fn alerts(&mut self, alerts: &[Alert]) {
         for alert in alerts {
-            self.event("alert", serde_json::to_value(alert).unwrap_or_default());
+            // Nested: an alert has a `kind` of its own.
+            self.event("alert", serde_json::json!({ "alert": alert }));
             self.end_line();
             let why = alert.why.as_ref().map(|w| format!(" ({w})")).unwrap_or_default();
             self.out.note(&clean(&format!("alert     {}: {}{why}", alert.kind.word(), alert.title)));
@@ -145,7 +146,7 @@ impl PassTell for Live {
 /// The analysis of a pass, for people. A healthy pass is one line.
 pub fn analysis_text(report: &Report, out: &Output) {
     let status = state::overall(&report.checks);
-    if status != Status::Healthy || out.verbose {
+    if (status != Status::Healthy || out.verbose) && !report.checks.is_empty() {
         out.text(&checks::table(&report.checks, out));
     } else if !out.quiet || !report.judged.is_empty() {
         let count = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
