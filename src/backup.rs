@@ -274,6 +274,22 @@ pub fn retention(
         .collect()
 }
 
+/// Removes what retention lets go; returns the ids.
+///
+/// # Errors
+/// When backups cannot be listed or removed.
+pub fn prune(
+    backups: &Path,
+    policy: &crate::config::Backups,
+    needed: &[String],
+    now: Timestamp,
+) -> Result<Vec<String>> {
+    let kept = retention(&list(backups)?, policy.keep_last, policy.keep_within, needed, now);
+    let doomed: Vec<String> = kept.into_iter().filter(|k| k.because.is_none()).map(|k| k.id).collect();
+    doomed.iter().try_for_each(|id| remove(backups, id))?;
+    Ok(doomed)
+}
+
 /// Removes one backup: it loses its name first, so that a crash leaves no half of it listed.
 ///
 /// # Errors

@@ -219,8 +219,9 @@ fn of_plan(given: Given, rule: &Rule, plan: &Plan) -> Option<HoldReason> {
         .or_else(|| plan.edits().find_map(|edit| human_grace(given, edit)))
         .or_else(|| restarted_containers(plan).find_map(|name| start_grace(given, name)))
         .or_else(|| {
+            // A rule's own mode stands over the host's, either way.
             let mode = rule.mode.unwrap_or(given.engine.mode);
-            (!approved && (mode == Mode::Suggest || given.engine.mode == Mode::Suggest)).then_some(HoldReason::Suggest)
+            (!approved && mode == Mode::Suggest).then_some(HoldReason::Suggest)
         })
 }
 

@@ -29,8 +29,9 @@ pub struct Knowledge {
     pub by_type: BTreeMap<String, Tries>,
     /// Fixes by how they ended.
     pub by_result: BTreeMap<String, u64>,
-    by_issue: HashMap<(String, String), Tries>,
-    by_target: HashMap<(String, String, String), Tries>,
+    /// By [`key`] of issue type and fix type, and of these and the target.
+    by_issue: HashMap<String, Tries>,
+    by_target: HashMap<String, Tries>,
     /// Confidence bins of 5 points (lower edge) against what came of them.
     pub reliability: BTreeMap<u8, Tries>,
     pub last_updated: Option<jiff::Timestamp>,
@@ -38,26 +39,52 @@ pub struct Knowledge {
     pub skipped: u64,
     /// The first of them, by number from 1, and why.
     pub first_skipped: Option<(u64, String)>,
+    /// `last_updated` as it was written.
+    newest: String,
+    scratch: String,
 }
 
-/// What is needed of a line, borrowed from it.
+/// Text borrowed from its line where it holds no escapes (serde borrows a `Cow` in an `Option` never).
+#[derive(Default)]
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Text<'de>;
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Visitor)
+    }
+}
+
+/// What is needed of a line.
 #[derive(Deserialize)]
 struct Line<'a> {
-    #[serde(borrow, default)]
-    kind: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    timestamp: Option<Cow<'a, str>>,
+    kind: Option<Text<'a>>,
     #[serde(borrow)]
-    issue_type: Option<Cow<'a, str>>,
+    timestamp: Option<Text<'a>>,
     #[serde(borrow)]
-    fix_type: Option<Cow<'a, str>>,
+    issue_type: Option<Text<'a>>,
+    #[serde(borrow)]
+    fix_type: Option<Text<'a>>,
     original_confidence: Option<f64>,
     confidence: Option<f64>,
     #[serde(borrow)]
-    result_status: Option<Cow<'a, str>>,
+    result_status: Option<Text<'a>>,
     success: Option<bool>,
-    #[serde(borrow, default)]
-    target: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    target: Option<Text<'a>>,
 }
 
 /// Outcomes that say nothing about whether such a fix works.
@@ -128,45 +155,75 @@ impl Knowledge {
     fn take(&mut self, bytes: &[u8], since: Option<jiff::Timestamp>) -> Result<(), String> {
         check_line(bytes)?;
         let line: Line = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
-        if line.kind.as_deref().is_some_and(|k| k == "verdict") {
+        if line.kind.is_some_and(|k| k.0 == "verdict") {
             return Ok(());
         }
         let (Some(issue), Some(fix), Some(success)) = (line.issue_type, line.fix_type, line.success) else {
             return Err("no issue_type, fix_type and success in it".into());
         };
-        let time = line.timestamp.as_deref().and_then(parse_time);
-        if since.is_some_and(|since| time.is_none_or(|t| t < since)) {
+        if !self.is_within(line.timestamp.as_ref().map(|t| t.0.as_ref()), since) {
             return Ok(());
         }
-        self.last_updated = self.last_updated.max(time);
         self.fixes += 1;
-        let result = line.result_status.as_deref().unwrap_or(if success { "healed" } else { "failed" });
+        let result = line.result_status.as_ref().map_or(if success { "healed" } else { "failed" }, |r| r.0.as_ref());
         count(&mut self.by_result, result, |n| *n += 1);
         if !is_decided(result) {
             return Ok(());
         }
         self.decided.add(success);
-        count(&mut self.by_type, &fix, |t| t.add(success));
+        count(&mut self.by_type, &fix.0, |t| t.add(success));
         if let Some(confidence) = line.confidence.or(line.original_confidence) {
             let bin = (confidence.clamp(0.0, 99.9) / 5.0).floor() as u8 * 5;
             self.reliability.entry(bin).or_default().add(success);
         }
-        self.by_issue.entry((issue.to_string(), fix.to_string())).or_default().add(success);
+        key(&mut self.scratch, &[&issue.0, &fix.0]);
+        add(&mut self.by_issue, &self.scratch, success);
         if let Some(target) = line.target {
-            self.by_target.entry((issue.into_owned(), fix.into_owned(), target.into_owned())).or_default().add(success);
+            key(&mut self.scratch, &[&issue.0, &fix.0, &target.0]);
+            add(&mut self.by_target, &self.scratch, success);
         }
         Ok(())
+    }
+
+    /// Whether a record is not older than `since`; keeps the newest time. A time that is not newer, being of the same
+    /// form and sorting before it, is not even parsed.
+    fn is_within(&mut self, text: Option<&str>, since: Option<jiff::Timestamp>) -> bool {
+        let Some(text) = text else { return since.is_none() };
+        let same_form = text.len() == self.newest.len() && text.ends_with('Z') && self.newest.ends_with('Z');
+        if since.is_none() && same_form && *text <= *self.newest {
+            return true;
+        }
+        let time = parse_time(text);
+        if time > self.last_updated {
+            self.last_updated = time;
+            text.clone_into(&mut self.newest);
+        }
+        since.is_none_or(|since| time.is_some_and(|t| t >= since))
     }
 
     /// Decided outcomes of this issue type, fix type and target; of the issue type and fix type where the target has
     /// none.
     pub fn tries(&self, issue_type: &str, fix_type: &str, target: &str) -> Tries {
-        let (issue, fix) = (issue_type.to_owned(), fix_type.to_owned());
-        self.by_target
-            .get(&(issue.clone(), fix.clone(), target.to_owned()))
-            .or_else(|| self.by_issue.get(&(issue, fix)))
-            .copied()
-            .unwrap_or_default()
+        let (mut of_target, mut of_issue) = (String::new(), String::new());
+        key(&mut of_target, &[issue_type, fix_type, target]);
+        key(&mut of_issue, &[issue_type, fix_type]);
+        self.by_target.get(&of_target).or_else(|| self.by_issue.get(&of_issue)).copied().unwrap_or_default()
+    }
+}
+
+/// Parts joined by a byte that none of them holds.
+fn key(into: &mut String, parts: &[&str]) {
+    into.clear();
+    for part in parts {
+        into.push_str(part);
+        into.push('\u{0}');
+    }
+}
+
+fn add(map: &mut HashMap<String, Tries>, key: &str, success: bool) {
+    match map.get_mut(key) {
+        Some(tries) => tries.add(success),
+        None => map.entry(key.to_owned()).or_default().add(success),
     }
 }
 
@@ -272,17 +329,17 @@ pub fn has_record(path: &Path, id: &str) -> Result<bool> {
 /// # Errors
 /// When the file is there and cannot be read.
 pub fn has_verdict(path: &Path, id: &str, verdict: &str) -> Result<bool> {
-    any_line(path, id, |line| line.kind.is_some() && line.verdict.as_deref() == Some(verdict))
+    any_line(path, id, |line| line.kind.is_some() && line.verdict.as_ref().is_some_and(|v| v.0 == verdict))
 }
 
 #[derive(Deserialize)]
 struct Identity<'a> {
     #[serde(borrow)]
-    id: Option<Cow<'a, str>>,
+    id: Option<Text<'a>>,
     #[serde(borrow)]
-    kind: Option<Cow<'a, str>>,
+    kind: Option<Text<'a>>,
     #[serde(borrow)]
-    verdict: Option<Cow<'a, str>>,
+    verdict: Option<Text<'a>>,
 }
 
 fn any_line(path: &Path, id: &str, wanted: impl Fn(&Identity) -> bool) -> Result<bool> {
@@ -297,7 +354,9 @@ fn any_line(path: &Path, id: &str, wanted: impl Fn(&Identity) -> bool) -> Result
         if memchr::memmem::find(&line, id.as_bytes()).is_none() || check_line(&line).is_err() {
             continue;
         }
-        if serde_json::from_slice::<Identity>(&line).is_ok_and(|l| l.id.as_deref() == Some(id) && wanted(&l)) {
+        if serde_json::from_slice::<Identity>(&line)
+            .is_ok_and(|l| l.id.as_ref().is_some_and(|i| i.0 == id) && wanted(&l))
+        {
             return Ok(true);
         }
     }

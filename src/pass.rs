@@ -3,6 +3,7 @@
 
 use crate::alert;
 use crate::attempts::{self, Attempts};
+use crate::backup;
 use crate::config::{Engine, Rule};
 use crate::diagnose::{self, Observed, streaks};
 use crate::gate::{self, Decision, HoldReason, Permit};
@@ -132,8 +133,9 @@ pub fn run(engine: &Engine, options: &Options, tell: &mut dyn PassTell) -> Resul
     };
     report.approve_missed = options.approve.as_ref().is_some_and(|id| !report.plans().any(|p| p.id == *id));
     if !options.dry_run {
-        act(&mut world, &mut report, options, &interrupt, tell)?;
-        remember(&mut world, &mut report, begin)?;
+        let acted = act(&mut world, &mut report, options, &interrupt, tell);
+        let remembered = remember(&mut world, &mut report, begin);
+        acted.and(remembered)?;
     }
     report.duration = clock::since_boot().saturating_sub(begin);
     report.problems.append(&mut world.problems);
@@ -291,13 +293,11 @@ fn stop_file(engine: &Engine) -> Option<String> {
 fn read_targets(rule: &Rule) -> TargetFiles {
     plan::files_of(rule)
         .map(|path| {
-            let target = files::snapshot(path).map_err(|e| e.to_string()).map(|s| TargetFile {
-                path: s.path,
-                bytes: s.bytes,
-                sha256: s.sha256,
-                modified: s.modified,
+            let target = files::snapshot(path).and_then(|s| {
+                files::check_replaceable(&s.path)?;
+                Ok(TargetFile { path: s.path, bytes: s.bytes, sha256: s.sha256, modified: s.modified })
             });
-            (path.clone(), target)
+            (path.clone(), target.map_err(|e| e.to_string()))
         })
         .collect()
 }
@@ -391,6 +391,11 @@ fn act(
         world.problems.extend(alert::send(world.engine, &alerts));
     }
     tell.ended(&ended);
+    if matches!(ended, Ended::Closed(_))
+        && let Err(error) = backup::prune(&world.dir.backups(), &world.engine.backups, &[], clock::now())
+    {
+        world.problems.push(format!("old backups were not removed: {error:#}"));
+    }
     report.ended = Some(ended);
     Ok(())
 }
@@ -421,6 +426,11 @@ fn remember(world: &mut World, report: &mut Report, begin: Duration) -> Result<(
         issues: report.analysis.findings.len() as u64,
     });
     world.memory.save(&world.dir)?;
+    for path in [world.dir.events(), world.dir.metrics()] {
+        if let Err(error) = state::expire(&path, world.engine.keep, now) {
+            world.problems.push(format!("{error:#}"));
+        }
+    }
     state::append_metrics(&world.dir, now, &report.checks, report.logs.events)
 }
 

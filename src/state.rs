@@ -11,7 +11,9 @@ use crate::observe::Samples;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Paths of one state directory.
 #[derive(Debug, Clone)]
@@ -173,6 +175,40 @@ pub fn append_metrics(dir: &StateDir, now: Timestamp, checks: &[CheckResult], er
     files::append_unsynced(&dir.metrics(), &line, 0o640).context("cannot write the metrics of this pass")
 }
 
+/// Drops lines older than `keep` from a JSONL file whose lines begin with their time. The file is rewritten only when its
+/// oldest line is a day over, so at most once a day.
+///
+/// # Errors
+/// When it cannot be read or written; it is then as it was.
+pub fn expire(path: &Path, keep: Duration, now: Timestamp) -> Result<()> {
+    let Ok(text) = std::fs::File::open(path).map(BufReader::new) else { return Ok(()) };
+    let cut = |span: Duration| jiff::SignedDuration::try_from(span).ok().and_then(|s| now.checked_sub(s).ok());
+    let (Some(limit), Some(overdue)) = (cut(keep), cut(keep + Duration::from_secs(86_400))) else { return Ok(()) };
+    let mut lines = text.lines();
+    let first = lines.next().and_then(std::result::Result::ok).unwrap_or_default();
+    if time_of(&first).is_none_or(|t| t >= overdue) {
+        return Ok(());
+    }
+    let mut kept = String::new();
+    for line in lines {
+        let line = line.with_context(|| format!("cannot read {}", path.display()))?;
+        // A torn line has no time and goes with the old ones around it.
+        if time_of(&line).is_some_and(|t| t >= limit) {
+            kept.push_str(&line);
+            kept.push('\n');
+        }
+    }
+    files::write_atomic(path, kept.as_bytes(), 0o640).with_context(|| format!("cannot expire {}", path.display()))
+}
+
+fn time_of(line: &str) -> Option<Timestamp> {
+    #[derive(Deserialize)]
+    struct Time {
+        t: Timestamp,
+    }
+    serde_json::from_str::<Time>(line).ok().map(|line| line.t)
+}
+
 /// Two decimals are enough for a trend.
 fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
@@ -181,4 +217,26 @@ fn round(value: f64) -> f64 {
 /// The worst status of all checks; healthy without any.
 pub fn overall(checks: &[CheckResult]) -> Status {
     checks.iter().map(|c| c.status).max().unwrap_or(Status::Healthy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_lines_expire_and_young_ones_stay() {
+        let day = |n: i64| Timestamp::from_second(n * 86_400).unwrap();
+        let check = |days: &[i64], kept: &[i64]| {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("events.jsonl");
+            let text = |days: &[i64]| days.iter().map(|d| format!("{{\"t\":\"{}\"}}\n", day(*d))).collect::<String>();
+            std::fs::write(&path, text(days)).unwrap();
+            expire(&path, Duration::from_secs(90 * 86_400), day(100)).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text(kept), "{days:?}");
+        };
+        check(&[], &[]);
+        check(&[50, 99], &[50, 99]);
+        check(&[10, 50], &[10, 50]);
+        check(&[1, 5, 10, 50, 99], &[10, 50, 99]);
+    }
 }

@@ -1,6 +1,7 @@
 //! The built-in causes: what usually lies behind what was seen, known without a single rule. They have no fix; they
 //! make `diagnose` and the alerts say more than 'something is red'.
 
+use crate::attempts::Attempts;
 use crate::config::Engine;
 use crate::diagnose::{Observed, symptoms};
 use crate::model::{
@@ -28,10 +29,10 @@ const ENOUGH_EVENTS: u64 = 3;
 const MANY_EVENTS: u64 = 10;
 
 /// Every built-in cause that fits what was seen.
-pub fn evaluate(engine: &Engine, seen: &Observed) -> Vec<Cause> {
+pub fn evaluate(engine: &Engine, seen: &Observed, attempts: &Attempts) -> Vec<Cause> {
     let mut causes = Vec::new();
     for tally in &seen.logs.tallies {
-        let count = tally.count(seen.since.as_second(), seen.now.as_second());
+        let count = tally.count(seen.fresh_since(&tally.source, attempts), seen.now.as_second());
         if count >= ENOUGH_EVENTS {
             causes.extend(in_log(engine, tally, count, seen));
         }

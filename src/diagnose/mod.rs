@@ -31,9 +31,19 @@ pub struct Observed<'a> {
     pub now: Timestamp,
 }
 
+impl Observed<'_> {
+    /// The second after which events of this source say something about now: those from before the end of its last
+    /// fix were mended or judged with it.
+    fn fresh_since(&self, source: &str, attempts: &Attempts) -> i64 {
+        let since = self.since.as_second();
+        // A fix in the future means that the clock was set back since: it cannot be compared with.
+        attempts.last_for_component(source).filter(|t| *t <= self.now).map_or(since, |t| since.max(t.as_second()))
+    }
+}
+
 /// Concludes from what was seen.
 pub fn diagnose(engine: &Engine, seen: &Observed, knowledge: &Knowledge, attempts: &Attempts) -> Analysis {
-    let mut analysis = Analysis { findings: findings(engine, seen), ..Analysis::default() };
+    let mut analysis = Analysis { findings: findings(engine, seen, attempts), ..Analysis::default() };
     let mut candidates = Vec::new();
     for rule in &engine.rules {
         match rules::evaluate(rule, seen, attempts) {
@@ -43,7 +53,7 @@ pub fn diagnose(engine: &Engine, seen: &Observed, knowledge: &Knowledge, attempt
             Err(reason) => analysis.not_fired.push(NotFired { rule: rule.name.clone(), reason }),
         }
     }
-    candidates.extend(causes::evaluate(engine, seen).into_iter().map(|c| of_cause(engine, c, seen)));
+    candidates.extend(causes::evaluate(engine, seen, attempts).into_iter().map(|c| of_cause(engine, c, seen)));
     candidates.sort_by_cached_key(|c| rank_candidate(engine, c));
     for candidate in candidates {
         let taken = analysis.diagnoses.iter().any(|d| d.trigger.component == candidate.trigger.component);
@@ -175,7 +185,7 @@ fn affected(component: &str, checks: &[CheckResult]) -> Vec<String> {
     affected
 }
 
-fn findings(engine: &Engine, seen: &Observed) -> Vec<Finding> {
+fn findings(engine: &Engine, seen: &Observed, attempts: &Attempts) -> Vec<Finding> {
     let mut findings = Vec::new();
     for check in seen.checks.iter().filter(|c| c.status != Status::Healthy) {
         let sick: Vec<_> = check.containers.iter().filter(|c| c.status != Status::Healthy).collect();
@@ -194,16 +204,16 @@ fn findings(engine: &Engine, seen: &Observed) -> Vec<Finding> {
             });
         }
     }
-    findings.extend(in_logs(engine, seen));
+    findings.extend(in_logs(engine, seen, attempts));
     findings.sort_by_key(|f| (f.symptom_of.is_some(), std::cmp::Reverse(f.status)));
     findings
 }
 
 /// One finding per source and kind of event: an event that several signatures match is one thing seen wrong.
-fn in_logs(engine: &Engine, seen: &Observed) -> Vec<Finding> {
+fn in_logs(engine: &Engine, seen: &Observed, attempts: &Attempts) -> Vec<Finding> {
     let mut found: BTreeMap<(&str, &str, u64), (Vec<&str>, Severity, Option<&str>)> = BTreeMap::new();
     for tally in &seen.logs.tallies {
-        let count = tally.count(seen.since.as_second(), seen.now.as_second());
+        let count = tally.count(seen.fresh_since(&tally.source, attempts), seen.now.as_second());
         let Some(signature) = engine.signatures.iter().find(|s| s.name == tally.signature) else { continue };
         if count == 0 || signature.origin == SignatureOrigin::Rule {
             continue;

@@ -6,7 +6,7 @@
 use crate::host::clock;
 use jiff::Timestamp;
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, RawMode, RenameFlags, Uid, XattrFlags};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, RawMode, RenameFlags, StatxAttributes, StatxFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use std::ffi::{OsStr, OsString};
@@ -127,6 +127,28 @@ fn check_kind(path: &Path, dir: &OwnedFd, stat: &rustix::fs::Stat) -> Result<(),
             path,
             "is a mount point of its own and cannot be replaced; mount its directory instead",
         ));
+    }
+    Ok(())
+}
+
+/// Whether a target could be replaced where it is: its directory can be written to, and neither is write-protected.
+/// Asked before a fix is planned, so that it is held rather than begun and undone.
+///
+/// # Errors
+/// With what is in the way.
+pub fn check_replaceable(path: &Path) -> Result<(), FileError> {
+    let (dir, name) = open_parent(path)?;
+    let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    match rustix::fs::accessat(&dir, ".", access, AtFlags::EACCESS) {
+        Err(Errno::ROFS) => return Err(FileError::refused(path, "is on a read-only file system")),
+        other => other.map_err(|e| FileError::of(path, e))?,
+    }
+    for (name, flags) in [(name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW), (OsStr::new("."), AtFlags::empty())] {
+        let stat = rustix::fs::statx(&dir, name, flags, StatxFlags::BASIC_STATS).map_err(|e| FileError::of(path, e))?;
+        if stat.stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND) {
+            let why = "or its directory is write-protected (`chattr +i` or `+a`); nobody can replace it";
+            return Err(FileError::refused(path, why));
+        }
     }
     Ok(())
 }
@@ -266,11 +288,13 @@ fn copy_metadata(old: &OwnedFd, new: &File, stat: &rustix::fs::Stat) -> rustix::
 /// When it is there and cannot be removed.
 pub fn remove_temporary(path: &Path, tag: &str) -> Result<(), FileError> {
     let (dir, name) = open_parent(path)?;
-    match rustix::fs::unlinkat(&dir, temporary_name(&name, tag), AtFlags::empty()) {
-        Ok(()) => sync_dir(path),
-        Err(Errno::NOENT) => Ok(()),
-        Err(e) => Err(FileError::of(path, e)),
+    let temporary = temporary_name(&name, tag);
+    // Looked for first: a read-only file system refuses to remove even what is not there.
+    if rustix::fs::statat(&dir, &temporary, AtFlags::SYMLINK_NOFOLLOW).is_err_and(|e| e == Errno::NOENT) {
+        return Ok(());
     }
+    rustix::fs::unlinkat(&dir, &temporary, AtFlags::empty()).map_err(|e| FileError::of(path, e))?;
+    sync_dir(path)
 }
 
 /// Syncs the directory that holds `path`.

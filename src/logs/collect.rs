@@ -10,6 +10,7 @@ use super::{group, time};
 use crate::model::{ErrorGroup, LogEvent, LogGap, LogProblem, LogReport};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 
 /// Groups of one reading; further ones are counted, but only by their signatures.
@@ -24,7 +25,8 @@ pub struct Collector<'a> {
     pub set: &'a SignatureSet,
     pub state: &'a mut LogState,
     pub now: Timestamp,
-    zone: TimeZone,
+    // Finding it out can mean reading the whole time zone database: not for a pass with nothing new.
+    zone: OnceCell<TimeZone>,
     groups: HashMap<String, ErrorGroup>,
     /// By signature id.
     matched: Vec<u64>,
@@ -45,7 +47,7 @@ impl<'a> Collector<'a> {
             set,
             state,
             now,
-            zone: TimeZone::system(),
+            zone: OnceCell::new(),
             groups: HashMap::new(),
             matched: vec![0; set.len()],
             by_signature: BTreeMap::new(),
@@ -122,7 +124,7 @@ impl<'a> Collector<'a> {
     /// Its own timestamp, else its envelope's, else that of the line before it, else now. An envelope is believed more
     /// than a timestamp without a zone: a container's zone is often not the host's.
     fn time_of(&self, raw: &RawEvent) -> Timestamp {
-        let read = |line: &String| time::own(line.as_bytes(), &self.zone, self.now);
+        let read = |line: &String| time::own(line.as_bytes(), self.zone.get_or_init(TimeZone::system), self.now);
         let own = raw.lines.iter().find_map(read);
         if let Some(envelope) = raw.time {
             let zoned = own.filter(|stamp| stamp.zoned).map(|stamp| stamp.time);

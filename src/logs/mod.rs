@@ -48,11 +48,8 @@ pub const BUILTIN_SIGNATURES: &str = include_str!("signatures.toml");
 /// Counts are kept at least so long, in seconds.
 const MIN_HORIZON: u64 = 3600;
 
-/// Prepares signatures for searching.
-///
-/// # Errors
-/// When there are too many of them for one automaton.
-pub fn signature_set(signatures: &[Signature]) -> anyhow::Result<SignatureSet> {
+/// Takes signatures for searching; what that needs is built with the first text that is searched.
+pub fn signature_set(signatures: &[Signature]) -> SignatureSet {
     SignatureSet::new(signatures, &stack::OPENERS)
 }
 
@@ -66,10 +63,7 @@ pub fn read_new(
     state: &mut LogState,
     now: Timestamp,
 ) -> LogReport {
-    let set = match signature_set(&engine.signatures) {
-        Ok(set) => set,
-        Err(error) => return unusable(&error),
-    };
+    let set = signature_set(&engine.signatures);
     let wanted = |name: &str| only.is_none_or(|glob| glob.is_match(name));
     let mut collector = Collector::new(&set, state, now);
     for spec in &engine.logs {
@@ -105,10 +99,7 @@ pub fn analyse_files(engine: &Engine, files: &[PathBuf], now: Timestamp) -> LogR
 
 /// The same with signatures alone.
 pub fn scan_files(signatures: &[Signature], files: &[PathBuf], now: Timestamp) -> LogReport {
-    let set = match signature_set(signatures) {
-        Ok(set) => set,
-        Err(error) => return unusable(&error),
-    };
+    let set = signature_set(signatures);
     let mut state = LogState::default();
     let mut collector = Collector::new(&set, &mut state, now);
     for path in files {
@@ -122,10 +113,7 @@ pub fn scan_files(signatures: &[Signature], files: &[PathBuf], now: Timestamp) -
 
 /// Scans lines in memory as one log of this name.
 pub fn scan_lines(signatures: &[Signature], source: &str, text: &[u8], now: Timestamp) -> LogReport {
-    let set = match signature_set(signatures) {
-        Ok(set) => set,
-        Err(error) => return unusable(&error),
-    };
+    let set = signature_set(signatures);
     let mut state = LogState::default();
     let mut collector = Collector::new(&set, &mut state, now);
     let mut scan = scan::Scan::new(&set, events::Assembler::default());
@@ -136,12 +124,6 @@ pub fn scan_lines(signatures: &[Signature], source: &str, text: &[u8], now: Time
     }
     collector.scanned(&scan, text.len() as u64);
     collector.finish()
-}
-
-fn unusable(error: &anyhow::Error) -> LogReport {
-    let message = format!("no log was read: the signatures cannot be searched for: {error:#}");
-    let problem = crate::model::LogProblem { source: "logs".to_owned(), message };
-    LogReport { problems: vec![problem], ..LogReport::default() }
 }
 
 fn analyse_file(collector: &mut Collector<'_>, name: &str, path: &Path) -> anyhow::Result<()> {

@@ -21,8 +21,17 @@ pub type SigId = u16;
 #[derive(Debug)]
 pub struct SignatureSet {
     signatures: Vec<Compiled>,
-    /// All stems, by index; the automaton finds overlapping ones.
-    stems: AhoCorasick,
+    /// Stems at which the scanner must stop besides.
+    extra: Vec<String>,
+    // Built when there is something to search: a pass with nothing new costs nothing.
+    index: OnceCell<Index>,
+}
+
+/// What finds the signatures that a line may match.
+#[derive(Debug)]
+struct Index {
+    /// All stems, by index; the automaton finds overlapping ones. `None` where every line is tried.
+    stems: Option<AhoCorasick>,
     /// Which signatures a stem belongs to, by its index.
     owners: Vec<Vec<SigId>>,
     /// Signatures without stems: tried on every line.
@@ -35,6 +44,8 @@ pub struct SignatureSet {
 enum Hits {
     Packed(packed::Searcher),
     Automaton(AhoCorasick),
+    /// Every line is worth a look.
+    EveryLine,
 }
 
 #[derive(Debug)]
@@ -63,71 +74,53 @@ impl Compiled {
 }
 
 impl SignatureSet {
-    /// Prepares the signatures of a configuration; `extra` are stems at which the scanner must stop besides.
-    ///
-    /// # Errors
-    /// When there are so many that their automaton cannot be built.
-    pub fn new(signatures: &[Signature], extra: &[&str]) -> anyhow::Result<SignatureSet> {
-        let mut stems: Vec<Vec<u8>> = Vec::new();
-        let mut owners: Vec<Vec<SigId>> = Vec::new();
-        let mut always = Vec::new();
-        for (id, signature) in (0..SigId::MAX).zip(signatures) {
-            let Some(required) = literals::required(&signature.pattern) else {
-                always.push(id);
-                continue;
-            };
-            for stem in required {
-                match stems.iter().position(|s| *s == stem).and_then(|at| owners.get_mut(at)) {
-                    Some(of) if of.last() == Some(&id) => {}
-                    Some(of) => of.push(id),
-                    None => {
-                        stems.push(stem);
-                        owners.push(vec![id]);
-                    }
-                }
-            }
-        }
-        let stop: Vec<&[u8]> = stems
-            .iter()
-            .map(Vec::as_slice)
-            .chain(extra.iter().map(|s| s.as_bytes()))
-            .chain(access::STEMS.iter().map(|s| s.as_bytes()))
-            .collect();
-        Ok(SignatureSet {
-            hits: Hits::new(&stop)?,
-            stems: AhoCorasick::builder().match_kind(MatchKind::Standard).build(&stems)?,
-            owners,
-            always,
+    /// Takes the signatures of a configuration; `extra` are stems at which the scanner must stop besides.
+    pub fn new(signatures: &[Signature], extra: &[&str]) -> SignatureSet {
+        SignatureSet {
             signatures: signatures.iter().map(Compiled::from).collect(),
-        })
+            extra: extra.iter().map(|s| (*s).to_owned()).collect(),
+            index: OnceCell::new(),
+        }
+    }
+
+    fn index(&self) -> &Index {
+        let every_line = || Index {
+            stems: None,
+            owners: Vec::new(),
+            always: (0..SigId::MAX).zip(&self.signatures).map(|(id, _)| id).collect(),
+            hits: Hits::EveryLine,
+        };
+        self.index.get_or_init(|| Index::new(&self.signatures, &self.extra).unwrap_or_else(|_| every_line()))
     }
 
     /// Where the next line worth a look is hit, at or after `from`.
     pub fn next_hit(&self, text: &[u8], from: usize) -> Option<usize> {
         let span = aho_corasick::Span::from(from..text.len());
-        match &self.hits {
+        match &self.index().hits {
             Hits::Packed(searcher) => searcher.find_in(text, span).map(|m| m.start()),
+            Hits::EveryLine => (from < text.len()).then_some(from),
             Hits::Automaton(automaton) => automaton.find(aho_corasick::Input::new(text).span(span)).map(|m| m.start()),
         }
     }
 
     /// Whether every line must be looked at, because a signature has no stem.
     pub fn needs_every_line(&self) -> bool {
-        !self.always.is_empty()
+        !self.index().always.is_empty()
     }
 
     /// Names of signatures that are tried on every line because their pattern holds no literal to search for.
     pub fn without_stems(&self) -> impl Iterator<Item = &str> {
-        self.always.iter().map(|id| self.name(*id))
+        self.index().always.iter().map(|id| self.name(*id))
     }
 
     /// The signatures that a line matches, in their order.
     pub fn matches(&self, line: &[u8]) -> Vec<SigId> {
         let judged = access::judged(line);
         let text = judged.as_deref().unwrap_or(line);
-        let mut found = self.always.clone();
-        for hit in self.stems.find_overlapping_iter(text) {
-            if let Some(owners) = self.owners.get(hit.pattern().as_usize()) {
+        let index = self.index();
+        let mut found = index.always.clone();
+        for hit in index.stems.iter().flat_map(|stems| stems.find_overlapping_iter(text)) {
+            if let Some(owners) = index.owners.get(hit.pattern().as_usize()) {
                 found.extend(owners.iter().filter(|id| !found.contains(id)).copied().collect::<Vec<_>>());
             }
             if found.len() == self.signatures.len() {
@@ -173,6 +166,44 @@ impl SignatureSet {
 
     fn get(&self, id: SigId) -> Option<&Compiled> {
         self.signatures.get(usize::from(id))
+    }
+}
+
+impl Index {
+    /// # Errors
+    /// When there are so many stems that their automaton cannot be built.
+    fn new(signatures: &[Compiled], extra: &[String]) -> anyhow::Result<Index> {
+        let mut stems: Vec<Vec<u8>> = Vec::new();
+        let mut owners: Vec<Vec<SigId>> = Vec::new();
+        let mut always = Vec::new();
+        for (id, signature) in (0..SigId::MAX).zip(signatures) {
+            let Some(required) = literals::required(&signature.pattern) else {
+                always.push(id);
+                continue;
+            };
+            for stem in required {
+                match stems.iter().position(|s| *s == stem).and_then(|at| owners.get_mut(at)) {
+                    Some(of) if of.last() == Some(&id) => {}
+                    Some(of) => of.push(id),
+                    None => {
+                        stems.push(stem);
+                        owners.push(vec![id]);
+                    }
+                }
+            }
+        }
+        let stop: Vec<&[u8]> = stems
+            .iter()
+            .map(Vec::as_slice)
+            .chain(extra.iter().map(String::as_bytes))
+            .chain(access::STEMS.iter().map(|s| s.as_bytes()))
+            .collect();
+        Ok(Index {
+            hits: Hits::new(&stop)?,
+            stems: Some(AhoCorasick::builder().match_kind(MatchKind::Standard).build(&stems)?),
+            owners,
+            always,
+        })
     }
 }
 

@@ -4,12 +4,12 @@
 use super::container::ContainerCursor;
 use super::cursor::FileCursor;
 use super::journal::JournalCursor;
+use crate::host::files;
 use crate::model::Tally;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
 /// Groups remembered at most; the ones not seen for longest are forgotten.
@@ -64,22 +64,17 @@ impl LogState {
         })
     }
 
-    /// Writes the state so that a crash leaves either the old one or the new one.
+    /// Writes the state so that a crash leaves either the old one or the new one. A state that is there already is not
+    /// written again: a pass with nothing new costs the disk nothing.
     ///
     /// # Errors
-    /// When the directory cannot be written to.
+    /// When it cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let write = || -> Result<()> {
-            let directory = path.parent().context("no directory")?;
-            let temporary = path.with_extension("json.tmp");
-            let mut file = std::fs::File::create(&temporary)?;
-            file.write_all(&serde_json::to_vec(self)?)?;
-            file.sync_all()?;
-            std::fs::rename(&temporary, path)?;
-            std::fs::File::open(directory)?.sync_all()?;
-            Ok(())
-        };
-        write().with_context(|| format!("cannot save the log cursors to {}", path.display()))
+        let text = serde_json::to_vec(self).context("cannot write the log cursors as JSON")?;
+        if std::fs::read(path).is_ok_and(|there| there == text) {
+            return Ok(());
+        }
+        files::write_atomic(path, &text, 0o640).context("cannot save the log cursors")
     }
 
     /// Counts one event of a signature; `time` in Unix seconds.

@@ -4,7 +4,7 @@ use crate::config::Format;
 use crate::config::Selector;
 use crate::fix::edit;
 use crate::gate::Decision;
-use crate::model::{Diagnosis, EditStep, ErrorGroup, LogReport, Plan, Step, TargetFile};
+use crate::model::{Diagnosis, EditStep, ErrorGroup, Finding, LogReport, Plan, Step, TargetFile};
 use crate::pass::{Judged, Report};
 use crate::show::checks::number;
 use crate::show::{Output, diff};
@@ -13,13 +13,21 @@ use crate::text::clean;
 /// Groups shown without `-v`.
 const FEW_GROUPS: usize = 10;
 
-/// What is wrong, in order of severity.
+/// Findings that no other part of the output shows: symptoms, and errors that an earlier pass read. All with `-v`.
 pub fn findings(report: &Report, out: &Output) -> Option<String> {
-    if report.analysis.findings.is_empty() {
+    let shown_elsewhere = |f: &Finding| {
+        let check = report.checks.iter().any(|c| c.name == f.component) || f.component.starts_with("container:");
+        let log = report.logs.groups.iter().any(|g| g.sources.contains(&f.component));
+        let diagnosed = report.judged.iter().any(|j| j.diagnosis.trigger.component == f.component);
+        f.symptom_of.is_none() && (check || log || diagnosed)
+    };
+    let wanted: Vec<&Finding> =
+        report.analysis.findings.iter().filter(|f| out.verbose || !shown_elsewhere(f)).collect();
+    if wanted.is_empty() {
         return None;
     }
     let mut table = out.table(&["component", "status", "finding"]);
-    for finding in &report.analysis.findings {
+    for finding in wanted {
         let symptom = finding.symptom_of.as_ref().map(|of| format!(" (symptom of {of})")).unwrap_or_default();
         table.add_row(vec![
             clean(&finding.component),

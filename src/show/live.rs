@@ -125,7 +125,8 @@ impl PassTell for Live {
 
     fn alerts(&mut self, alerts: &[Alert]) {
         for alert in alerts {
-            self.event("alert", serde_json::to_value(alert).unwrap_or_default());
+            // Nested: an alert has a `kind` of its own.
+            self.event("alert", serde_json::json!({ "alert": alert }));
             self.end_line();
             let why = alert.why.as_ref().map(|w| format!(" ({w})")).unwrap_or_default();
             self.out.note(&clean(&format!("alert     {}: {}{why}", alert.kind.word(), alert.title)));
@@ -145,28 +146,33 @@ impl PassTell for Live {
 /// The analysis of a pass, for people. A healthy pass is one line.
 pub fn analysis_text(report: &Report, out: &Output) {
     let status = state::overall(&report.checks);
-    let trouble = status != Status::Healthy || !report.judged.is_empty() || !report.analysis.findings.is_empty();
-    let summary =
-        format!("{}: {} checks, {} new log events", out.status(status), report.checks.len(), report.logs.events);
-    if trouble {
+    if (status != Status::Healthy || out.verbose) && !report.checks.is_empty() {
         out.text(&checks::table(&report.checks, out));
-        out.text("");
-    } else if !out.quiet {
-        out.text(&summary);
+    } else if !out.quiet || !report.judged.is_empty() {
+        let count = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        out.text(&format!(
+            "{}: {}, {}",
+            out.status(status),
+            count(report.checks.len() as u64, "check"),
+            count(report.logs.events, "new error event")
+        ));
     }
     let parts = [diagnosis::groups(&report.logs, out), diagnosis::findings(report, out)];
     for part in parts.into_iter().flatten() {
-        out.text(&part);
         out.text("");
+        out.text(&part);
     }
-    for note in diagnosis::log_notes(&report.logs) {
-        out.text(&note);
+    let notes = diagnosis::log_notes(&report.logs);
+    if !notes.is_empty() {
+        out.text("");
+        notes.iter().for_each(|note| out.text(note));
     }
     for judged in &report.judged {
-        out.text(&diagnosis::judged(judged, out));
         out.text("");
+        out.text(&diagnosis::judged(judged, out));
     }
     if let Some(others) = diagnosis::others(report, out) {
+        out.text("");
         out.text(&others);
     }
 }

@@ -86,8 +86,11 @@ pub fn carry_out(
     let plan = permit.plan();
     let now = clock::now();
     let fix_id = format!("fix_{}_{}", now.strftime("%Y%m%d_%H%M%S"), plan.id.trim_start_matches("plan_"));
+    let saved = match contents_to_save(plan)? {
+        Ok(saved) => saved,
+        Err(why) => return Ok(Ended::Closed(not_begun(plan, fix_id, why))),
+    };
     charge(plan, &fix_id, now, ground)?;
-    let saved = contents_to_save(plan)?;
     let backup_id = back_up(plan, &fix_id, &saved, now, ground)?;
     let intent = intent(plan, fix_id, backup_id, checks, now);
     let journal = journal::begin(&ground.dir.journal(), &intent)?;
@@ -114,18 +117,23 @@ fn charge(plan: &Plan, fix_id: &str, now: Timestamp, ground: &Ground) -> Result<
     attempts::append(&ground.dir.attempts(), &line).context("nothing was changed")
 }
 
-/// Each file of the plan as it is now, which must be as the plan saw it.
-fn contents_to_save(plan: &Plan) -> Result<Vec<ToSave>> {
-    changes(plan)
-        .into_iter()
-        .map(|change| {
-            let now = files::snapshot(&change.path)?;
-            if now.sha256 != change.before {
-                anyhow::bail!("{} was changed since the plan was made: nothing was changed", change.path.display());
-            }
-            Ok(ToSave { path: change.path, bytes: now.bytes, replaced_by: change.after })
-        })
-        .collect()
+/// Each file of the plan as it is now; the reason not to begin when one is not as the plan saw it.
+fn contents_to_save(plan: &Plan) -> Result<std::result::Result<Vec<ToSave>, String>> {
+    let mut saved = Vec::new();
+    for change in changes(plan) {
+        let now = files::snapshot(&change.path)?;
+        if now.sha256 != change.before {
+            let path = change.path.display();
+            return Ok(Err(format!("{path} was changed since the plan was made: nothing was changed")));
+        }
+        saved.push(ToSave { path: change.path, bytes: now.bytes, replaced_by: change.after });
+    }
+    Ok(Ok(saved))
+}
+
+/// A fix that was not even charged: the next pass makes a new plan.
+fn not_begun(plan: &Plan, fix_id: String, why: String) -> Ending {
+    Ending { fix_id, plan: plan.clone(), outcome: Outcome::Held, verdict: None, backup_id: None, why }
 }
 
 /// From the first `before` to the last `after` of each file.

@@ -10,11 +10,13 @@
 mod docker;
 mod http;
 mod run;
+mod scene;
 mod tree;
 
 pub use docker::{Container, Docker, RateLimitedServer, RateLimitedWorker};
 pub use http::{Answer, HttpServer, Request};
 pub use run::{Ran, Running, healer, spawn, spawn_command};
+pub use scene::{PROGRAM, PROGRAM_PATH, Parts, RATE_LIMITED, Scene, Worker, fix, next_second};
 pub use tree::Tree;
 
 use std::io::Write;

@@ -256,7 +256,7 @@ impl Number {
         !(self.integer || self.plus || self.grouped || self.bare_point) && self.exponent.is_none()
     }
 
-    /// Another value in the style of this number. `None` when it has too many digits.
+    /// Another value in the style of this number. `None` when it has too many digits: more than can be read again.
     pub fn spell(&self, value: Decimal) -> Option<String> {
         let mantissa = match &self.exponent {
             Some((_, n)) => value.shift(-n)?,
@@ -276,7 +276,9 @@ impl Number {
             (digits, _) => format!(".{digits}"),
         };
         let exponent = self.exponent.as_ref().map_or("", |(text, _)| text);
-        Some(format!("{sign}{whole}{fraction}{exponent}{}", self.suffix))
+        let text = format!("{sign}{whole}{fraction}{exponent}{}", self.suffix);
+        let again = Number::read(&text, NumberSyntax { suffix: true, grouping: true }).ok().flatten();
+        again.is_some_and(|number| number.value == value).then_some(text)
     }
 }
 

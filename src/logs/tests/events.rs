@@ -30,7 +30,7 @@ fn check(text: &str, expected: &[&str]) {
 
 /// Reads parts of a log, one in each pass, with a buffer of this size.
 fn in_passes(parts: &[&[u8]], chunk: usize) -> LogReport {
-    thread_local!(static SET: &'static SignatureSet = Box::leak(Box::new(signature_set(&builtin()).unwrap())));
+    thread_local!(static SET: &'static SignatureSet = Box::leak(Box::new(signature_set(&builtin()))));
     let set = SET.with(|set| *set);
     let mut state = LogState::default();
     let mut cursor = FileCursor::default();

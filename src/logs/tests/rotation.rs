@@ -88,7 +88,7 @@ impl Log {
         self.state.save(&file).unwrap();
         self.state = LogState::load(&file).unwrap().0;
         fs::remove_file(file).unwrap();
-        let set = signature_set(&[signature("err", "ERR")]).unwrap();
+        let set = signature_set(&[signature("err", "ERR")]);
         let cursors = self.state.files.remove("file:x").unwrap_or_default();
         let mut collector = Collector::new(&set, &mut self.state, Timestamp::from_second(now).unwrap());
         let source = Source { chunk: 1000, ..Source::new("file:x", self.format) };
@@ -273,7 +273,7 @@ fn the_first_sight_of_a_huge_log_reads_its_end_and_says_so() {
 fn a_binary_file_and_a_missing_one_are_told() {
     let mut log = Log::new("app.log");
     fs::write(log.path("app.log"), b"ERR\n\0\0ERR\n").unwrap();
-    let set = signature_set(&[signature("err", "ERR")]).unwrap();
+    let set = signature_set(&[signature("err", "ERR")]);
     let mut collector = Collector::new(&set, &mut log.state, Timestamp::UNIX_EPOCH);
     super::super::read_files(&mut collector, "file:x", &log.pattern);
     super::super::read_files(&mut collector, "file:y", "/nonexistent/*.log");
@@ -299,7 +299,7 @@ exit 0
 "#;
     fs::write(&program, script).unwrap();
     fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let set = signature_set(&[signature("err", "ERR")]).unwrap();
+    let set = signature_set(&[signature("err", "ERR")]);
     let mut state = LogState::default();
     let mut read = |program: &Path| {
         let mut collector = Collector::new(&set, &mut state, Timestamp::now());

@@ -5,14 +5,14 @@ use crate::logs::{scan_lines, signature_set};
 use jiff::Timestamp;
 
 fn names_on(line: &str) -> Vec<String> {
-    let set = signature_set(&builtin()).unwrap();
+    let set = signature_set(&builtin());
     set.matches(line.as_bytes()).into_iter().map(|id| set.name(id).to_owned()).collect()
 }
 
 #[test]
 fn every_sample_matches_its_signature_and_no_near_miss_does() {
     let signatures = builtin();
-    let set = signature_set(&signatures).unwrap();
+    let set = signature_set(&signatures);
     let mut wrong = Vec::new();
     for (id, s) in (0..).zip(&signatures) {
         assert!(s.matches.len() >= 2 && s.ignores.len() >= 2, "{}: too few samples", s.name);
@@ -49,7 +49,7 @@ fn the_scanner_finds_every_sample_in_a_buffer_that_holds_other_lines() {
 
 #[test]
 fn built_in_signatures_have_stems() {
-    let set = signature_set(&builtin()).unwrap();
+    let set = signature_set(&builtin());
     assert_eq!(set.without_stems().collect::<Vec<_>>(), Vec::<&str>::new());
 }
 

@@ -1,0 +1,157 @@
+//! The configurations of `examples/` are complete: the real binary loads each without an error or a warning, and every
+//! edit finds its literal in the sample file beside the example and changes it within its bounds.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use healer::attempts::Attempts;
+use healer::config::{self, Engine, Reference, Rule, SecretSource, StepSpec};
+use healer::learn::Knowledge;
+use healer::model::{Diagnosis, Step, TargetFile, Trigger};
+use healer::plan::{self, TargetFiles};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use support::{Root, spawn_command};
+
+/// Every directory of `examples/` with a configuration in it.
+fn examples() -> Vec<PathBuf> {
+    let all = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")).unwrap();
+    let mut found: Vec<PathBuf> = all.map(|e| e.unwrap().path()).filter(|p| p.join("healer.toml").is_file()).collect();
+    found.sort();
+    found
+}
+
+fn name(example: &Path) -> String {
+    example.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+/// The value of every `${...}`: a URL, so that it fits wherever an example uses one.
+const SECRET: &str = "https://example.org/hooks/0123456789abcdef";
+
+struct AnySecret;
+
+impl SecretSource for AnySecret {
+    fn resolve(&self, _: &Reference) -> Result<String, String> {
+        Ok(SECRET.to_owned())
+    }
+}
+
+/// The names of an example's `${NAME}` and `${credential:NAME}`.
+fn references(text: &str) -> Vec<&str> {
+    let code = text.lines().map(|line| line.split_once("  #").map_or(line, |(code, _)| code));
+    code.flat_map(|line| line.split("${").skip(1).filter_map(|rest| Some(rest.split_once('}')?.0))).collect()
+}
+
+#[test]
+fn the_binary_loads_every_example_without_an_error_or_a_warning() {
+    let examples = examples();
+    assert_eq!(
+        examples.iter().map(|e| name(e)).collect::<Vec<_>>(),
+        ["compose-web", "monitoring-plugins", "systemd-service", "worker"]
+    );
+    for example in examples {
+        let root = Root::new();
+        let text = std::fs::read_to_string(example.join("healer.toml")).unwrap();
+        let mut command = root.bare_command(&["backups"]);
+        command.arg("--config").arg(example.join("healer.toml")).arg("--state-dir").arg(root.state_dir());
+        command.env("CREDENTIALS_DIRECTORY", root.path("credentials"));
+        for reference in references(&text) {
+            match reference.strip_prefix("credential:") {
+                Some(credential) => drop(root.write(Path::new("credentials").join(credential), SECRET)),
+                None => drop(command.env(reference, SECRET)),
+            }
+        }
+        let ran = spawn_command(command).wait().expect_code(0);
+        assert_eq!(ran.stderr, "", "{}", name(&example));
+    }
+}
+
+fn engine(example: &Path) -> Engine {
+    let file = example.join("healer.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    config::compile(vec![(file, text)], &AnySecret).unwrap_or_else(|e| panic!("{e:#?}"))
+}
+
+/// The sample beside the example for every file that the rule edits.
+fn samples(example: &Path, rule: &Rule) -> TargetFiles {
+    let sample = |path: &PathBuf| {
+        let beside = example.join(path.file_name().unwrap());
+        let bytes = std::fs::read(&beside).unwrap_or_else(|e| panic!("{}: {e}", beside.display()));
+        (path.clone(), Ok(TargetFile { path: path.clone(), bytes, sha256: String::new(), modified: None }))
+    };
+    plan::files_of(rule).map(sample).collect()
+}
+
+/// The rule fired, on a container where it watches containers.
+fn diagnosis(rule: &Rule) -> Diagnosis {
+    Diagnosis {
+        rule: Some(rule.name.clone()),
+        issue_type: rule.issue_type.clone(),
+        cause: rule.cause.clone(),
+        severity: healer::model::Status::Critical,
+        trigger: Trigger {
+            seen: String::new(),
+            count: 5,
+            rate_per_second: Some(0.1),
+            component: "container:shop-1".into(),
+            example: None,
+        },
+        affected: Vec::new(),
+        addends: Vec::new(),
+        original_confidence: rule.confidence,
+        confidence: 90,
+        uncorroborated: Vec::new(),
+        symptom_of: None,
+        category: None,
+        estimated_seconds: None,
+        fingerprint: String::new(),
+    }
+}
+
+/// What each rung of the rule's ladder would write, by `FILE_NAME AT`.
+fn edits(example: &Path, engine: &Engine, rule: &Rule) -> Vec<(String, String, String)> {
+    let (files, knowledge, attempts) = (samples(example, rule), Knowledge::default(), Attempts::default());
+    let mut found = Vec::new();
+    for fix in &rule.fixes {
+        let rung = Rule { fixes: vec![fix.clone()], ..rule.clone() };
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        let given = plan::Given { engine, checks: &[], files: &files, knowledge: &knowledge, attempts: &attempts, now };
+        let proposal = plan::propose(given, &diagnosis(rule), &rung)
+            .unwrap_or_else(|refusal| panic!("{}, rule {}: {refusal}", name(example), rule.name));
+        assert_eq!(proposal.plan.steps.len(), fix.steps.len());
+        for step in proposal.plan.steps {
+            let Step::Edit(edit) = step else { continue };
+            let file = edit.path.file_name().unwrap().to_string_lossy().into_owned();
+            found.push((format!("{file} {}", edit.at), edit.old, edit.new));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_edit_of_an_example_changes_its_literal_in_the_sample_beside_it() {
+    let mut seen = BTreeMap::new();
+    for example in examples() {
+        let engine = engine(&example);
+        assert!(!engine.rules.is_empty());
+        for rule in &engine.rules {
+            let edits = edits(&example, &engine, rule);
+            let written = rule.fixes.iter().flat_map(|f| &f.steps).filter(|s| matches!(s, StepSpec::Edit(_)));
+            assert_eq!(edits.len(), written.count(), "{}, rule {}", name(&example), rule.name);
+            seen.extend(edits.into_iter().map(|(place, old, new)| (place, (old, new))));
+        }
+    }
+    let expected = [
+        ("client.py assign CONCURRENT_REQUESTS", "4", "3"),
+        ("client.py call asyncio.sleep", "0.8", "1.2"),
+        ("config.yaml upstream.timeout", "10", "15"),
+        ("report.env REPORT_WORKERS", "16", "12"),
+        ("settings.toml database.pool_size", "10", "15"),
+        ("spooler.ini queue.max_jobs", "8", "6"),
+        ("worker.yaml worker.concurrency", "4", "5"),
+        ("worker.yaml worker.delay_seconds", "0.5", "0.75"),
+    ];
+    let expected = expected.map(|(place, old, new)| (place.to_owned(), (old.to_owned(), new.to_owned())));
+    assert_eq!(seen, BTreeMap::from(expected));
+}
