@@ -61,6 +61,8 @@ pub struct Report {
     /// What went wrong with healer itself, without ending the pass.
     pub problems: Vec<String>,
     pub dry_run: bool,
+    /// A signal came before the fix began: nothing was changed.
+    pub interrupted: bool,
     /// `--approve` named a plan that is none of this pass's.
     pub approve_missed: bool,
 }
@@ -129,6 +131,7 @@ pub fn run(engine: &Engine, options: &Options, tell: &mut dyn PassTell) -> Resul
         recovered_by_itself: None,
         problems: Vec::new(),
         dry_run: options.dry_run,
+        interrupted: false,
         approve_missed: false,
     };
     report.approve_missed = options.approve.as_ref().is_some_and(|id| !report.plans().any(|p| p.id == *id));
@@ -322,7 +325,7 @@ impl Report {
     /// The exit code: 13, 1, 12, 10, 0 in this order; 130 when interrupted.
     pub fn exit_code(&self) -> u8 {
         let endings: Vec<&Ended> = self.recovered.iter().chain(&self.ended).collect();
-        if endings.iter().any(|e| matches!(e, Ended::Interrupted(_))) {
+        if self.interrupted || endings.iter().any(|e| matches!(e, Ended::Interrupted(_))) {
             return 130;
         }
         let outcomes: Vec<Outcome> = endings.iter().filter_map(|e| e.outcome()).collect();
@@ -361,7 +364,10 @@ fn act(
     tell: &mut dyn PassTell,
 ) -> Result<()> {
     let now = clock::now();
-    world.log_state.save(&world.dir.cursors()).context("cannot keep where the logs were left")?;
+    world
+        .log_state
+        .save(&world.dir.cursors(), &world.engine.redactor)
+        .context("cannot keep where the logs were left")?;
     let changed = incidents::update(&world.memory.incidents, &report.analysis.diagnoses, now);
     let permit = if report.approve_missed { None } else { report.permit(options.only.as_deref()).cloned() };
     world.memory.incidents = changed.open.clone();
@@ -375,6 +381,11 @@ fn act(
         tell.as_tell().line(&format!("{} is fine again: nothing was done", plan.component));
         tell.as_tell().event("recovered", serde_json::json!({ "rule": plan.rule, "component": plan.component }));
         report.recovered_by_itself = Some(plan);
+        return Ok(());
+    }
+    if interrupt.asked() {
+        tell.as_tell().line("interrupted before the fix began: nothing was changed");
+        report.interrupted = true;
         return Ok(());
     }
     let mut log_state = std::mem::take(&mut world.log_state);
@@ -416,7 +427,10 @@ fn recovered_by_itself(world: &mut World, permit: &Permit) -> Option<Plan> {
 /// Leaves what the next pass needs.
 fn remember(world: &mut World, report: &mut Report, begin: Duration) -> Result<()> {
     if !matches!(report.ended, Some(Ended::Interrupted(_))) {
-        world.log_state.save(&world.dir.cursors()).context("cannot keep where the logs were left")?;
+        world
+            .log_state
+            .save(&world.dir.cursors(), &world.engine.redactor)
+            .context("cannot keep where the logs were left")?;
     }
     let now = clock::now();
     world.memory.last_pass = Some(LastPass {
@@ -425,7 +439,7 @@ fn remember(world: &mut World, report: &mut Report, begin: Duration) -> Result<(
         status: state::overall(&report.checks),
         issues: report.analysis.findings.len() as u64,
     });
-    world.memory.save(&world.dir)?;
+    world.memory.save(&world.dir, &world.engine.redactor)?;
     for path in [world.dir.events(), world.dir.metrics()] {
         if let Err(error) = state::expire(&path, world.engine.keep, now) {
             world.problems.push(format!("{error:#}"));

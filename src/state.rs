@@ -3,7 +3,7 @@
 //! Lives here: paths, `state.json`, the event log. May not live here: cursors (logs), attempts, the knowledge base,
 //! backups and the journal, which have modules of their own.
 
-use crate::config::Engine;
+use crate::config::{Engine, Redactor};
 use crate::diagnose::streaks::Streaks;
 use crate::host::files;
 use crate::model::{CheckResult, Incident, Status};
@@ -132,12 +132,13 @@ impl Memory {
     }
 
     /// Leaves it for the next pass. Whole or not at all, but not synced: it is not worth a disk's latency per pass.
+    /// The message of a check may repeat a secret of the configuration: it is not kept.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn save(&self, dir: &StateDir) -> Result<()> {
-        let text = serde_json::to_vec(self).context("cannot write the state as JSON")?;
-        files::write_unsynced(&dir.memory(), &text, 0o640).context("cannot keep the state for the next pass")
+    pub fn save(&self, dir: &StateDir, redactor: &Redactor) -> Result<()> {
+        let text = redactor.redact(&serde_json::to_string(self).context("cannot write the state as JSON")?);
+        files::write_unsynced(&dir.memory(), text.as_bytes(), 0o640).context("cannot keep the state for the next pass")
     }
 }
 

@@ -3,7 +3,9 @@
 //! skipped.
 
 // Clippy knows the test functions, not their helpers.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use healer::config::{
@@ -14,22 +16,14 @@ use healer::host::docker::{Docker, DockerError, LogQuery, LogStream};
 use healer::model::{CheckResult, Container, ContainerHealth, ContainerState, Status};
 use healer::observe::{Samples, run};
 use jiff::{SignedDuration, Timestamp};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
+use support::{require_env, skip};
 
 const LONG: Duration = Duration::from_secs(30);
 
 /// An entry of a container's log.
 type Entry = (LogStream, String);
-
-/// The service's address, or a line that says why the test does nothing.
-fn service(variable: &str, test: &str) -> Option<String> {
-    let address = std::env::var(variable).ok().filter(|a| !a.is_empty());
-    if address.is_none() {
-        println!("skipped: {test}: {variable} is not set");
-    }
-    address
-}
 
 fn engine(timeout: Duration, probe: Probe) -> Engine {
     Engine {
@@ -53,6 +47,8 @@ fn engine(timeout: Duration, probe: Probe) -> Engine {
         alerts: Alerts { on: Vec::new(), repeat: LONG, webhooks: Vec::new(), commands: Vec::new() },
         backups: Backups { keep_last: 1, keep_within: LONG },
         redactor: Redactor::default(),
+        keep: Default::default(),
+        warnings: Default::default(),
     }
 }
 
@@ -92,7 +88,7 @@ fn with_user(url: &str, user: &str) -> String {
 
 #[test]
 fn postgres_that_answers_is_measured() {
-    let Some(url) = service("HEALER_TEST_POSTGRES", "postgres_that_answers_is_measured") else { return };
+    let Some(url) = require_env("HEALER_TEST_POSTGRES") else { return };
     let few = CountQuery { warning_below: Some(5.0), ..query("few", "select 3") };
     let sum = query("sum", "select sum(n) from generate_series(1, 4) n");
     let result = look(LONG, Probe::Postgres(postgres(&url, vec![few, sum])));
@@ -106,7 +102,7 @@ fn postgres_that_answers_is_measured() {
 
 #[test]
 fn postgres_levels_name_the_figures() {
-    let Some(url) = service("HEALER_TEST_POSTGRES", "postgres_levels_name_the_figures") else { return };
+    let Some(url) = require_env("HEALER_TEST_POSTGRES") else { return };
     let mut probe = postgres(&url, Vec::new());
     probe.connections_percent = levels(0.0, 1000.0);
     let result = look(LONG, Probe::Postgres(probe));
@@ -116,7 +112,7 @@ fn postgres_levels_name_the_figures() {
 
 #[test]
 fn postgres_refusals_say_why_and_never_the_password() {
-    let Some(url) = service("HEALER_TEST_POSTGRES", "postgres_refusals_say_why_and_never_the_password") else { return };
+    let Some(url) = require_env("HEALER_TEST_POSTGRES") else { return };
     let url = with_user(&url, "nobody_here:hunter2");
     let result = look(LONG, Probe::Postgres(postgres(&url, Vec::new())));
     assert_eq!((result.status, result.connected), (Status::Critical, Some(true)), "{result:?}");
@@ -125,7 +121,7 @@ fn postgres_refusals_say_why_and_never_the_password() {
 
 #[test]
 fn postgres_queries_write_nothing_and_end_in_time() {
-    let Some(url) = service("HEALER_TEST_POSTGRES", "postgres_queries_write_nothing_and_end_in_time") else { return };
+    let Some(url) = require_env("HEALER_TEST_POSTGRES") else { return };
     let write = query("write", "create table healer_check_was_here (n int)");
     let result = look(LONG, Probe::Postgres(postgres(&url, vec![write])));
     assert_eq!(result.status, Status::Unknown);
@@ -140,7 +136,7 @@ fn postgres_queries_write_nothing_and_end_in_time() {
 
 #[test]
 fn postgres_queries_that_fail_say_why() {
-    let Some(url) = service("HEALER_TEST_POSTGRES", "postgres_queries_that_fail_say_why") else { return };
+    let Some(url) = require_env("HEALER_TEST_POSTGRES") else { return };
     let missing = query("missing", "select count(*) from no_such_table");
     let result = look(LONG, Probe::Postgres(postgres(&url, vec![missing])));
     assert_eq!(result.status, Status::Unknown);
@@ -149,21 +145,13 @@ fn postgres_queries_that_fail_say_why() {
 
 #[test]
 fn a_user_without_rights_counts_the_connections_of_others() {
-    let Some(url) = service("HEALER_TEST_POSTGRES", "a_user_without_rights_counts_the_connections_of_others") else {
+    let Some(url) = require_env("HEALER_TEST_POSTGRES") else {
         return;
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let _others = runtime.block_on(async {
-        let mut clients = Vec::new();
-        for _ in 0..3 {
-            let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
-            tokio::spawn(connection);
-            clients.push(client);
-        }
-        let role = "drop role if exists healer_low; create role healer_low login password 'low-pw'";
-        clients[0].batch_execute(role).await.unwrap();
-        clients
-    });
+    let mut others: Vec<postgres::Client> =
+        (0..3).map(|_| postgres::Client::connect(&url, postgres::NoTls).unwrap()).collect();
+    let role = "drop role if exists healer_low; create role healer_low login password 'low-pw'";
+    others[0].batch_execute(role).unwrap();
     let result = look(LONG, Probe::Postgres(postgres(&with_user(&url, "healer_low:low-pw"), Vec::new())));
     assert!(result.metric("connections").is_some_and(|n| n >= 4.0), "{result:?}");
 }
@@ -171,7 +159,7 @@ fn a_user_without_rights_counts_the_connections_of_others() {
 /// The server shows `tests/fixtures/tls/server.pem`, which `ca.pem` signed for `localhost` and 127.0.0.1.
 #[test]
 fn postgres_over_tls_believes_whom_it_should() {
-    let Some(url) = service("HEALER_TEST_POSTGRES_TLS", "postgres_over_tls_believes_whom_it_should") else { return };
+    let Some(url) = require_env("HEALER_TEST_POSTGRES_TLS") else { return };
     let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls");
     let encrypted = || query("tls", "select ssl::int from pg_stat_ssl where pid = pg_backend_pid()");
     for (options, tls) in [
@@ -199,7 +187,7 @@ fn redis_call(url: &str, words: &[&str]) {
 
 #[test]
 fn redis_memory_and_queues_are_measured() {
-    let Some(url) = service("HEALER_TEST_REDIS", "redis_memory_and_queues_are_measured") else { return };
+    let Some(url) = require_env("HEALER_TEST_REDIS") else { return };
     redis_call(&url, &["DEL", "healer:list", "healer:stream", "healer:zset", "healer:text"]);
     redis_call(&url, &["RPUSH", "healer:list", "a", "b", "c"]);
     redis_call(&url, &["XADD", "healer:stream", "*", "k", "v"]);
@@ -230,7 +218,7 @@ fn redis_memory_and_queues_are_measured() {
 
 #[test]
 fn redis_refusals_say_why_and_never_the_password() {
-    let Some(url) = service("HEALER_TEST_REDIS", "redis_refusals_say_why_and_never_the_password") else { return };
+    let Some(url) = require_env("HEALER_TEST_REDIS") else { return };
     let url = Secret::new(with_user(&url, "nobody_here:hunter2"));
     let result = look(LONG, Probe::Redis(RedisProbe { url, memory_percent: Levels::default(), queues: Vec::new() }));
     assert_eq!((result.status, result.connected), (Status::Critical, Some(true)), "{result:?}");
@@ -244,25 +232,15 @@ fn redis_refusals_say_why_and_never_the_password() {
 /// Containers of one test on a real engine, removed with it.
 struct Containers {
     socket: String,
+    image: String,
     prefix: String,
 }
 
-const IMAGE: &str = "healer-checks:1";
-
 impl Containers {
-    fn new(socket: String, test: &str) -> Containers {
-        let all = Containers { socket, prefix: format!("healer-{test}-{}-", std::process::id()) };
-        if !all.docker(&["image", "inspect", IMAGE]).0 {
-            let root = tempfile::tempdir().unwrap();
-            std::fs::create_dir(root.path().join("bin")).unwrap();
-            std::fs::copy("/bin/busybox", root.path().join("bin/busybox")).unwrap();
-            std::os::unix::fs::symlink("busybox", root.path().join("bin/sh")).unwrap();
-            let tar = Command::new("tar").arg("-C").arg(root.path()).args(["-c", "."]).stdout(Stdio::piped()).spawn();
-            let mut import = Command::new("docker");
-            import.args(["-H", &all.socket, "import", "-", IMAGE]).stdin(tar.unwrap().stdout.unwrap());
-            assert!(import.output().unwrap().status.success());
-        }
-        all
+    /// `None`, recorded as a skip, where there is no engine.
+    fn require(test: &str) -> Option<Containers> {
+        let support::Docker { socket, image } = support::Docker::require()?;
+        Some(Containers { socket, image, prefix: format!("healer-{test}-{}-", std::process::id()) })
     }
 
     fn docker(&self, args: &[&str]) -> (bool, String) {
@@ -279,7 +257,7 @@ impl Containers {
         let name = self.name(name);
         let mut args = vec!["run", "-d", "--network", "none", "--name", &name];
         args.extend(options);
-        args.extend([IMAGE, "/bin/sh", "-c", script]);
+        args.extend([self.image.as_str(), "/bin/sh", "-c", script]);
         assert!(self.docker(&args).0, "{name}");
     }
 
@@ -322,8 +300,7 @@ impl Drop for Containers {
 
 #[test]
 fn containers_are_judged_by_their_real_state() {
-    let Some(socket) = service("HEALER_TEST_DOCKER", "containers_are_judged_by_their_real_state") else { return };
-    let all = Containers::new(socket, "state");
+    let Some(all) = Containers::require("state") else { return };
     all.start("up", &[], "exec busybox sleep 600");
     all.start("done", &[], "exit 0");
     all.start("failed", &[], "exit 3");
@@ -336,7 +313,7 @@ fn containers_are_judged_by_their_real_state() {
     );
     all.start("paused", &[], "exec busybox sleep 600");
     all.docker(&["pause", &all.name("paused")]);
-    all.docker(&["create", "--name", &all.name("new"), IMAGE, "/bin/sh"]);
+    all.docker(&["create", "--name", &all.name("new"), &all.image, "/bin/sh"]);
 
     let check = |name: &str, state: ContainerState, status: Status, words: &str| {
         let container = all.until(name, |c| c.state == state && c.status == status);
@@ -361,8 +338,7 @@ fn containers_are_judged_by_their_real_state() {
 
 #[test]
 fn the_next_look_knows_use_and_restarts() {
-    let Some(socket) = service("HEALER_TEST_DOCKER", "the_next_look_knows_use_and_restarts") else { return };
-    let all = Containers::new(socket, "next");
+    let Some(all) = Containers::require("next") else { return };
     all.start("busy", &[], "while :; do :; done");
     all.start("idle", &[], "exec busybox sleep 600");
     all.start("flaky", &["--restart", "always"], "busybox sleep 11; exit 1");
@@ -390,8 +366,7 @@ fn the_next_look_knows_use_and_restarts() {
 
 #[test]
 fn what_is_remembered_is_what_would_be_asked() {
-    let Some(socket) = service("HEALER_TEST_DOCKER", "what_is_remembered_is_what_would_be_asked") else { return };
-    let all = Containers::new(socket, "memory");
+    let Some(all) = Containers::require("memory") else { return };
     all.start("up", &[], "exec busybox sleep 600");
     let engine = engine(LONG, Probe::Docker(all.probe()));
     all.until("up", |c| c.state == ContainerState::Running);
@@ -410,15 +385,14 @@ fn what_is_remembered_is_what_would_be_asked() {
 
 #[test]
 fn a_container_out_of_memory_is_seen() {
-    let Some(socket) = service("HEALER_TEST_DOCKER", "a_container_out_of_memory_is_seen") else { return };
-    let all = Containers::new(socket, "oom");
+    let Some(all) = Containers::require("oom") else { return };
     all.start("oom", &["--memory", "8m", "--memory-swap", "8m"], "busybox tail /dev/zero");
     let ended = all.until("oom", |c| c.state == ContainerState::Exited);
     if !ended.oom_killed {
         // Some sandboxed kernels do not enforce the limit, so the engine never sees it reached.
         let (_, limited) = all.docker(&["inspect", "-f", "{{.State.OOMKilled}}", &all.name("oom")]);
         assert_eq!(limited, "false", "{ended:?}");
-        println!("skipped: a_container_out_of_memory_is_seen: this engine did not report the kill");
+        skip("this engine did not report the kill");
         return;
     }
     assert_eq!(ended.status, Status::Critical);
@@ -427,23 +401,19 @@ fn a_container_out_of_memory_is_seen() {
 
 #[test]
 fn an_include_that_finds_nothing_is_told() {
-    let Some(socket) = service("HEALER_TEST_DOCKER", "an_include_that_finds_nothing_is_told") else { return };
-    let all = Containers::new(socket, "nothing");
+    let Some(all) = Containers::require("nothing") else { return };
     assert_eq!(look(LONG, Probe::Docker(all.probe())).status, Status::Warning);
 }
 
 #[test]
 fn the_docker_face_inspects_reads_logs_and_restarts() {
-    let Some(socket) = service("HEALER_TEST_DOCKER", "the_docker_face_inspects_reads_logs_and_restarts") else {
-        return;
-    };
-    let all = Containers::new(socket.clone(), "face");
+    let Some(all) = Containers::require("face") else { return };
     let mount = tempfile::tempdir().unwrap();
     let bind = format!("{}:/mnt:ro", mount.path().display());
     let script = "echo out; echo err >&2; exec busybox sleep 600";
     all.start("plain", &["-v", &bind, "--label", "a=b"], script);
     all.start("tty", &["-t"], "echo out; busybox printf 'no newline'; exec busybox sleep 600");
-    let docker = Docker::connect(&socket, LONG).unwrap();
+    let docker = Docker::connect(&all.socket, LONG).unwrap();
 
     let detail = docker.inspect(&all.name("plain")).unwrap();
     assert_eq!(

@@ -105,13 +105,20 @@ pub fn send(engine: &Engine, alerts: &[Alert]) -> Vec<String> {
             .map(|notifier| (notifier.name(), scope.spawn(|| tell_all(notifier.as_ref(), &wanted))))
             .collect();
         told.into_iter()
-            .flat_map(|(name, thread)| thread.join().unwrap_or_else(|_| vec![format!("{name}: it panicked")]))
+            .filter_map(|(name, thread)| thread.join().unwrap_or_else(|_| Some(format!("{name}: it panicked"))))
             .map(|problem| engine.redactor.redact(&problem))
             .collect()
     })
 }
 
-fn tell_all(notifier: &dyn Notifier, alerts: &[&Alert]) -> Vec<String> {
-    let failed = |error: anyhow::Error| format!("{} could not be told: {error:#}", notifier.name());
-    alerts.iter().filter_map(|alert| notifier.send(alert).err()).map(failed).collect()
+/// Tells one notifier everything, until it fails: one that hangs costs its time limit once, not once per alert.
+fn tell_all(notifier: &dyn Notifier, alerts: &[&Alert]) -> Option<String> {
+    for (told, alert) in alerts.iter().enumerate() {
+        if let Err(error) = notifier.send(alert) {
+            let rest = alerts.len() - told;
+            let untold = if rest > 1 { format!(" ({rest} alerts were not told)") } else { String::new() };
+            return Some(format!("{} could not be told: {error:#}{untold}", notifier.name()));
+        }
+    }
+    None
 }

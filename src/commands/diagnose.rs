@@ -43,6 +43,7 @@ pub fn run(engine: &Engine, since: &str, files: &[PathBuf], rule: Option<&str>, 
         recovered_by_itself: None,
         problems: world.problems,
         dry_run: true,
+        interrupted: false,
         approve_missed: false,
     };
     out.document(&json::success(json::pass(&report)));

@@ -117,7 +117,7 @@ fn roll_back(engine: &Engine, dir: &StateDir, metadata: &Metadata, force: bool, 
     let (mut memory, _) = Memory::load(dir);
     let (mut logs, _): (LogState, _) = LogState::load(&dir.cursors())?;
     transaction::recover(&mut logs, &mut memory.samples, &mut ground)?;
-    logs.save(&dir.cursors())?;
+    logs.save(&dir.cursors(), &engine.redactor)?;
     if already_back(metadata) {
         return Ok(None);
     }

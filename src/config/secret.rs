@@ -37,6 +37,9 @@ impl Redactor {
     /// A filter for these values; those under four bytes are left out.
     pub fn new(values: impl IntoIterator<Item = String>) -> Self {
         let mut values: Vec<String> = values.into_iter().filter(|v| v.len() >= SHORTEST_SECRET).collect();
+        // As they look inside a JSON string.
+        let escaped: Vec<String> = values.iter().map(|v| in_json(v)).collect();
+        values.extend(escaped);
         values.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         values.dedup();
         Redactor { values: values.into() }
@@ -48,6 +51,11 @@ impl Redactor {
             if text.contains(secret.as_str()) { text.replace(secret.as_str(), "***") } else { text }
         })
     }
+}
+
+fn in_json(value: &str) -> String {
+    let quoted = serde_json::to_string(value).unwrap_or_default();
+    quoted.strip_prefix('"').unwrap_or_default().strip_suffix('"').unwrap_or_default().to_owned()
 }
 
 impl std::fmt::Debug for Redactor {
@@ -65,5 +73,7 @@ mod tests {
         let redactor = Redactor::new(["hunter2".into(), "hunter2hunter2".into(), "ab".into()]);
         assert_eq!(redactor.redact("postgres://u:hunter2hunter2@h ab"), "postgres://u:***@h ab");
         assert_eq!(format!("{:?}", Secret::new("hunter2")), "\"***\"");
+        let quoted = Redactor::new(["pass\"w\\rd".into()]);
+        assert_eq!(quoted.redact(&serde_json::json!({ "a": "x pass\"w\\rd" }).to_string()), r#"{"a":"x ***"}"#);
     }
 }

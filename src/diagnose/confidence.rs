@@ -1,7 +1,7 @@
 //! Confidence, addend by addend.
 
 use crate::config::{Evidence, Rule};
-use crate::learn;
+use crate::learn::history_addend;
 use crate::model::{Addend, CheckResult, Status, Tries};
 
 /// A confidence with everything it was added up from.
@@ -28,7 +28,7 @@ pub fn of_rule(rule: &Rule, checks: &[CheckResult], tries: Tries) -> Confidence 
 /// Adds history to what has been added up so far.
 pub fn of(mut addends: Vec<Addend>, tries: Tries) -> Confidence {
     let original: f64 = addends.iter().map(|a| a.points).sum();
-    addends.extend(learn::history_addend(tries));
+    addends.extend(history_addend(tries));
     let sum: f64 = addends.iter().map(|a| a.points).sum();
     Confidence { addends, original, rounded: sum.clamp(50.0, 100.0).round() as u8 }
 }

@@ -209,9 +209,14 @@ fn findings(engine: &Engine, seen: &Observed, attempts: &Attempts) -> Vec<Findin
     findings
 }
 
+/// Source, example and count.
+type EventKind<'a> = (&'a str, &'a str, u64);
+/// The signatures that matched, the worst severity, the root component.
+type SeenAs<'a> = (Vec<&'a str>, Severity, Option<&'a str>);
+
 /// One finding per source and kind of event: an event that several signatures match is one thing seen wrong.
 fn in_logs(engine: &Engine, seen: &Observed, attempts: &Attempts) -> Vec<Finding> {
-    let mut found: BTreeMap<(&str, &str, u64), (Vec<&str>, Severity, Option<&str>)> = BTreeMap::new();
+    let mut found: BTreeMap<EventKind, SeenAs> = BTreeMap::new();
     for tally in &seen.logs.tallies {
         let count = tally.count(seen.fresh_since(&tally.source, attempts), seen.now.as_second());
         let Some(signature) = engine.signatures.iter().find(|s| s.name == tally.signature) else { continue };
@@ -225,10 +230,7 @@ fn in_logs(engine: &Engine, seen: &Observed, attempts: &Attempts) -> Vec<Finding
         entry.1 = entry.1.max(signature.severity);
         entry.2 = entry.2.or(root);
     }
-    let finding = |((source, example, count), (signatures, severity, root)): (
-        (&str, &str, u64),
-        (Vec<&str>, Severity, Option<&str>),
-    )| Finding {
+    let finding = |((source, example, count), (signatures, severity, root)): (EventKind, SeenAs)| Finding {
         component: source.to_owned(),
         status: if severity >= Severity::Critical { Status::Critical } else { Status::Warning },
         message: format!("{count} x {}: {example}", signatures.join(", ")),

@@ -221,7 +221,7 @@ pub struct PostgresHandshake {
     name: ServerName<'static>,
 }
 
-impl<S> tokio_postgres::tls::MakeTlsConnect<S> for PostgresTls
+impl<S> postgres::tls::MakeTlsConnect<S> for PostgresTls
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -236,7 +236,7 @@ where
     }
 }
 
-impl<S> tokio_postgres::tls::TlsConnect<S> for PostgresHandshake
+impl<S> postgres::tls::TlsConnect<S> for PostgresHandshake
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -283,9 +283,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for PostgresStream<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> tokio_postgres::tls::TlsStream for PostgresStream<S> {
-    fn channel_binding(&self) -> tokio_postgres::tls::ChannelBinding {
-        tokio_postgres::tls::ChannelBinding::none()
+impl<S: AsyncRead + AsyncWrite + Unpin> postgres::tls::TlsStream for PostgresStream<S> {
+    fn channel_binding(&self) -> postgres::tls::ChannelBinding {
+        postgres::tls::ChannelBinding::none()
     }
 }
 

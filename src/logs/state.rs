@@ -4,6 +4,7 @@
 use super::container::ContainerCursor;
 use super::cursor::FileCursor;
 use super::journal::JournalCursor;
+use crate::config::Redactor;
 use crate::host::files;
 use crate::model::Tally;
 use anyhow::{Context, Result};
@@ -65,12 +66,14 @@ impl LogState {
     }
 
     /// Writes the state so that a crash leaves either the old one or the new one. A state that is there already is not
-    /// written again: a pass with nothing new costs the disk nothing.
+    /// written again: a pass with nothing new costs the disk nothing. A log line may repeat a secret of the
+    /// configuration: it is not kept.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn save(&self, path: &Path) -> Result<()> {
-        let text = serde_json::to_vec(self).context("cannot write the log cursors as JSON")?;
+    pub fn save(&self, path: &Path, redactor: &Redactor) -> Result<()> {
+        let text = serde_json::to_string(self).context("cannot write the log cursors as JSON")?;
+        let text = redactor.redact(&text).into_bytes();
         if std::fs::read(path).is_ok_and(|there| there == text) {
             return Ok(());
         }
@@ -148,7 +151,7 @@ mod tests {
             state.tally("file:x", "rate_limit", second, "429");
         }
         state.prune(at(200_000), 86_400);
-        state.save(&path).unwrap();
+        state.save(&path, &Redactor::default()).unwrap();
         let (loaded, warning) = LogState::load(&path).unwrap();
         assert!(warning.is_none());
         assert_eq!(loaded.all_tallies()[0].buckets, BTreeMap::from([(199_000, 1), (199_001, 1), (200_000, 1)]));

@@ -157,23 +157,23 @@ const REMOTE: &[&str] = &[
     "afs",
 ];
 
-/// The writable disks of `/proc/self/mountinfo`, each device once (by its shortest path): what a bind mount shows again,
-/// memory file systems and read-only images cannot fill up.
+/// The disks of `/proc/self/mountinfo` that somebody can write to, each device once (by its shortest path): what a bind
+/// mount shows again, memory file systems and read-only images cannot fill up.
 fn parse_mounts(mountinfo: &str) -> Vec<Mount> {
     let mut by_device: BTreeMap<&str, Mount> = BTreeMap::new();
     for line in mountinfo.lines() {
         let Some((before, after)) = line.split_once(" - ") else { continue };
         let before: Vec<&str> = before.split(' ').collect();
         let after: Vec<&str> = after.split(' ').collect();
-        let (&[_, _, device, _, path, options, ..], &[kind, _, super_options, ..]) =
-            (before.as_slice(), after.as_slice())
+        let (&[_, _, device, _, path, ..], &[kind, _, super_options, ..]) = (before.as_slice(), after.as_slice())
         else {
             continue;
         };
         let remote = REMOTE.contains(&kind);
         // In a container the root is what the container can fill.
         let is_disk = remote || LOCAL.contains(&kind) || (path == "/" && kind == "overlay");
-        let read_only = [options, super_options].iter().any(|o| o.split(',').any(|o| o == "ro"));
+        // Of the disk, not of this mount: in a sandbox (systemd's `ProtectSystem=strict`) every mount is read-only.
+        let read_only = super_options.split(',').any(|option| option == "ro");
         if !is_disk || read_only {
             continue;
         }
@@ -279,7 +279,22 @@ mod tests {
             broken line\n";
         let found: Vec<(String, bool)> =
             parse_mounts(mountinfo).into_iter().map(|m| (m.path.display().to_string(), m.remote)).collect();
-        assert_eq!(found, [("/".into(), false), ("/media/disk one".into(), false), ("/nfs".into(), true)]);
+        let expected = [("/", false), ("/archive", false), ("/media/disk one", false), ("/nfs", true)];
+        assert_eq!(found, expected.map(|(path, remote)| (path.to_owned(), remote)));
+    }
+
+    #[test]
+    fn a_read_only_sandbox_hides_no_disk() {
+        // What a service with ProtectSystem=strict, ReadWritePaths=/var/lib/healer and PrivateTmp=yes sees.
+        let mountinfo = "\
+            512 420 254:1 / / ro,relatime shared:300 master:1 - ext4 /dev/vda1 rw,errors=remount-ro\n\
+            513 512 0:22 / /proc rw,nosuid,nodev,noexec,relatime shared:301 - proc proc rw\n\
+            514 512 254:16 / /data ro,noatime shared:302 master:31 - xfs /dev/vdb rw,attr2,noquota\n\
+            515 512 254:32 / /boot/image ro,relatime shared:303 master:32 - ext4 /dev/vdc ro\n\
+            516 512 254:1 /var/lib/healer /var/lib/healer rw,relatime shared:304 master:1 - ext4 /dev/vda1 rw\n\
+            517 512 254:1 /var/tmp/systemd-private-x/tmp /tmp rw,relatime shared:305 - ext4 /dev/vda1 rw\n";
+        let paths: Vec<PathBuf> = parse_mounts(mountinfo).into_iter().map(|m| m.path).collect();
+        assert_eq!(paths, [Path::new("/"), Path::new("/data")]);
     }
 
     #[test]

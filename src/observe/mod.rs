@@ -7,6 +7,7 @@ mod command;
 mod docker;
 mod host;
 mod http;
+mod pending;
 mod postgres;
 mod redis;
 mod samples;

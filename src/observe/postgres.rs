@@ -1,14 +1,16 @@
 //! PostgreSQL: does it answer, how fast, how many connections are left, what the operator's own queries count.
 
+use super::pending::Attempt;
 use super::{Check, Moment, Seen, grade, high, metric, milliseconds, verdict};
 use crate::config::{CountQuery, Levels, PostgresProbe};
 use crate::host::http::shown_url;
 use crate::host::tls::{PostgresTls, Roots, Trust, client_config};
 use crate::model::{Metric, Status, Unit};
 use anyhow::{Result, anyhow};
+use postgres::config::{Host, SslMode};
+use postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
-use tokio_postgres::config::SslMode;
-use tokio_postgres::{Client, Config, SimpleQueryMessage};
 
 pub(super) struct PostgresCheck(pub PostgresProbe);
 
@@ -18,20 +20,11 @@ impl Check for PostgresCheck {
     }
 
     fn look(&self, moment: &Moment) -> Option<Seen> {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
-            Ok(runtime) => runtime,
-            Err(e) => return Some(Seen::new(Status::Unknown, format!("cannot start a runtime: {e}"), None)),
+        let deadline = moment.started + moment.timeout;
+        let Some(_attempt) = Attempt::begin(self.0.url.reveal(), deadline) else {
+            return Some(moment.silent(&self.target()));
         };
-        let seen = runtime.block_on(async {
-            match tokio::time::timeout(moment.left(), self.ask(moment)).await {
-                Ok(Ok(seen)) => seen,
-                Ok(Err(e)) => self.explain(&e),
-                Err(_) => moment.silent(&self.target()),
-            }
-        });
-        // A name that is still being resolved must not hold us.
-        runtime.shutdown_background();
-        Some(seen)
+        Some(self.ask(moment).unwrap_or_else(|e| self.explain(&e, moment)))
     }
 }
 
@@ -43,15 +36,15 @@ const CONNECTIONS: &str = "select (select count(*) from pg_stat_activity \
      - coalesce(current_setting('reserved_connections', true), '0')::int";
 
 impl PostgresCheck {
-    async fn ask(&self, moment: &Moment) -> Result<Seen> {
-        let client = connect(self.0.url.reveal(), moment.timeout).await?;
+    fn ask(&self, moment: &Moment) -> Result<Seen> {
+        let mut client = connect(self.0.url.reveal(), moment.left())?;
         let start = Instant::now();
-        number(&client, "select 1").await?;
+        number(&mut client, "select 1")?;
         let latency = milliseconds(start.elapsed());
         let mut metrics = vec![metric("latency_ms", latency, Unit::Milliseconds, self.0.query_ms)];
         let mut parts = vec![(high(latency, self.0.query_ms), format!("a trivial query took {latency:.0} ms"))];
 
-        let row = first_row(&client, CONNECTIONS).await?;
+        let row = first_row(&mut client, CONNECTIONS)?;
         if let [Some(used), Some(most)] = row.as_slice()
             && *most > 0.0
         {
@@ -64,7 +57,11 @@ impl PostgresCheck {
             metrics.push(metric("connections_percent", percent, Unit::Percent, self.0.connections_percent));
         }
         for query in &self.0.queries {
-            match number(&client, &query.sql).await {
+            // Nobody listens any more; what is left need not be asked.
+            if moment.left().is_zero() {
+                return Ok(moment.silent(&self.target()));
+            }
+            match number(&mut client, &query.sql) {
                 Ok(count) => {
                     parts.push(judge_count(query, count));
                     metrics.push(count_metric(query, count));
@@ -76,40 +73,45 @@ impl PostgresCheck {
         Ok(Seen { metrics, ..Seen::new(status, message, Some(true)) })
     }
 
-    fn explain(&self, error: &anyhow::Error) -> Seen {
+    fn explain(&self, error: &anyhow::Error, moment: &Moment) -> Seen {
         let target = self.target();
-        if let Some(error) = error.downcast_ref::<tokio_postgres::Error>() {
+        if let Some(error) = error.downcast_ref::<postgres::Error>() {
             if let Some(db) = error.as_db_error() {
                 return Seen::new(Status::Critical, format!("{} at {target}", db.message()), Some(true));
             }
-            if io_kind(error) == Some(std::io::ErrorKind::ConnectionRefused) {
-                return Seen::down(format!("connection refused at {target}"));
+            match io_kind(error) {
+                Some(ErrorKind::ConnectionRefused) => return Seen::down(format!("connection refused at {target}")),
+                Some(ErrorKind::TimedOut) => return moment.silent(&target),
+                _ => {}
             }
         }
         Seen::down(format!("cannot talk to {target}: {}", words(error)))
     }
 }
 
-/// A read-only session in which no statement outlives the check by much.
-async fn connect(url: &str, timeout: Duration) -> Result<Client> {
+/// A read-only session in which no statement outlives the check by much. A server that accepts and then says nothing is
+/// not bounded by this: the handshake has no time-out of its own.
+fn connect(url: &str, left: Duration) -> Result<Client> {
     let (mut config, trust) = read_url(url)?;
-    let ours = format!("-c statement_timeout={} -c default_transaction_read_only=on", timeout.as_millis().max(1));
+    // The kernel and the server count whole milliseconds, and keepalives whole seconds; 0 would mean 'without end'.
+    let left = left.max(Duration::from_millis(1));
+    let ours = format!("-c statement_timeout={} -c default_transaction_read_only=on", left.as_millis());
     let options = config.get_options().map_or(ours.clone(), |theirs| format!("{theirs} {ours}"));
-    config.options(options).application_name("healer");
+    let connect_timeout = config.get_connect_timeout().map_or(left, |theirs| left.min(*theirs));
+    config.options(&options).application_name("healer").connect_timeout(connect_timeout).tcp_user_timeout(left);
+    // A peer that is gone ends what was left behind.
+    let second = Duration::from_secs(1);
+    config.keepalives(true).keepalives_idle(left.max(second)).keepalives_interval(second).keepalives_retries(3);
     let client = if config.get_ssl_mode() == SslMode::Disable || !config.get_hosts().iter().any(is_tcp) {
-        let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
-        tokio::spawn(connection);
-        client
+        config.connect(NoTls)?
     } else {
-        let (client, connection) = config.connect(PostgresTls(client_config(&trust)?)).await?;
-        tokio::spawn(connection);
-        client
+        config.connect(PostgresTls(client_config(&trust)?))?
     };
     Ok(client)
 }
 
-fn is_tcp(host: &tokio_postgres::config::Host) -> bool {
-    matches!(host, tokio_postgres::config::Host::Tcp(_))
+fn is_tcp(host: &Host) -> bool {
+    matches!(host, Host::Tcp(_))
 }
 
 /// Reads a URL with libpq's meaning of `sslmode` and `sslrootcert`, of which the client knows only three modes and no
@@ -162,9 +164,9 @@ fn decoded(value: &str) -> String {
 }
 
 /// The columns of the first row as numbers; whatever their type, their text is read.
-async fn first_row(client: &Client, sql: &str) -> Result<Vec<Option<f64>>> {
+fn first_row(client: &mut Client, sql: &str) -> Result<Vec<Option<f64>>> {
     // The simple protocol gives text, so that counts, sums and averages need no type of their own here.
-    for message in client.simple_query(sql).await? {
+    for message in client.simple_query(sql)? {
         if let SimpleQueryMessage::Row(row) = message {
             return Ok((0..row.len()).map(|i| row.try_get(i).ok().flatten().and_then(|t| t.parse().ok())).collect());
         }
@@ -172,8 +174,8 @@ async fn first_row(client: &Client, sql: &str) -> Result<Vec<Option<f64>>> {
     Err(anyhow!("it returns no row"))
 }
 
-async fn number(client: &Client, sql: &str) -> Result<f64> {
-    first_row(client, sql).await?.first().copied().flatten().ok_or_else(|| anyhow!("it returns no number"))
+fn number(client: &mut Client, sql: &str) -> Result<f64> {
+    first_row(client, sql)?.first().copied().flatten().ok_or_else(|| anyhow!("it returns no number"))
 }
 
 fn judge_count(query: &CountQuery, count: f64) -> (Status, String) {
@@ -201,13 +203,13 @@ fn count_metric(query: &CountQuery, count: f64) -> Metric {
 
 /// The innermost reason; the outer ones say only 'db error' and the like.
 fn words(error: &anyhow::Error) -> String {
-    if let Some(db) = error.downcast_ref::<tokio_postgres::Error>().and_then(|e| e.as_db_error()) {
+    if let Some(db) = error.downcast_ref::<postgres::Error>().and_then(|e| e.as_db_error()) {
         return db.message().to_owned();
     }
     error.root_cause().to_string()
 }
 
-fn io_kind(error: &tokio_postgres::Error) -> Option<std::io::ErrorKind> {
+fn io_kind(error: &postgres::Error) -> Option<ErrorKind> {
     let mut at: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = at {
         if let Some(io) = error.downcast_ref::<std::io::Error>() {

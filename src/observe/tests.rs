@@ -152,6 +152,26 @@ fn what_hangs_is_critical_at_its_own_timeout_and_delays_nobody() {
 }
 
 #[test]
+fn a_silent_postgres_is_given_one_connection_for_all_looks() {
+    let (listener, address) = silent();
+    let look = || look(vec![("postgres", SHORT, postgres(address))]).pop().unwrap().message;
+    for _ in 0..3 {
+        let message = look();
+        assert!(message.contains("no answer within 400ms"), "{message}");
+    }
+    let connection = listener.accept().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+
+    // Once the connection has ended, the next look is a real one again.
+    drop((listener, connection));
+    let until = Instant::now() + LONG;
+    while !look().contains("connection refused") {
+        assert!(Instant::now() < until);
+    }
+}
+
+#[test]
 fn what_refuses_is_critical_and_says_where() {
     let address = refused();
     let results = look(vec![

@@ -17,8 +17,8 @@ pub struct Live {
     out: Output,
     /// `None` where nothing may be written (dry run).
     events: Option<StateDir>,
-    /// Boot-clock time of the last progress line where there is no terminal.
-    last_line: Option<Duration>,
+    /// The last progress line where there is no terminal: boot-clock time, and whether it was about settling.
+    last_line: Option<(Duration, bool)>,
     /// A rewritten line is on the screen.
     line_open: bool,
     /// The event log failed once: said once, not with every event.
@@ -77,8 +77,14 @@ impl Tell for Live {
             let _ = write!(std::io::stderr(), "\r\u{1b}[2K{}", self.out.redactor.redact(&text));
             let _ = std::io::stderr().flush();
             self.line_open = true;
-        } else if self.last_line.is_none_or(|t| clock::since_boot().saturating_sub(t) >= QUIET_EVERY) {
-            self.last_line = Some(clock::since_boot());
+            return;
+        }
+        let now = clock::since_boot();
+        let due = |(told, settling): (Duration, bool)| {
+            settling != progress.settling || now.saturating_sub(told) >= QUIET_EVERY
+        };
+        if self.last_line.is_none_or(due) {
+            self.last_line = Some((now, progress.settling));
             self.out.note(&text);
         }
     }

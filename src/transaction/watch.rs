@@ -98,17 +98,26 @@ fn settle(spec: &ValidationSpec, eye: &mut Eye, intent: &Intent, ground: &mut Gr
     None
 }
 
+/// An operator who asked for a rollback waits no longer than this for the watch to notice.
+const LONGEST_NAP: Duration = Duration::from_secs(1);
+
 /// Waits; ends the watch on a signal, or when an operator has asked for this very fix to be undone.
 fn pause(time: Duration, intent: &Intent, ground: &mut Ground) -> Option<Watched> {
-    if ground.interrupt.wait(time) {
-        return Some(Watched::Interrupted);
+    let end = clock::since_boot() + time;
+    loop {
+        let left = end.saturating_sub(clock::since_boot());
+        if ground.interrupt.wait(left.min(LONGEST_NAP)) {
+            return Some(Watched::Interrupted);
+        }
+        let request = std::fs::read_to_string(ground.dir.rollback_request()).unwrap_or_default();
+        if intent.backup_id.as_deref() == Some(request.trim()) {
+            let why = "an operator asked for it".to_owned();
+            return Some(Watched::Next(Next::Undo { outcome: Outcome::RolledBackByOperator, why }, None));
+        }
+        if left <= LONGEST_NAP {
+            return None;
+        }
     }
-    let request = std::fs::read_to_string(ground.dir.rollback_request()).ok()?;
-    if Some(request.trim()) != intent.backup_id.as_deref() {
-        return None;
-    }
-    let why = "an operator asked for it".to_owned();
-    Some(Watched::Next(Next::Undo { outcome: Outcome::RolledBackByOperator, why }, None))
 }
 
 /// Takes samples.

@@ -21,7 +21,7 @@ services_open() {
 }
 
 services_start() {
-    unset HEALER_TEST_POSTGRES HEALER_TEST_REDIS HEALER_TEST_DOCKER HEALER_TEST_IMAGE
+    unset HEALER_TEST_POSTGRES HEALER_TEST_POSTGRES_TLS HEALER_TEST_REDIS HEALER_TEST_DOCKER HEALER_TEST_IMAGE
     start_postgres || service_skipped PostgreSQL
     start_redis || service_skipped Redis
     start_docker || service_skipped Docker
@@ -79,12 +79,18 @@ start_postgres() {
     LOG=$SERVICES/initdb.log
     (cd / && "${as[@]}" "$bin/initdb" -D "$data/db" -U healer --pwfile="$SERVICES/pgpass" --auth-local=trust \
         --auth-host=scram-sha-256 --encoding=UTF8 --locale=C --no-sync) >"$LOG" 2>&1 || return 1
+    # The server insists on a key that nobody else can read.
+    cp "$(dirname "${BASH_SOURCE[0]}")"/../fixtures/tls/server.{pem,key} "$data/"
+    chmod 600 "$data/server.key"
+    ! is_root || chown postgres: "$data/server.pem" "$data/server.key"
     for try in 1 2 3; do
         port=$(free_port)
         start postgres "${as[@]}" "$bin/postgres" -D "$data/db" -p "$port" -k "$data" -c listen_addresses=127.0.0.1 \
-            -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=60 -c shared_buffers=16MB
+            -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=60 -c shared_buffers=16MB \
+            -c ssl=on -c ssl_cert_file="$data/server.pem" -c ssl_key_file="$data/server.key"
         if ready 20 "$bin/pg_isready" -q -h 127.0.0.1 -p "$port"; then
             export HEALER_TEST_POSTGRES=postgres://healer:secret-of-the-tests@127.0.0.1:$port/postgres
+            export HEALER_TEST_POSTGRES_TLS=$HEALER_TEST_POSTGRES
             say "PostgreSQL $("$bin/postgres" --version | cut -d' ' -f3) on port $port"
             return 0
         fi

@@ -202,6 +202,8 @@ fn bounded(number: &Number, wanted: Decimal, limits: &Limits) -> Result<(Decimal
     let bound = by_factor.or(by_clamp);
     let places = if number.integer { 0 } else { limited.kept_places().max(old.scale()) };
     let rounded = limited.round_toward(old, places).ok_or_else(too_many_digits)?;
+    // What is written must be readable as a number again.
+    Decimal::parse(&rounded.to_string()).ok_or_else(too_many_digits)?;
     if rounded == old {
         return Err(match bound {
             Some(bound) => at_bound(bound),

@@ -85,7 +85,7 @@ impl Log {
     fn pass_at(&mut self, now: i64) -> LogReport {
         // What a pass remembers goes through its file.
         let file = self.path("cursors.json");
-        self.state.save(&file).unwrap();
+        self.state.save(&file, &crate::config::Redactor::default()).unwrap();
         self.state = LogState::load(&file).unwrap().0;
         fs::remove_file(file).unwrap();
         let set = signature_set(&[signature("err", "ERR")]);

@@ -1,0 +1,113 @@
+//! A real container whose Python worker is really rate limited: healed because its program was changed and the container
+//! restarted, and rolled back and restarted again where nothing helps.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod support;
+
+use std::time::Duration;
+use support::{Docker, RateLimitedServer, RateLimitedWorker, Root, healer};
+
+/// A configuration that raises the worker's pause by half and restarts its container.
+fn configure(root: &Root, docker: &Docker, name: &str, more: &str) {
+    root.config(&format!(
+        r#"
+[allow]
+files = ["{{root}}/worker/*.py"]
+containers = ["{name}"]
+[checks.host]
+enabled = false
+[checks.docker]
+socket = "{socket}"
+include = ["{name}"]
+[logs.docker]
+[limits]
+human_grace = "0s"
+start_grace = "0s"
+[[rule]]
+name = "slow-down"
+when = {{ log = "container:{name}", signature = "rate_limit", count = 5, within = "10m" }}
+issue_type = "rate_limiting"
+confidence = 90
+[[rule.fix]]
+fix_type = "increase_delay"
+steps = [
+  {{ edit = "{{root}}/worker/client.py", at = "call asyncio.sleep", multiply = 1.5, max = 5.0 }},
+  {{ restart = "container:{name}" }},
+]
+[rule.validate]
+settle = "1s"
+window = "4s"
+{more}
+"#,
+        socket = docker.socket
+    ));
+}
+
+#[test]
+fn a_rate_limited_worker_recovers_because_its_program_was_changed_and_it_was_restarted() {
+    let Some(docker) = Docker::require() else { return };
+    let root = Root::new();
+    let server = RateLimitedServer::start(Duration::from_millis(200));
+    let worker = RateLimitedWorker::start(&docker, &root, "healed", "0.16", &server.url());
+    let name = worker.container.name.clone();
+    // Start-up and a busy machine may make single requests bunch up.
+    configure(&root, &docker, &name, "max_errors = 2");
+    worker.container.wait_for_lines(10, " 429 Client Error");
+    let started = worker.container.inspect("{{.State.StartedAt}}");
+    let ran = healer(&root, &["heal"]).expect_code(0);
+    assert!(root.read_text("worker/client.py").contains("asyncio.sleep(0.24)"), "{}", ran.output());
+    let restarted = worker.container.inspect("{{.State.StartedAt}}");
+    assert_ne!(started, restarted, "the container was not restarted");
+    worker.container.wait_for_lines_since(&restarted, 10, " INFO worker request ");
+    assert!(ran.stderr.contains(&format!("restart   container:{name}")), "{}", ran.stderr);
+    assert_eq!(root.state_lines("fix_knowledge_base.jsonl")[0]["result_status"], "healed");
+    assert!(std::fs::read_dir(root.path("state/journal")).unwrap().next().is_none());
+}
+
+#[test]
+fn where_nothing_helps_the_old_program_is_put_back_and_the_container_restarted_again() {
+    let Some(docker) = Docker::require() else { return };
+    let root = Root::new();
+    let server = RateLimitedServer::always_limited();
+    let worker = RateLimitedWorker::start(&docker, &root, "hopeless", "0.1", &server.url());
+    let name = worker.container.name.clone();
+    configure(&root, &docker, &name, "");
+    let before = root.read("worker/client.py");
+    worker.container.wait_for_lines(20, " 429 Client Error");
+    let ran = healer(&root, &["heal"]).expect_code(12);
+    assert_eq!(root.read("worker/client.py"), before);
+    assert_eq!(ran.stderr.matches(&format!("restart   container:{name}")).count(), 2, "{}", ran.stderr);
+    // It runs with the old pause again.
+    let restarted = worker.container.inspect("{{.State.StartedAt}}");
+    worker.container.wait_for_lines_since(&restarted, 3, " 429 Client Error");
+    assert_eq!(root.state_lines("fix_knowledge_base.jsonl")[0]["result_status"], "rolled_back");
+
+    let json = healer(&root, &["check", "--json"]).expect_code(0).data();
+    assert_eq!(json["checks"]["docker"]["containers_running"], 1, "{json:#}");
+}
+
+#[test]
+fn a_container_that_exited_is_restarted_and_watched() {
+    let Some(docker) = Docker::require() else { return };
+    let check = |script: &str, code: i32, outcome: &str| {
+        let root = Root::new();
+        let name = Docker::unique_name("exited");
+        let container = docker.run(&name, &[], &["/bin/sh", "-c", script]);
+        docker.cli(&["wait", &name]);
+        root.config(&format!(
+            "[allow]\ncontainers = [\"{name}\"]\n[checks.host]\nenabled = false\n\
+             [checks.docker]\nsocket = \"{}\"\ninclude = [\"{name}\"]\n[logs.docker]\nenabled = false\n\
+             [limits]\nstart_grace = \"0s\"\nstorm_percent = 100\n[[rule]]\nname = \"up-again\"\n\
+             when = {{ container = \"{name}\", state = \"exited\" }}\nissue_type = \"container_crash\"\nconfidence = 95\n\
+             [[rule.fix]]\nfix_type = \"restart\"\nsteps = [{{ restart = \"container:{{container}}\" }}]\n\
+             [rule.validate]\nsettle = \"500ms\"\nwindow = \"2s\"\n",
+            docker.socket
+        ));
+        let pass = healer(&root, &["heal", "--json"]).expect_code(code).data();
+        assert_eq!(pass["fix"]["outcome"], outcome, "{:#}", pass["fix"]);
+        drop(container);
+    };
+    let second_time = "[ -e /tmp/again ] && exec sleep 600; touch /tmp/again; exit 3";
+    check(second_time, 0, "healed");
+    check("exit 3", 12, "failed");
+}
