@@ -12,6 +12,9 @@ use anyhow::{Result, bail};
 pub fn run(engine: &Engine, target: &str, out: &Output) -> Result<u8> {
     let dir = StateDir::of(engine);
     let held = attempts::read(&dir.attempts())?.held;
+    if held.is_empty() {
+        bail!(Usage(format!("there is no held target `{}`; nothing is held", target.escape_debug())));
+    }
     if !held.iter().any(|h| h.target == target) {
         bail!(Usage(unknown("held target", target, held.iter().map(|h| h.target.as_str()))));
     }
