@@ -219,9 +219,9 @@ fn of_plan(given: Given, rule: &Rule, plan: &Plan) -> Option<HoldReason> {
         .or_else(|| plan.edits().find_map(|edit| human_grace(given, edit)))
         .or_else(|| restarted_containers(plan).find_map(|name| start_grace(given, name)))
         .or_else(|| {
-            // A rule's own mode stands over the host's, either way.
-            let mode = rule.mode.unwrap_or(given.engine.mode);
-            (!approved && mode == Mode::Suggest).then_some(HoldReason::Suggest)
+            // The host's switch holds everything; a rule's own can only hold more.
+            let suggest = [Some(given.engine.mode), rule.mode].contains(&Some(Mode::Suggest));
+            (!approved && suggest).then_some(HoldReason::Suggest)
         })
 }
 

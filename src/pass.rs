@@ -289,7 +289,8 @@ pub fn judge(world: &World, sight: &Sight, analysis: &Analysis, history: &Histor
 
 /// A `STOP` file beside the configuration: an operator's hand on the switch that needs no tool.
 fn stop_file(engine: &Engine) -> Option<String> {
-    let file = engine.source.as_ref()?.parent()?.join("STOP");
+    let config = std::path::absolute(engine.source.as_ref()?).ok()?;
+    let file = config.parent()?.join("STOP");
     file.exists().then(|| file.display().to_string())
 }
 

@@ -15,10 +15,10 @@ pub fn text(knowledge: &Knowledge, out: &Output) -> String {
         return "no fix is recorded yet".to_owned();
     }
     let mut parts = vec![format!(
-        "{} fixes, {} of {} decided ones worked ({})",
+        "fixes: {}; of {} decided ones {} worked ({})",
         knowledge.fixes,
-        knowledge.decided.successes,
         knowledge.decided.total,
+        knowledge.decided.successes,
         rate(knowledge.decided)
     )];
     let mut by_type = out.table(&["fix type", "decided", "worked", "success rate"]);

@@ -1,23 +1,23 @@
-//! The knowledge base: append-only JSONL of fix outcomes, and what is learned from it.
+//! What is learned from the knowledge base: success rates, and the history addend of a confidence.
 //!
-//! Lives here: the format of a line, reading it back, folding to success rates, the history addend of a confidence.
-//! May not live here: what to do with a confidence.
+//! Lives here: folding the file's lines. The lines themselves are in `line`. May not live here: what to do with a
+//! confidence.
 
-use crate::host::files;
-use crate::model::{Addend, Outcome, Record, Tries};
+mod line;
+
+pub use line::{append, append_verdict, check_line, has_record, has_verdict, to_line};
+
+use crate::model::{Addend, Outcome, Tries};
 use anyhow::{Context, Result};
+use line::{Text, read_line};
 use serde::Deserialize;
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufReader, Seek, SeekFrom};
 use std::path::Path;
 
 /// Version of the lines written here.
 pub const RECORD_VERSION: u32 = 1;
-
-/// A longer line is foreign: counted, skipped, and never held whole.
-const LONGEST_LINE: usize = 64 * 1024;
 
 /// Success rates folded from the knowledge base.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -39,32 +39,11 @@ pub struct Knowledge {
     pub skipped: u64,
     /// The first of them, by number from 1, and why.
     pub first_skipped: Option<(u64, String)>,
+    /// Lines read, of whatever kind.
+    lines: u64,
     /// `last_updated` as it was written.
     newest: String,
     scratch: String,
-}
-
-/// Text borrowed from its line where it holds no escapes (serde borrows a `Cow` in an `Option` never).
-#[derive(Default)]
-struct Text<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Text<'de>;
-            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-                f.write_str("a string")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Visitor)
-    }
 }
 
 /// What is needed of a line.
@@ -101,54 +80,62 @@ fn is_decided(result_status: &str) -> bool {
     .any(|o| o.word() == result_status)
 }
 
+/// From this size on a file is folded in two halves at the same time (bytes).
+const LARGE: u64 = 4 * 1024 * 1024;
+
 /// Reads the knowledge base; `since` leaves older records out. A missing file is an empty one. A line that cannot be
 /// read is counted in `skipped`, never an error.
 ///
 /// # Errors
 /// When the file is there and cannot be read.
 pub fn read(path: &Path, since: Option<jiff::Timestamp>) -> Result<Knowledge> {
-    let mut knowledge = Knowledge::default();
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(knowledge),
+    let size = match std::fs::metadata(path) {
+        Ok(metadata) => metadata.len(),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Knowledge::default()),
         Err(e) => return Err(e).with_context(|| format!("cannot read the knowledge base {}", path.display())),
     };
+    let fold = |from: u64, to: u64| {
+        fold_part(path, from, to, since).with_context(|| format!("cannot read the knowledge base {}", path.display()))
+    };
+    if size < LARGE {
+        return fold(0, u64::MAX);
+    }
+    let (first, second) = std::thread::scope(|scope| {
+        let second = scope.spawn(|| fold(size / 2, u64::MAX));
+        (fold(0, size / 2), second.join())
+    });
+    let second = second.map_err(|_| anyhow::anyhow!("reading the knowledge base {} broke off", path.display()))?;
+    Ok(first?.and(second?))
+}
+
+/// Folds the lines that begin at a byte in `from..to`.
+fn fold_part(path: &Path, from: u64, to: u64, since: Option<jiff::Timestamp>) -> Result<Knowledge> {
+    let mut knowledge = Knowledge::default();
+    let mut file = File::open(path)?;
+    // The line that the byte before `from` belongs to is the other half's.
+    let mut at = from.saturating_sub(1);
+    file.seek(SeekFrom::Start(at))?;
     let mut reader = BufReader::with_capacity(64 * 1024, file);
     let mut line = Vec::new();
-    let mut number = 0;
-    while read_line(&mut reader, &mut line).with_context(|| format!("cannot read {}", path.display()))? {
-        number += 1;
+    if from > 0 {
+        at += read_line(&mut reader, &mut line)?;
+    }
+    while at < to {
+        let length = read_line(&mut reader, &mut line)?;
+        if length == 0 {
+            break;
+        }
+        at += length;
+        knowledge.lines += 1;
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
         if let Err(why) = knowledge.take(&line, since) {
             knowledge.skipped += 1;
-            knowledge.first_skipped.get_or_insert((number, why));
+            knowledge.first_skipped.get_or_insert((knowledge.lines, why));
         }
     }
     Ok(knowledge)
-}
-
-/// The next line without its end, cut at [`LONGEST_LINE`] (it is then no JSON and is skipped as such).
-fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
-    line.clear();
-    let mut any = false;
-    loop {
-        let buffer = reader.fill_buf()?;
-        if buffer.is_empty() {
-            return Ok(any);
-        }
-        any = true;
-        let end = memchr::memchr(b'\n', buffer);
-        let part = buffer.get(..end.unwrap_or(buffer.len())).unwrap_or_default();
-        let room = LONGEST_LINE.saturating_sub(line.len());
-        line.extend_from_slice(part.get(..room.min(part.len())).unwrap_or_default());
-        let used = end.map_or(buffer.len(), |e| e + 1);
-        reader.consume(used);
-        if end.is_some() {
-            return Ok(true);
-        }
-    }
 }
 
 impl Knowledge {
@@ -183,6 +170,33 @@ impl Knowledge {
             add(&mut self.by_target, &self.scratch, success);
         }
         Ok(())
+    }
+
+    /// Together with what was folded from later lines of the same file.
+    fn and(mut self, later: Knowledge) -> Knowledge {
+        self.fixes += later.fixes;
+        self.decided.join(later.decided);
+        for (name, tries) in later.by_type {
+            self.by_type.entry(name).or_default().join(tries);
+        }
+        for (name, n) in later.by_result {
+            *self.by_result.entry(name).or_default() += n;
+        }
+        for (key, tries) in later.by_issue {
+            self.by_issue.entry(key).or_default().join(tries);
+        }
+        for (key, tries) in later.by_target {
+            self.by_target.entry(key).or_default().join(tries);
+        }
+        for (bin, tries) in later.reliability {
+            self.reliability.entry(bin).or_default().join(tries);
+        }
+        self.last_updated = self.last_updated.max(later.last_updated);
+        self.skipped += later.skipped;
+        let shifted = later.first_skipped.map(|(number, why)| (self.lines + number, why));
+        self.first_skipped = self.first_skipped.or(shifted);
+        self.lines += later.lines;
+        self
     }
 
     /// Whether a record is not older than `since`; keeps the newest time. A time that is not newer, being of the same
@@ -240,6 +254,11 @@ impl Tries {
         self.total += 1;
         self.successes += u64::from(success);
     }
+
+    fn join(&mut self, other: Tries) {
+        self.total += other.total;
+        self.successes += other.successes;
+    }
 }
 
 /// RFC 3339, or the zone-less ISO 8601 of Python's `isoformat()`, taken as UTC.
@@ -258,114 +277,10 @@ pub fn history_addend(tries: Tries) -> Option<Addend> {
     Some(Addend { label: format!("history: {} of {} such fixes worked", tries.successes, tries.total), points })
 }
 
-const CRC_KEY: &[u8] = b",\"crc\":\"";
-
-/// A line for the knowledge base: the record as JSON whose last key is `crc`, the CRC-32 (IEEE) in hex of the same JSON
-/// without that key.
-///
-/// # Errors
-/// When the record cannot be written as JSON.
-pub fn to_line(record: &impl serde::Serialize) -> Result<String> {
-    let mut text = serde_json::to_string(record).context("cannot write a record as JSON")?;
-    let crc = crc32fast::hash(text.as_bytes());
-    text.pop();
-    text.push_str(&format!(",\"crc\":\"{crc:08x}\"}}"));
-    Ok(text)
-}
-
-/// A line that names a checksum must have the right one; one without is another program's and is taken as it is.
-///
-/// # Errors
-/// When the checksum does not fit.
-pub fn check_line(line: &[u8]) -> Result<(), String> {
-    let line = line.trim_ascii_end();
-    let Some(at) = line.len().checked_sub(CRC_KEY.len() + 10) else { return Ok(()) };
-    let (record, tail) = line.split_at(at);
-    let Some(tail) = tail.strip_prefix(CRC_KEY) else { return Ok(()) };
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(record);
-    hasher.update(b"}");
-    let right = format!("{:08x}\"}}", hasher.finalize());
-    if tail == right.as_bytes() { Ok(()) } else { Err("its checksum does not fit: the line is damaged".into()) }
-}
-
-/// Appends a fix's terminal record.
-///
-/// # Errors
-/// When it cannot be written and synced.
-pub fn append(path: &Path, record: &Record) -> Result<()> {
-    files::append_line(path, &to_line(record)?, 0o640).context("cannot write the knowledge base")
-}
-
-/// A later word on a fix that is already recorded; never counted as a fix.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct VerdictLine<'a> {
-    pub kind: &'static str,
-    pub timestamp: jiff::Timestamp,
-    pub id: &'a str,
-    pub verdict: &'a str,
-}
-
-/// Appends a later verdict on a fix.
-///
-/// # Errors
-/// When it cannot be written and synced.
-pub fn append_verdict(path: &Path, timestamp: jiff::Timestamp, id: &str, verdict: &str) -> Result<()> {
-    let line = to_line(&VerdictLine { kind: "verdict", timestamp, id, verdict })?;
-    files::append_line(path, &line, 0o640).context("cannot write the knowledge base")
-}
-
-/// Whether the knowledge base already holds the terminal record of this fix: looked up by recovery, so that a crash
-/// between writing the record and closing the transaction never makes two.
-///
-/// # Errors
-/// When the file is there and cannot be read.
-pub fn has_record(path: &Path, id: &str) -> Result<bool> {
-    any_line(path, id, |line| line.kind.is_none())
-}
-
-/// Whether this verdict on this fix is already there.
-///
-/// # Errors
-/// When the file is there and cannot be read.
-pub fn has_verdict(path: &Path, id: &str, verdict: &str) -> Result<bool> {
-    any_line(path, id, |line| line.kind.is_some() && line.verdict.as_ref().is_some_and(|v| v.0 == verdict))
-}
-
-#[derive(Deserialize)]
-struct Identity<'a> {
-    #[serde(borrow)]
-    id: Option<Text<'a>>,
-    #[serde(borrow)]
-    kind: Option<Text<'a>>,
-    #[serde(borrow)]
-    verdict: Option<Text<'a>>,
-}
-
-fn any_line(path: &Path, id: &str, wanted: impl Fn(&Identity) -> bool) -> Result<bool> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
-    };
-    let mut reader = BufReader::new(file);
-    let mut line = Vec::new();
-    while read_line(&mut reader, &mut line)? {
-        if memchr::memmem::find(&line, id.as_bytes()).is_none() || check_line(&line).is_err() {
-            continue;
-        }
-        if serde_json::from_slice::<Identity>(&line)
-            .is_ok_and(|l| l.id.as_ref().is_some_and(|i| i.0 == id) && wanted(&l))
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Record;
 
     fn read_text(text: &[u8]) -> Knowledge {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -433,6 +348,39 @@ mod tests {
         check(b"\xff\xfe{", 0, 0, 1);
         check(&vec![b'a'; 200_000], 0, 0, 1);
         check(br#"{"kind":"verdict","id":"fix_1","verdict":"durable"}"#, 0, 0, 0);
+    }
+
+    #[test]
+    fn a_large_file_is_folded_in_halves_to_the_same_sum() {
+        let line = python_line(true);
+        let lines: Vec<String> = (0..(LARGE as usize * 2 / line.len()))
+            .map(|n| match n % 7 {
+                0 => python_line(false),
+                3 => String::new(),
+                5 if n > 1000 => format!("torn {}", "x".repeat(n % 50)),
+                _ => line.clone(),
+            })
+            .collect();
+        let text = lines.join("\n");
+        assert!(text.len() as u64 > LARGE);
+        let whole = read_text(text.as_bytes());
+        let count = |wanted: &dyn Fn(&String) -> bool| lines.iter().filter(|l| wanted(l)).count() as u64;
+        assert_eq!(whole.fixes, count(&|l| l.starts_with('{')));
+        assert_eq!(whole.skipped, count(&|l| l.starts_with("torn")));
+        let first = lines.iter().position(|l| l.starts_with("torn")).unwrap() as u64 + 1;
+        assert_eq!(whole.first_skipped.as_ref().unwrap().0, first);
+        assert_eq!(whole.decided.successes, count(&|l| *l == line));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &text).unwrap();
+        for cut in [1, 100, text.len() as u64 / 3, text.len() as u64 - 1] {
+            let halves =
+                fold_part(file.path(), 0, cut, None).unwrap().and(fold_part(file.path(), cut, u64::MAX, None).unwrap());
+            assert_eq!(
+                (halves.fixes, halves.skipped, halves.lines),
+                (whole.fixes, whole.skipped, whole.lines),
+                "{cut}"
+            );
+        }
     }
 
     #[test]
