@@ -112,7 +112,16 @@ pub fn run(engine: &Engine, options: &Options, tell: &mut dyn PassTell) -> Resul
     let interrupt = Interrupt::install()?;
     let mut world = World::load(engine, dir);
 
-    let recovered = if options.dry_run { None } else { recover(&mut world, &interrupt, tell)? };
+    let recovered = match stop_file(engine) {
+        _ if options.dry_run => None,
+        Some(stop) => {
+            if let Some(open) = transaction::report_open(&world.dir)? {
+                tell.as_tell().line(&format!("{open}; {stop} is there, so it is left as it is"));
+            }
+            None
+        }
+        None => recover(&mut world, &interrupt, tell)?,
+    };
     let sight = world.look(RECENT);
     world.memory.streaks = streaks::update(engine, &world.memory.streaks, &sight.checks, sight.now);
     let history = History::read(&world, &sight)?;
@@ -316,9 +325,17 @@ impl Report {
     }
 
     /// The plan that this pass carries out, or would.
-    pub fn permit(&self, only: Option<&str>) -> Option<&Permit> {
+    pub fn permit(&self, options: &Options) -> Option<&Permit> {
+        let wanted = |plan: &Plan| {
+            options.only.as_ref().is_none_or(|rule| plan.rule == *rule)
+                && options.approve.as_ref().is_none_or(|id| plan.id == *id)
+        };
+        // What an earlier pass left open must end first: there is never a second transaction.
+        if matches!(self.recovered, Some(Ended::StillOpen(_))) {
+            return None;
+        }
         self.judged.iter().find_map(|j| match j.decision.as_ref()? {
-            Decision::Act(permit) if only.is_none_or(|rule| permit.plan().rule == rule) => Some(permit.as_ref()),
+            Decision::Act(permit) if wanted(permit.plan()) => Some(permit.as_ref()),
             _ => None,
         })
     }
@@ -370,7 +387,7 @@ fn act(
         .save(&world.dir.cursors(), &world.engine.redactor)
         .context("cannot keep where the logs were left")?;
     let changed = incidents::update(&world.memory.incidents, &report.analysis.diagnoses, now);
-    let permit = if report.approve_missed { None } else { report.permit(options.only.as_deref()).cloned() };
+    let permit = report.permit(options).cloned();
     world.memory.incidents = changed.open.clone();
     tell.analysis(report, permit.as_ref().map(Permit::plan));
     let alerts = tell::of_analysis(world.engine, report, permit.as_ref(), &changed, &mut world.memory.incidents, now);

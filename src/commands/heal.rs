@@ -39,7 +39,7 @@ pub fn run(
     let report = pass::run(engine, &options, &mut live)?;
     if dry_run {
         analysis_text(&report, out);
-        let plan = report.permit(options.only.as_deref());
+        let plan = report.permit(&options);
         out.text(&plan.map_or("dry run: nothing would be changed".to_owned(), |p| {
             format!("dry run: {} would be carried out", p.plan().id)
         }));
@@ -48,6 +48,10 @@ pub fn run(
         out.note(&format!(
             "plan {id} is none of this pass's any more: nothing was applied; `healer heal -n` shows what is"
         ));
+    }
+    let unapplied = !dry_run && !report.approve_missed && !report.interrupted && report.ended.is_none();
+    if let Some(id) = options.approve.as_ref().filter(|_| unapplied) {
+        out.note(&format!("plan {id} was not applied: its decision says why; nothing else was applied either"));
     }
     report.problems.iter().for_each(|p| out.note(&format!("healer: {p}")));
     out.document(&json::success(json::pass(&report)));
