@@ -69,6 +69,23 @@ fn the_next_pass_undoes_a_fix_that_was_seen_not_to_help() {
 }
 
 #[test]
+fn under_stop_an_open_fix_is_left_as_it_is_and_told() {
+    let scene = stopped_in_window(Signal::KILL);
+    support::next_second();
+    scene.log_errors(15);
+    scene.root.write("STOP", "");
+    let ran = scene.heal();
+    assert!(ran.stderr.contains("is there, so it is left as it is"), "{}", ran.stderr);
+    scene.assert_program("1.2");
+    assert!(scene.is_open() && scene.records().is_empty());
+
+    std::fs::remove_file(scene.root.path("STOP")).unwrap();
+    let pass = scene.heal_json(&[], 12);
+    assert_eq!(pass["recovered_transaction"]["outcome"], "rolled_back");
+    assert_eq!(scene.program(), PROGRAM);
+}
+
+#[test]
 fn what_cannot_be_judged_any_more_is_undone() {
     let scene = Scene::new(|p| {
         p.when = r#"{ log = "file:worker", signature = "rate_limit", count = 1, within = "10m" }"#.into();
