@@ -9,12 +9,14 @@
 
 mod docker;
 mod http;
+mod machine;
 mod run;
 mod scene;
 mod tree;
 
 pub use docker::{Container, Docker, RateLimitedServer, RateLimitedWorker};
 pub use http::{Answer, HttpServer, Request};
+pub use machine::Machine;
 pub use run::{Ran, Running, healer, spawn, spawn_command};
 pub use scene::{PROGRAM, PROGRAM_PATH, Parts, RATE_LIMITED, Scene, Worker, fix, next_second};
 pub use tree::Tree;

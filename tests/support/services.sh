@@ -1,5 +1,5 @@
 # PostgreSQL, Redis and a Docker engine of the tests' own: on free ports and sockets, with their data in one temporary
-# directory, beside whatever runs on this machine. Sourced; needs common.sh and install.sh.
+# directory, beside whatever runs on this machine. Sourced; needs common.sh, install.sh and machine.sh.
 #
 #   services_open     makes the directory; from here on services_close must run, however the script ends
 #   services_start    starts what this machine can run and exports HEALER_TEST_*; says what it cannot, and why
@@ -22,9 +22,11 @@ services_open() {
 
 services_start() {
     unset HEALER_TEST_POSTGRES HEALER_TEST_POSTGRES_TLS HEALER_TEST_REDIS HEALER_TEST_DOCKER HEALER_TEST_IMAGE
+    unset HEALER_TEST_MACHINE_IMAGE
     start_postgres || service_skipped PostgreSQL
     start_redis || service_skipped Redis
     start_docker || service_skipped Docker
+    import_machine || service_skipped 'a machine with systemd'
 }
 
 # A service that was to start and did not is shown with the end of its log. The tests that need it record their skips.
