@@ -107,23 +107,25 @@ impl Container {
     }
 }
 
-/// Runs a program that prints without end until `count` lines hold `text`; returns all lines up to there.
+/// Runs a program that prints without end, on either stream, until `text` has come `count` times.
 #[track_caller]
-pub fn follow(mut program: Command, count: usize, text: &str) -> Vec<String> {
-    let mut child = program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+pub fn follow(mut program: Command, count: usize, text: &str) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut child = program.stdin(Stdio::null()).stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
+    // It holds the writing ends.
+    drop(program);
+    let lines = BufReader::new(reader).lines();
     let (sender, receiver) = channel();
     std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
     let (until, mut found, mut seen) = (Instant::now() + DEADLINE, 0, Vec::new());
     while found < count {
         let Ok(line) = receiver.recv_timeout(until.saturating_duration_since(Instant::now())) else { break };
-        found += usize::from(line.contains(text));
+        found += line.matches(text).count();
         seen.push(line);
     }
     let _ = child.kill();
     let _ = child.wait();
-    assert!(found >= count, "{found} lines with {text:?}, not {count}:\n{}", seen.join("\n"));
-    seen
+    assert!(found >= count, "{found} times {text:?}, not {count}:\n{}", seen.join("\n"));
 }
 
 impl Drop for Container {
