@@ -13,6 +13,7 @@ mod machine;
 mod relay;
 mod run;
 mod scene;
+mod terminal;
 mod tree;
 
 pub use docker::{Container, Docker, RateLimitedServer, RateLimitedWorker};
@@ -21,6 +22,7 @@ pub use machine::Machine;
 pub use relay::Relay;
 pub use run::{Ran, Running, healer, spawn, spawn_command};
 pub use scene::{PROGRAM, PROGRAM_PATH, Parts, RATE_LIMITED, Scene, Worker, fix, next_second};
+pub use terminal::Terminal;
 pub use tree::Tree;
 
 use std::io::Write;
