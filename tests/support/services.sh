@@ -105,7 +105,8 @@ start_postgres() {
 start_redis() {
     WHY='' LOG=''
     local try port tls_port dir=$SERVICES/redis fixtures
-    fixtures=$(dirname "${BASH_SOURCE[0]}")/../fixtures/tls
+    # It reads them from its own directory.
+    fixtures=$(cd "$(dirname "${BASH_SOURCE[0]}")/../fixtures/tls" && pwd)
     have redis-server || { WHY="no server is installed"; return 1; }
     mkdir "$dir"
     for try in 1 2 3; do
