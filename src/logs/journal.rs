@@ -73,8 +73,10 @@ fn follow(
 ) -> Result<()> {
     let mut command = Command::new(program);
     command.args(["--output", "json", "--all", "--quiet", "--no-pager", "--unit", unit]);
-    match &cursor.cursor {
-        Some(after) => command.args(["--after-cursor", after]),
+    // Not `--after-cursor`: where the entry itself is gone by now, systemd 252 then leaves out the one after it too.
+    let taken = cursor.cursor.clone();
+    match &taken {
+        Some(taken) => command.args(["--cursor", taken]),
         None => command.args(FIRST_SIGHT),
     };
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().with_context(
@@ -95,7 +97,7 @@ fn follow(
     let deadline = Instant::now() + TIMEOUT;
     let timed_out = loop {
         match entries.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(line) => take(collector, &mut lines, cursor, &line),
+            Ok(line) => take(collector, &mut lines, cursor, taken.as_deref(), &line),
             Err(mpsc::RecvTimeoutError::Disconnected) => break false,
             Err(mpsc::RecvTimeoutError::Timeout) => break true,
         }
@@ -149,8 +151,18 @@ fn entries(child: &mut Child) -> mpsc::Receiver<Vec<u8>> {
     receiver
 }
 
-fn take(collector: &mut Collector<'_>, lines: &mut StampedLines<'_>, cursor: &mut JournalCursor, line: &[u8]) {
+/// Takes one entry, unless it is the one that was `taken` last.
+fn take(
+    collector: &mut Collector<'_>,
+    lines: &mut StampedLines<'_>,
+    cursor: &mut JournalCursor,
+    taken: Option<&str>,
+    line: &[u8],
+) {
     let Ok(entry) = serde_json::from_slice::<Entry>(line) else { return };
+    if taken == Some(&entry.cursor) {
+        return;
+    }
     let micros = entry.time.parse().ok();
     let time = micros.and_then(|m| Timestamp::from_microsecond(m).ok()).unwrap_or(collector.now);
     let text = match entry.message {

@@ -283,18 +283,19 @@ fn a_binary_file_and_a_missing_one_are_told() {
     assert_eq!(report.events, 0);
 }
 
-/// A journal of so many entries, as `journalctl` prints it, from a script that obeys `--after-cursor`.
+/// A journal of so many entries, as `journalctl` prints it, from a script that obeys `--cursor`: it begins with
+/// that very entry, or the one after it where that is gone.
 #[test]
 fn a_journal_goes_on_after_its_cursor() {
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join("journalctl");
     let script = r#"#!/bin/sh
-after=0
-while [ $# -gt 0 ]; do case "$1" in --after-cursor) after=${2#c=}; shift;; esac; shift; done
+from=0
+while [ $# -gt 0 ]; do case "$1" in --cursor) from=${2#c=}; shift;; esac; shift; done
 seq 1 5 | while read n; do
-  [ "$n" -gt "$after" ] && echo "{\"__CURSOR\":\"c=$n\",\"__REALTIME_TIMESTAMP\":\"1700000000000000\",\"MESSAGE\":\"job $n ERR\"}"
+  [ "$n" -ge "$from" ] && echo "{\"__CURSOR\":\"c=$n\",\"__REALTIME_TIMESTAMP\":\"1700000000000000\",\"MESSAGE\":\"job $n ERR\"}"
 done
-[ "$after" -lt 6 ] && echo '{"__CURSOR":"c=6","__REALTIME_TIMESTAMP":"1700000000000000","MESSAGE":[69,82,82,255]}'
+echo '{"__CURSOR":"c=6","__REALTIME_TIMESTAMP":"1700000000000000","MESSAGE":[69,82,82,255]}'
 exit 0
 "#;
     fs::write(&program, script).unwrap();
@@ -310,5 +311,8 @@ exit 0
     assert_eq!((first.events, first.problems.len()), (6, 0), "{:?}", first.problems);
     assert_eq!(first.groups[0].example.time.as_second(), 1_700_000_000);
     assert_eq!(read(&program).events, 0);
+    let gone = script.replace("seq 1 5", "seq 7 8").replace("echo '{\"__CURSOR\":\"c=6\"", ": '");
+    fs::write(&program, gone).unwrap();
+    assert_eq!(read(&program).events, 2, "the entry where it was left is gone, the first one after it is not");
     assert!(read(Path::new("/nonexistent/journalctl")).problems[0].message.contains("journalctl"));
 }
