@@ -176,6 +176,8 @@ fn only_the_named_checks_run_and_an_unknown_name_is_unknown() {
     assert!(healer(&root, &["check", "api"]).expect_code(0).stdout.contains("1 of 1 healthy"));
     let ran = healer(&root, &["check", "apu"]).expect_code(3);
     assert!(ran.stdout.starts_with("HEALER UNKNOWN - ") && ran.stderr.contains("did you mean `api`?"), "{ran:?}");
+    let far = healer(&root, &["check", "tap"]).expect_code(3);
+    assert!(far.stdout.contains("there are: ") && !far.stdout.contains("did you mean"), "{far:?}");
     healer(&root, &["check", "--no-such-option"]).expect_code(3);
     healer(&root, &["heal", "--no-such-option"]).expect_code(2);
     let unknown = healer(&root, &["heal", "--only", "nothing"]).expect_code(2);

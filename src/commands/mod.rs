@@ -178,9 +178,8 @@ fn known_rule<'a>(engine: &'a Engine, name: &'a str) -> Result<&'a str> {
 /// `there is no rule X; did you mean Y?`
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.collect();
-    let near = known.iter().map(|k| (strsim::damerau_levenshtein(k, name), *k)).min().filter(|(d, _)| *d <= 3);
-    let help = match (near, known.is_empty()) {
-        (Some((_, near)), _) => format!("did you mean `{near}`?"),
+    let help = match (config::closest(name, known.iter().copied()), known.is_empty()) {
+        (Some(near), _) => format!("did you mean `{near}`?"),
         (None, true) => "none is configured".to_owned(),
         (None, false) => format!("there are: {}", known.join(", ")),
     };
