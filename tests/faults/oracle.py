@@ -1,7 +1,7 @@
 """What must hold after every case, whatever the fault was.
 
-Lives here: the laws, and the passes that are run to see them. It knows the program from outside alone: command line, exit
-codes, the files of the state directory. May not live here: faults, and how a scene is made.
+Lives here: the laws, and the passes that are run to see them. It knows the program from outside alone: command line,
+exit codes, the files of the state directory. May not live here: faults, and how a scene is made.
 
 `judge(scene)` returns the laws that were broken, as sentences; none is what a case wants. It is called after the fault,
 and runs the next pass and the one after that.
@@ -200,7 +200,10 @@ def closed(scene):
 
 
 def state(scene, file, content):
-    return "as before" if content == scene.before[file] else "as after it" if content == scene.after[file] else "neither"
+    """One word for what a target holds."""
+    if content == scene.before[file]:
+        return "as before"
+    return "as after it" if content == scene.after[file] else "neither"
 
 
 def service(scene):
@@ -218,8 +221,8 @@ def leftovers(scene):
         broken += [f"{directory}/{name} is left" for name in names if f"{directory}/{name}" not in expected]
     for directory, inner, names in os.walk(scene.state):
         temporary = [n for n in [*names, *inner] if n.startswith(".") or n.endswith((".new", ".tmp"))]
-        # A prune that was killed leaves what the next prune removes.
-        if not directory.endswith("/backups"):
+        # What a killed backup or prune left is removed by the next one.
+        if "/state/backups" not in directory:
             broken += [f"{directory}/{name} is left" for name in temporary]
     return broken
 

@@ -1,5 +1,5 @@
-"""A service of a case's own in a temporary root, a log with errors that make a rule fire, and a configuration that heals
-it within a fraction of a second.
+"""A service of a case's own in a temporary root, a log with errors that make a rule fire, and a configuration that
+heals it within a fraction of a second.
 
 Lives here: making, saving and restoring a scene, and running the binary in it. May not live here: faults (kill, errors,
 races), and what must hold afterwards (oracle).
@@ -22,11 +22,12 @@ import json
 import os
 import pathlib
 import shutil
-import signal
 import struct
 import subprocess
 import threading
 import time
+
+import processes
 
 UNIT = "shop.service"
 
@@ -140,8 +141,8 @@ steps = [
 {steps}]
 [rule.validate]
 settle = "20ms"
-window = "200ms"
-max_window = "2s"
+window = "{window}"
+max_window = "4s"
 [rule.limits]
 cooldown = "{cooldown}"
 max_fixes = 1000000
@@ -217,7 +218,7 @@ class Ran:
 
 
 # What one run may take on a busy machine.
-DEADLINE = 90
+DEADLINE = 45
 
 
 class Scene:
@@ -262,7 +263,8 @@ class Scene:
 
     def configure(self, **changes):
         """Writes the configuration; `changes` are fields of the template."""
-        fields = {"root": self.root, "unit": UNIT, "cooldown": self.kind.cooldown, "steps": self._steps()} | changes
+        fields = {"root": self.root, "unit": UNIT, "cooldown": self.kind.cooldown, "window": "200ms"}
+        fields |= {"steps": self._steps()} | changes
         (self.root / "healer.toml").write_text(CONFIGURATION.format(**fields))
 
     def _steps(self):
@@ -289,7 +291,7 @@ class Scene:
         path.chmod(0o755)
 
     def _systemctl(self, *args):
-        subprocess.run([self.root / "bin/systemctl", *args], check=True, stdin=subprocess.DEVNULL)
+        processes.run([self.root / "bin/systemctl", *args])
 
     def _fix(self):
         """A fix that helps. Errors of the second in which the fix before ended would count as before it."""
@@ -373,23 +375,17 @@ class Scene:
     def run(self, command, wrapper=(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec=None):
         """Runs the binary to its end, behind `wrapper` (such as strace), and whatever it leaves behind as well."""
         argv = [*map(str, wrapper), *self.argv(command)]
-        process = subprocess.Popen(
-            argv,
-            env=self.environment(),
-            cwd=self.root,
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            start_new_session=True,
-            preexec_fn=preexec,
-        )
         timed_out = False
-        try:
-            out, err = process.communicate(timeout=DEADLINE)
-        except subprocess.TimeoutExpired:
-            timed_out = True
-            os.killpg(process.pid, signal.SIGKILL)
-            out, err = process.communicate()
+        with processes.started(
+            argv, env=self.environment(), cwd="/", stdout=stdout, stderr=stderr, preexec_fn=preexec
+        ) as process:
+            try:
+                out, err = process.communicate(timeout=DEADLINE)
+            except subprocess.TimeoutExpired:
+                timed_out = True
+                processes.end_group(process)
+                out, err = process.communicate()
+        processes.reap()
         text = [(stream or b"").decode(errors="replace") for stream in (out, err)]
         return Ran(argv, process.returncode, *text, timed_out)
 
@@ -412,13 +408,14 @@ class Scene:
             log.truncate()
             log.write(text)
         kept = [path for path in self.saved.iterdir() if path.name != self.log.name]
-        subprocess.run(["cp", "-a", "--", *kept, self.root], check=True)
+        processes.run(["cp", "-a", "--", *kept, self.root])
 
 
 def attributes(file):
     """Extended attributes of a target, its ACL among them (the kernel's form: version 2, then tag, permissions, id)."""
     group = (file.mode >> 3) & 7
-    entries = [(1, 6 | (file.mode >> 6 & 1), NO_ID), (2, 4, 34567), (4, group, NO_ID), (16, group, NO_ID), (32, 0, NO_ID)]
+    owner = (1, (file.mode >> 6) & 7, NO_ID)
+    entries = [owner, (2, 4, 34567), (4, group, NO_ID), (16, group, NO_ID), (32, file.mode & 7, NO_ID)]
     acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
     return {"user.origin": b"put here by hand\0\xff", "system.posix_acl_access": acl}
 
@@ -435,7 +432,7 @@ def parsed(line):
 
 def copy(source, target):
     """With owners, modes, times and extended attributes."""
-    subprocess.run(["cp", "-a", "--", source, target], check=True)
+    processes.run(["cp", "-a", "--", source, target])
 
 
 def next_second():
