@@ -4,12 +4,12 @@
 //! a crash loop cannot fix for ever. May not live here: whether a fix works (that is the knowledge base's).
 
 use crate::host::files;
-use crate::model::Outcome;
+use crate::model::{FileHash, Moment, Outcome};
 use anyhow::{Context, Result};
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// One line of `attempts.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,31 +17,50 @@ use std::path::Path;
 pub enum Line {
     /// Written before the first step of a fix.
     Charge {
-        t: Timestamp,
+        #[serde(flatten)]
+        at: Moment,
         fix: String,
         rule: String,
         fix_type: String,
         target: String,
         component: String,
-        /// SHA-256 of every content this fix may leave in a file: before and after.
+        /// What this fix will leave in each file.
         #[serde(default)]
-        hashes: Vec<String>,
+        files: Vec<FileHash>,
     },
     /// Written after its record.
     End {
-        t: Timestamp,
+        #[serde(flatten)]
+        at: Moment,
         fix: String,
         outcome: Outcome,
+        /// Undone because its pass was killed: says nothing about the fix.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        interrupted: bool,
+        /// What it left in each file, where that is another content than it was charged with.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        files: Vec<FileHash>,
+    },
+    /// An operator's rollback of a fix, done or failed.
+    Rollback {
+        #[serde(flatten)]
+        at: Moment,
+        fix: String,
+        outcome: Outcome,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        files: Vec<FileHash>,
     },
     /// From now on no fix of this rule touches this target, until a human resets it.
     Hold {
-        t: Timestamp,
+        #[serde(flatten)]
+        at: Moment,
         rule: String,
         target: String,
         reason: String,
     },
     Release {
-        t: Timestamp,
+        #[serde(flatten)]
+        at: Moment,
         target: String,
     },
 }
@@ -54,14 +73,20 @@ pub struct Attempt {
     pub fix_type: String,
     pub target: String,
     pub component: String,
-    pub started: Timestamp,
-    pub ended: Option<(Timestamp, Outcome)>,
+    pub started: Moment,
+    pub ended: Option<(Moment, Outcome)>,
+    pub interrupted: bool,
 }
 
 impl Attempt {
     /// When it last did something: its end, or its start while it has none.
-    pub fn last_moment(&self) -> Timestamp {
-        self.ended.map_or(self.started, |(t, _)| t)
+    pub fn last_moment(&self) -> &Moment {
+        self.ended.as_ref().map_or(&self.started, |(at, _)| at)
+    }
+
+    /// Whether it did anything: one that was called off before its first step counts for no limit.
+    fn counts(&self) -> bool {
+        !matches!(self.ended, Some((_, Outcome::Held)))
     }
 }
 
@@ -71,16 +96,19 @@ pub struct Held {
     pub rule: String,
     pub target: String,
     pub reason: String,
-    pub since: Timestamp,
+    pub since: Moment,
 }
 
 /// The file, folded.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Attempts {
+    /// Those that did something, or may have.
     pub fixes: Vec<Attempt>,
     pub held: Vec<Held>,
-    /// SHA-256 of contents that we wrote, or put back.
-    pub hashes: HashSet<String>,
+    /// SHA-256 of what healer last left in a file: its fix, or what it put back.
+    left: HashMap<PathBuf, String>,
+    /// How an operator's rollback of a fix went.
+    rollbacks: HashMap<String, Outcome>,
     /// Lines that could not be read.
     pub skipped: u64,
 }
@@ -102,6 +130,7 @@ pub fn read(path: &Path) -> Result<Attempts> {
             Err(_) => attempts.skipped += 1,
         }
     }
+    attempts.fixes.retain(Attempt::counts);
     Ok(attempts)
 }
 
@@ -117,23 +146,42 @@ pub fn append(path: &Path, line: &Line) -> Result<()> {
 impl Attempts {
     fn take(&mut self, line: Line) {
         match line {
-            Line::Charge { t, fix, rule, fix_type, target, component, hashes } => {
-                self.hashes.extend(hashes);
-                self.fixes.push(Attempt { fix, rule, fix_type, target, component, started: t, ended: None });
+            Line::Charge { at, fix, rule, fix_type, target, component, files } => {
+                self.leave(files);
+                self.fixes.push(Attempt {
+                    fix,
+                    rule,
+                    fix_type,
+                    target,
+                    component,
+                    started: at,
+                    ended: None,
+                    interrupted: false,
+                });
             }
-            Line::End { t, fix, outcome } => {
+            Line::End { at, fix, outcome, interrupted, files } => {
+                self.leave(files);
                 if let Some(attempt) = self.fixes.iter_mut().rev().find(|a| a.fix == fix) {
-                    attempt.ended = Some((t, outcome));
+                    attempt.ended = Some((at, outcome));
+                    attempt.interrupted = interrupted;
                 }
             }
-            Line::Hold { t, rule, target, reason } => self.held.push(Held { rule, target, reason, since: t }),
+            Line::Rollback { fix, outcome, files, .. } => {
+                self.leave(files);
+                self.rollbacks.insert(fix, outcome);
+            }
+            Line::Hold { at, rule, target, reason } => self.held.push(Held { rule, target, reason, since: at }),
             Line::Release { target, .. } => self.held.retain(|h| h.target != target),
         }
     }
 
-    /// Fixes started after `since`.
-    pub fn started_after(&self, since: Timestamp) -> impl Iterator<Item = &Attempt> {
-        self.fixes.iter().filter(move |a| a.started > since)
+    fn leave(&mut self, files: Vec<FileHash>) {
+        self.left.extend(files.into_iter().map(|f| (f.path, f.sha256)));
+    }
+
+    /// Whether this content of a file is what healer last left there.
+    pub fn is_ours(&self, path: &Path, sha256: &str) -> bool {
+        self.left.get(path).is_some_and(|left| left == sha256)
     }
 
     /// The last time anything was done to this target, by whatever rule.
@@ -142,15 +190,16 @@ impl Attempts {
     }
 
     /// The last moment of a fix for this component: what was seen before it is no fresh evidence.
-    pub fn last_for_component(&self, component: &str) -> Option<Timestamp> {
-        self.fixes.iter().filter(|a| a.component == component).map(Attempt::last_moment).max()
+    pub fn last_for_component(&self, component: &str) -> Option<jiff::Timestamp> {
+        self.fixes.iter().filter(|a| a.component == component).map(|a| a.last_moment().t).max()
     }
 
-    /// Whether this rung of a rule's ladder failed or was rolled back after `since`.
-    pub fn gave_up(&self, rule: &str, fix_type: &str, target: &str, since: Timestamp) -> bool {
+    /// Whether this rung of a rule's ladder failed or was rolled back less than `within` ago. An interruption is no
+    /// failure.
+    pub fn gave_up(&self, rule: &str, fix_type: &str, target: &str, now: &Moment, within: Duration) -> bool {
         let last = self.fixes.iter().rev().find(|a| a.rule == rule && a.fix_type == fix_type && a.target == target);
-        last.and_then(|a| a.ended).is_some_and(|(t, outcome)| {
-            t > since && matches!(outcome, Outcome::RolledBack | Outcome::Failed | Outcome::RollbackFailed)
+        last.filter(|a| !a.interrupted).and_then(|a| a.ended.as_ref()).is_some_and(|(at, outcome)| {
+            now.since(at) < within && matches!(outcome, Outcome::RolledBack | Outcome::Failed | Outcome::RollbackFailed)
         })
     }
 
@@ -158,25 +207,35 @@ impl Attempts {
     pub fn hold(&self, rule: &str, target: &str) -> Option<&Held> {
         self.held.iter().find(|h| h.rule == rule && h.target == target)
     }
+
+    /// How a fix stands: its end, or what an operator's rollback made of it later.
+    pub fn outcome_of(&self, fix: &str) -> Option<Outcome> {
+        let end = || self.fixes.iter().rev().find(|a| a.fix == fix)?.ended.as_ref().map(|(_, outcome)| *outcome);
+        self.rollbacks.get(fix).copied().or_else(end)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
+    fn at(second: i64) -> Moment {
+        Moment { t: jiff::Timestamp::from_second(second).unwrap(), boot: "b".into(), up: second as f64 }
+    }
+
+    fn end(second: i64, fix: &str, outcome: Outcome, interrupted: bool) -> Line {
+        Line::End { at: at(second), fix: fix.into(), outcome, interrupted, files: Vec::new() }
     }
 
     fn charge(second: i64, fix: &str) -> Line {
         Line::Charge {
-            t: at(second),
+            at: at(second),
             fix: fix.into(),
             rule: "r".into(),
             fix_type: "increase_delay".into(),
             target: "/a#x".into(),
             component: "container:a".into(),
-            hashes: Vec::new(),
+            files: vec![FileHash { path: "/a".into(), sha256: format!("of {fix}") }],
         }
     }
 
@@ -185,8 +244,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("attempts.jsonl");
         append(&path, &charge(100, "fix_1")).unwrap();
-        append(&path, &Line::End { t: at(220), fix: "fix_1".into(), outcome: Outcome::RolledBack }).unwrap();
-        let hold = Line::Hold { t: at(230), rule: "r".into(), target: "/a#x".into(), reason: "operator".into() };
+        append(&path, &end(220, "fix_1", Outcome::RolledBack, false)).unwrap();
+        let hold = Line::Hold { at: at(230), rule: "r".into(), target: "/a#x".into(), reason: "operator".into() };
         append(&path, &hold).unwrap();
         std::fs::write(&path, [std::fs::read(&path).unwrap(), b"{\"kind\":\"cha".to_vec()].concat()).unwrap();
         append(&path, &charge(300, "fix_2")).unwrap();
@@ -194,23 +253,69 @@ mod tests {
         let attempts = read(&path).unwrap();
         assert_eq!((attempts.fixes.len(), attempts.skipped), (2, 1));
         assert!(attempts.hold("r", "/a#x").is_some() && attempts.hold("other", "/a#x").is_none());
-        assert_eq!(attempts.last_for_component("container:a"), Some(at(300)));
-        assert_eq!(attempts.started_after(at(100)).count(), 1);
+        assert_eq!(attempts.last_for_component("container:a"), Some(at(300).t));
 
-        append(&path, &Line::Release { t: at(400), target: "/a#x".into() }).unwrap();
+        append(&path, &Line::Release { at: at(400), target: "/a#x".into() }).unwrap();
         assert!(read(&path).unwrap().held.is_empty());
     }
 
     #[test]
+    fn a_fix_that_was_called_off_before_its_first_step_counts_for_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("attempts.jsonl");
+        append(&path, &charge(100, "fix_1")).unwrap();
+        assert_eq!(read(&path).unwrap().fixes.len(), 1, "it may have done something");
+        append(&path, &end(101, "fix_1", Outcome::Held, false)).unwrap();
+        assert!(read(&path).unwrap().fixes.is_empty());
+    }
+
+    #[test]
     fn a_rung_is_given_up_by_its_last_outcome() {
+        let check = |ends: &[(Outcome, bool)], passed: i64, expected: bool| {
+            let mut attempts = Attempts::default();
+            for (n, (outcome, interrupted)) in ends.iter().enumerate() {
+                attempts.take(charge(100, &format!("fix_{n}")));
+                attempts.take(end(200, &format!("fix_{n}"), *outcome, *interrupted));
+            }
+            let gave_up = attempts.gave_up("r", "increase_delay", "/a#x", &at(200 + passed), Duration::from_secs(60));
+            assert_eq!(gave_up, expected, "{ends:?} after {passed} s");
+        };
+        check(&[], 1, false);
+        check(&[(Outcome::RolledBack, false)], 1, true);
+        check(&[(Outcome::Failed, false)], 59, true);
+        check(&[(Outcome::RolledBack, false)], 60, false);
+        check(&[(Outcome::RolledBack, true)], 1, false);
+        check(&[(Outcome::RolledBack, false), (Outcome::Healed, false)], 1, false);
+    }
+
+    #[test]
+    fn ours_is_only_what_was_left_last() {
+        let file = |sha: &str| vec![FileHash { path: "/a".into(), sha256: sha.into() }];
         let mut attempts = Attempts::default();
+        let check = |attempts: &Attempts, ours: &str| {
+            for sha in ["old", "of fix_1"] {
+                assert_eq!(attempts.is_ours(Path::new("/a"), sha), sha == ours, "{sha}");
+            }
+        };
+        check(&attempts, "");
         attempts.take(charge(100, "fix_1"));
-        assert!(!attempts.gave_up("r", "increase_delay", "/a#x", at(0)));
-        attempts.take(Line::End { t: at(200), fix: "fix_1".into(), outcome: Outcome::RolledBack });
-        assert!(attempts.gave_up("r", "increase_delay", "/a#x", at(0)));
-        assert!(!attempts.gave_up("r", "increase_delay", "/a#x", at(200)));
-        attempts.take(charge(300, "fix_2"));
-        attempts.take(Line::End { t: at(400), fix: "fix_2".into(), outcome: Outcome::Healed });
-        assert!(!attempts.gave_up("r", "increase_delay", "/a#x", at(0)));
+        // Who puts the old content back by hand is a human.
+        check(&attempts, "of fix_1");
+        attempts.take(Line::End {
+            at: at(200),
+            fix: "fix_1".into(),
+            outcome: Outcome::RolledBack,
+            interrupted: false,
+            files: file("old"),
+        });
+        check(&attempts, "old");
+        attempts.take(Line::Rollback {
+            at: at(300),
+            fix: "fix_1".into(),
+            outcome: Outcome::RolledBackByOperator,
+            files: file("of fix_1"),
+        });
+        check(&attempts, "of fix_1");
+        assert_eq!(attempts.outcome_of("fix_1"), Some(Outcome::RolledBackByOperator));
     }
 }

@@ -18,7 +18,7 @@ pub struct Metadata {
     /// `YYYYMMDD_HHMMSS`, UTC.
     pub timestamp: String,
     pub created: Timestamp,
-    /// Issue type of the fix, or `rollback` for the backup that a rollback makes of what it replaces.
+    /// Issue type of the fix; [`ROLLBACK`] or [`CONFLICT`] for backups that are no fix's.
     pub reason: String,
     pub fix_id: String,
     pub rule: String,
@@ -41,7 +41,7 @@ pub struct SavedFile {
     pub size: u64,
     /// SHA-256 of the saved content, in hex.
     pub sha256: String,
-    /// SHA-256 of what took its place: the rollback is refused when something else is there.
+    /// SHA-256 of what took its place: the rollback is refused when something else is there. Empty: always.
     pub replaced_by: String,
 }
 
@@ -59,6 +59,11 @@ pub struct Purpose<'a> {
     pub plan: &'a Plan,
     pub confidence: Option<u8>,
 }
+
+/// Reason of the backup that a rollback makes of what it replaces.
+pub const ROLLBACK: &str = "rollback";
+/// Reason of the backup of a version that lost its place to somebody else's edit.
+pub const CONFLICT: &str = "conflict";
 
 /// Whether a text is a backup's id: `backup_`, digits and underscores. Nothing else ever becomes a path.
 pub fn is_id(text: &str) -> bool {

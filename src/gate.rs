@@ -3,12 +3,11 @@
 //! Pure: plan, history and limits in, decision out. It alone can make a [`Permit`], and the transaction accepts nothing
 //! else, so nothing reaches a disk around it.
 
-use crate::attempts::Attempts;
+use crate::attempts::{Attempt, Attempts, Held};
 use crate::config::{Engine, Mode, Rule};
 use crate::diagnose::rules::shown;
-use crate::model::{CheckResult, Diagnosis, EditStep, Plan, RestartTarget, Status, Step};
-use crate::plan::{Proposal, Refusal, TargetFiles, restarted_containers};
-use jiff::Timestamp;
+use crate::model::{CheckResult, Diagnosis, EditStep, Moment, Plan, RestartTarget, Status, Step};
+use crate::plan::{self, Proposal, Refusal, Services, TargetFiles};
 use std::time::Duration;
 
 /// Leave to carry out one plan.
@@ -66,12 +65,16 @@ pub enum HoldReason {
         age: Duration,
     },
     StartGrace {
-        container: String,
+        service: String,
         age: Duration,
     },
 }
 
 impl HoldReason {
+    fn of_held(held: &Held) -> HoldReason {
+        HoldReason::Released { reason: held.reason.clone(), target: held.target.clone() }
+    }
+
     /// One word for programs.
     pub fn word(&self) -> &'static str {
         match self {
@@ -127,8 +130,8 @@ impl std::fmt::Display for HoldReason {
             HoldReason::HumanGrace { path, age } => {
                 write!(f, "{path} was changed {} ago, and not by healer: left alone for now", shown(*age))
             }
-            HoldReason::StartGrace { container, age } => {
-                write!(f, "container:{container} was started {} ago: not judged yet", shown(*age))
+            HoldReason::StartGrace { service, age } => {
+                write!(f, "{service} was started {} ago: not judged yet", shown(*age))
             }
         }
     }
@@ -147,8 +150,9 @@ pub struct Given<'a> {
     pub engine: &'a Engine,
     pub checks: &'a [CheckResult],
     pub files: &'a TargetFiles,
+    pub services: &'a Services,
     pub attempts: &'a Attempts,
-    pub now: Timestamp,
+    pub now: &'a Moment,
     /// The `STOP` file, where there is one.
     pub stop: Option<&'a str>,
     /// An operator approved this very plan: it passes the confidence and the mode gate, and no other.
@@ -163,7 +167,7 @@ pub fn decide(given: Given, diagnosis: &Diagnosis, rule: &Rule, proposal: Result
     };
     let reason = whole_host(given)
         .or_else(|| diagnosis.symptom_of.clone().map(|of| HoldReason::Symptom { of }))
-        .or(refusal.map(HoldReason::NoPlan))
+        .or_else(|| refusal.map(|refusal| of_refusal(given, diagnosis, rule, refusal)))
         .or_else(|| not_corroborated(diagnosis))
         .or_else(|| plan.as_ref().and_then(|plan| of_plan(given, rule, plan)));
     match (reason, plan) {
@@ -197,6 +201,12 @@ fn storm(given: Given) -> Option<HoldReason> {
     (critical >= 3 && share > percent).then_some(HoldReason::Storm { critical, checks: all, percent })
 }
 
+/// A rung that a human has to release says more than that the ladder is spent.
+fn of_refusal(given: Given, diagnosis: &Diagnosis, rule: &Rule, refusal: Refusal) -> HoldReason {
+    let held = |fix| given.attempts.hold(&rule.name, &plan::target(fix, diagnosis.container()));
+    rule.fixes.iter().find_map(held).map_or(HoldReason::NoPlan(refusal), HoldReason::of_held)
+}
+
 fn not_corroborated(diagnosis: &Diagnosis) -> Option<HoldReason> {
     (!diagnosis.uncorroborated.is_empty()).then(|| HoldReason::Uncorroborated(diagnosis.uncorroborated.clone()))
 }
@@ -204,12 +214,7 @@ fn not_corroborated(diagnosis: &Diagnosis) -> Option<HoldReason> {
 fn of_plan(given: Given, rule: &Rule, plan: &Plan) -> Option<HoldReason> {
     let approved = given.approved == Some(plan.id.as_str());
     not_allowed(given.engine, plan)
-        .or_else(|| {
-            given
-                .attempts
-                .hold(&rule.name, &plan.target)
-                .map(|h| HoldReason::Released { reason: h.reason.clone(), target: h.target.clone() })
-        })
+        .or_else(|| given.attempts.hold(&rule.name, &plan.target).map(HoldReason::of_held))
         .or_else(|| {
             let threshold = given.engine.confidence_threshold;
             (!approved && plan.confidence < threshold)
@@ -217,7 +222,7 @@ fn of_plan(given: Given, rule: &Rule, plan: &Plan) -> Option<HoldReason> {
         })
         .or_else(|| limits(given, rule, plan))
         .or_else(|| plan.edits().find_map(|edit| human_grace(given, edit)))
-        .or_else(|| restarted_containers(plan).find_map(|name| start_grace(given, name)))
+        .or_else(|| plan.restarts().find_map(|target| start_grace(given, target)))
         .or_else(|| {
             // The host's switch holds everything; a rule's own can only hold more.
             let suggest = [Some(given.engine.mode), rule.mode].contains(&Some(Mode::Suggest));
@@ -240,21 +245,16 @@ fn not_allowed(engine: &Engine, plan: &Plan) -> Option<HoldReason> {
     })
 }
 
-/// Time since `then`; a moment in the future (the clock was set back) counts as no time at all.
-fn since(then: Timestamp, now: Timestamp) -> Duration {
-    now.duration_since(then).try_into().unwrap_or(Duration::ZERO)
-}
-
 fn limits(given: Given, rule: &Rule, plan: &Plan) -> Option<HoldReason> {
-    let within = |time: Duration| move |started: &Timestamp| *started <= given.now && since(*started, given.now) < time;
     if let Some(last) = given.attempts.last_on_target(&plan.target) {
-        let passed = since(last.last_moment(), given.now);
-        if last.last_moment() <= given.now && passed < rule.limits.cooldown {
+        let passed = given.now.since(last.last_moment());
+        if passed < rule.limits.cooldown {
             return Some(HoldReason::Cooldown { target: plan.target.clone(), left: rule.limits.cooldown - passed });
         }
     }
-    let of_rule = given.attempts.fixes.iter().filter(|a| a.rule == rule.name).map(|a| a.started);
-    if of_rule.filter(within(rule.limits.per)).count() >= rule.limits.max_fixes as usize {
+    let within = |attempt: &&Attempt, time: Duration| given.now.since(&attempt.started) < time;
+    let of_rule = given.attempts.fixes.iter().filter(|a| a.rule == rule.name && within(a, rule.limits.per));
+    if of_rule.count() >= rule.limits.max_fixes as usize {
         return Some(HoldReason::RuleLimit {
             rule: rule.name.clone(),
             max: rule.limits.max_fixes,
@@ -262,23 +262,18 @@ fn limits(given: Given, rule: &Rule, plan: &Plan) -> Option<HoldReason> {
         });
     }
     let max = given.engine.limits.fixes_per_hour;
-    let of_host = given.attempts.fixes.iter().map(|a| a.started).filter(within(Duration::from_secs(3600)));
+    let of_host = given.attempts.fixes.iter().filter(|a| within(a, Duration::from_secs(3600)));
     (of_host.count() >= max as usize).then_some(HoldReason::HostLimit { max })
 }
 
 fn human_grace(given: Given, edit: &EditStep) -> Option<HoldReason> {
     let file = given.files.values().filter_map(|f| f.as_ref().ok()).find(|f| f.path == edit.path)?;
-    let age = since(file.modified?, given.now);
-    let ours = given.attempts.hashes.contains(&file.sha256);
-    (!ours && age < given.engine.limits.human_grace)
-        .then(|| HoldReason::HumanGrace { path: edit.path.display().to_string(), age })
+    let ours = given.attempts.is_ours(&file.path, &file.sha256);
+    (!ours && file.age < given.engine.limits.human_grace)
+        .then(|| HoldReason::HumanGrace { path: edit.path.display().to_string(), age: file.age })
 }
 
-fn start_grace(given: Given, name: &str) -> Option<HoldReason> {
-    let container = given.checks.iter().flat_map(|c| &c.containers).find(|c| c.name == name)?;
-    if container.state != crate::model::ContainerState::Running {
-        return None;
-    }
-    let age = since(container.started_at?, given.now);
-    (age < given.engine.limits.start_grace).then(|| HoldReason::StartGrace { container: name.to_owned(), age })
+fn start_grace(given: Given, target: &RestartTarget) -> Option<HoldReason> {
+    let age = given.services.get(target)?.as_ref().ok()?.age?;
+    (age < given.engine.limits.start_grace).then(|| HoldReason::StartGrace { service: target.to_string(), age })
 }

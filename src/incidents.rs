@@ -48,7 +48,12 @@ fn id(now: Timestamp, number: usize) -> String {
 /// Whether this kind of alert is due for an incident: never told, or told at least `repeat` ago. A moment in the future
 /// (the clock was set back) is no reason to be silent.
 pub fn is_due(incident: &Incident, kind: &str, repeat: std::time::Duration, now: Timestamp) -> bool {
-    incident.alerted.get(kind).is_none_or(|told| *told > now || now.duration_since(*told).unsigned_abs() >= repeat)
+    incident.alerted.get(kind).is_none_or(|told| is_over(*told, repeat, now))
+}
+
+/// Whether `repeat` has passed since something was told, or its moment lies in the future.
+pub fn is_over(told: Timestamp, repeat: std::time::Duration, now: Timestamp) -> bool {
+    told > now || now.duration_since(told).unsigned_abs() >= repeat
 }
 
 #[cfg(test)]

@@ -8,15 +8,21 @@ use crate::diagnose::{confidence, fill_container};
 use crate::fix::edit;
 use crate::learn::Knowledge;
 use crate::model::{
-    Addend, CheckResult, Diagnosis, EditStep, Plan, RestartTarget, Step, TargetFile, ValidationSpec, Watched,
+    Addend, CheckResult, Diagnosis, EditStep, Moment, Plan, RestartTarget, Service, Step, TargetFile, ValidationSpec,
+    Watched,
 };
-use jiff::Timestamp;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// The files that a rule's fixes name, by the path as written; why not, where one cannot be a target.
 pub type TargetFiles = BTreeMap<PathBuf, Result<TargetFile, String>>;
+
+/// The services that a rule's fixes would restart, as they are now; why not, where one cannot be restarted.
+pub type Services = BTreeMap<RestartTarget, Result<Service, String>>;
+
+/// Containers that mount a file by itself, by that file. They go on seeing the old one when it is replaced.
+pub type FileMounts = BTreeMap<PathBuf, Vec<String>>;
 
 /// A plan with the confidence of its own fix, which is another than the diagnosis' where the ladder went on.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,15 +64,14 @@ pub fn target(fix: &FixSpec, container: Option<&str>) -> String {
 }
 
 /// The first fix of the ladder that was not given up within the rule's own `per`.
-pub fn first_rung(rule: &Rule, container: Option<&str>, attempts: &Attempts, now: Timestamp) -> Option<usize> {
+pub fn first_rung(rule: &Rule, container: Option<&str>, attempts: &Attempts, now: &Moment) -> Option<usize> {
     (0..rule.fixes.len()).find(|n| gave_up(rule, *n, container, attempts, now).is_none())
 }
 
-fn gave_up(rule: &Rule, rung: usize, container: Option<&str>, attempts: &Attempts, now: Timestamp) -> Option<String> {
+fn gave_up(rule: &Rule, rung: usize, container: Option<&str>, attempts: &Attempts, now: &Moment) -> Option<String> {
     let fix = rule.fixes.get(rung)?;
-    let since = now.checked_sub(jiff::SignedDuration::try_from(rule.limits.per).ok()?).ok()?;
     attempts
-        .gave_up(&rule.name, &fix.fix_type, &target(fix, container), since)
+        .gave_up(&rule.name, &fix.fix_type, &target(fix, container), now, rule.limits.per)
         .then(|| format!("{} did not help lately", fix.fix_type))
 }
 
@@ -78,15 +83,26 @@ pub fn files_of(rule: &Rule) -> impl Iterator<Item = &PathBuf> {
     })
 }
 
+/// Every service that a rule's fixes may restart: those it names, and the containers that mount a file of its by itself.
+pub fn restarts_of(rule: &Rule, container: Option<&str>, mounts: &FileMounts) -> BTreeSet<RestartTarget> {
+    let named = rule.fixes.iter().flat_map(|f| &f.steps).filter_map(|s| match s {
+        StepSpec::Restart(target) => Some(fill_container(target, container)),
+        StepSpec::Edit(_) => None,
+    });
+    named.chain(mounts.values().flatten().cloned().map(RestartTarget::Container)).collect()
+}
+
 /// What a plan is made from.
 #[derive(Clone, Copy)]
 pub struct Given<'a> {
     pub engine: &'a Engine,
     pub checks: &'a [CheckResult],
     pub files: &'a TargetFiles,
+    pub services: &'a Services,
+    pub mounts: &'a FileMounts,
     pub knowledge: &'a Knowledge,
     pub attempts: &'a Attempts,
-    pub now: Timestamp,
+    pub now: &'a Moment,
 }
 
 /// The plan of the first fix of the rule's ladder that is neither given up nor at its bound.
@@ -94,15 +110,15 @@ pub struct Given<'a> {
 /// # Errors
 /// With the reason for a human when there is none.
 pub fn propose(given: Given, diagnosis: &Diagnosis, rule: &Rule) -> Result<Proposal, Refusal> {
-    let container = diagnosis.trigger.component.strip_prefix("container:");
+    let container = diagnosis.container();
     let mut used_up = Vec::new();
     for (rung, fix) in rule.fixes.iter().enumerate() {
         if let Some(reason) = gave_up(rule, rung, container, given.attempts, given.now) {
             used_up.push(reason);
             continue;
         }
-        match steps(fix, container, given.files) {
-            Ok(steps) => return Ok(proposal(given, diagnosis, rule, rung, fix, steps)),
+        match steps(fix, container, given) {
+            Ok((steps, notes)) => return Ok(proposal(given, diagnosis, rule, rung, fix, steps, notes)),
             Err(NoSteps::AtBound(why)) => used_up.push(format!("{}: {why}", fix.fix_type)),
             Err(NoSteps::Unusable(why)) => return Err(Refusal::Unusable(why)),
         }
@@ -115,17 +131,41 @@ enum NoSteps {
     Unusable(String),
 }
 
-fn steps(fix: &FixSpec, container: Option<&str>, files: &TargetFiles) -> Result<Vec<Step>, NoSteps> {
+/// The steps of a fix, and what is to be said with them.
+fn steps(fix: &FixSpec, container: Option<&str>, given: Given) -> Result<(Vec<Step>, Vec<String>), NoSteps> {
     // Several edits of one file build on each other.
     let mut contents: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
     let mut steps = Vec::with_capacity(fix.steps.len());
     for step in &fix.steps {
         steps.push(match step {
             StepSpec::Restart(target) => Step::Restart(fill_container(target, container)),
-            StepSpec::Edit(spec) => Step::Edit(edit_step(spec, files, &mut contents)?),
+            StepSpec::Edit(spec) => Step::Edit(edit_step(spec, given.files, &mut contents)?),
         });
     }
-    Ok(steps)
+    let mut notes = Vec::new();
+    for (file, name) in
+        contents.keys().flat_map(|file| given.mounts.get(file).into_iter().flatten().map(move |n| (file, n)))
+    {
+        let restart = Step::Restart(RestartTarget::Container(name.clone()));
+        if !steps.contains(&restart) {
+            notes.push(format!(
+                "container:{name} mounts {} by itself and sees the new content only after a restart",
+                file.display()
+            ));
+            steps.push(restart);
+        }
+    }
+    if !steps.iter().any(|s| matches!(s, Step::Restart(_))) {
+        notes.push("nothing is restarted: the service has to re-read the file by itself".to_owned());
+    }
+    let unusable = steps.iter().find_map(|step| match step {
+        Step::Restart(target) => match given.services.get(target) {
+            Some(Err(why)) => Some(format!("{target} cannot be restarted: {why}")),
+            _ => None,
+        },
+        Step::Edit(_) => None,
+    });
+    unusable.map_or(Ok((steps, notes)), |why| Err(NoSteps::Unusable(why)))
 }
 
 fn edit_step(
@@ -178,17 +218,12 @@ fn proposal(
     rung: usize,
     fix: &FixSpec,
     steps: Vec<Step>,
+    notes: Vec<String>,
 ) -> Proposal {
-    let container = diagnosis.trigger.component.strip_prefix("container:");
+    let container = diagnosis.container();
     let target = target(fix, container);
     let tries = given.knowledge.tries(&rule.issue_type, &fix.fix_type, &target);
     let confidence = confidence::of_rule(rule, given.checks, tries);
-    let restarts_needed = steps.iter().any(|s| matches!(s, Step::Edit(_))) && !steps.iter().any(is_restart);
-    let notes = if restarts_needed {
-        vec!["nothing is restarted: the service has to re-read the file by itself".to_owned()]
-    } else {
-        Vec::new()
-    };
     let plan = Plan {
         id: id(&rule.name, &diagnosis.trigger.component, &steps),
         rule: rule.name.clone(),
@@ -206,10 +241,6 @@ fn proposal(
         notes,
     };
     Proposal { plan, addends: confidence.addends }
-}
-
-fn is_restart(step: &Step) -> bool {
-    matches!(step, Step::Restart(_))
 }
 
 /// `plan_` and 12 hex digits: another plan has another id.
@@ -242,12 +273,4 @@ fn validation(rule: &Rule, diagnosis: &Diagnosis) -> ValidationSpec {
         checks: rule.validate.checks.clone(),
         watched,
     }
-}
-
-/// Containers that a plan restarts, by name.
-pub fn restarted_containers(plan: &Plan) -> impl Iterator<Item = &str> {
-    plan.restarts().filter_map(|r| match r {
-        RestartTarget::Container(name) => Some(name.as_str()),
-        RestartTarget::Unit(_) => None,
-    })
 }

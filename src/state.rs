@@ -5,12 +5,13 @@
 
 use crate::config::{Engine, Redactor};
 use crate::diagnose::streaks::Streaks;
-use crate::host::files;
-use crate::model::{CheckResult, Incident, Status};
+use crate::host::files::{self, Snapshot};
+use crate::model::{CheckResult, Incident, Moment, Status};
 use crate::observe::Samples;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -100,6 +101,12 @@ pub struct Memory {
     #[serde(default)]
     pub samples: Samples,
     pub last_pass: Option<LastPass>,
+    /// When what goes on from pass to pass, and is no incident, was last told.
+    #[serde(default)]
+    pub told: BTreeMap<String, Timestamp>,
+    /// Targets whose modification time lies in the future: content (SHA-256), and when it was first seen.
+    #[serde(default)]
+    pub dated_ahead: BTreeMap<PathBuf, (String, Moment)>,
 }
 
 /// The last pass in short.
@@ -128,6 +135,27 @@ impl Memory {
                     Some(format!("{} is damaged ({e}); open incidents are forgotten", path.display())),
                 ),
             },
+        }
+    }
+
+    /// How long a target has been as it is. A modification time in the future (the clock was wrong, then or now) says
+    /// nothing, so then since this content was first seen.
+    pub fn age_of(&mut self, target: &Snapshot, now: &Moment) -> Duration {
+        let age = target.modified.map(|m| Duration::try_from(now.t.duration_since(m)));
+        match age {
+            None => Duration::MAX,
+            Some(Ok(age)) => {
+                self.dated_ahead.remove(&target.path);
+                age
+            }
+            Some(Err(_)) => {
+                let seen = self.dated_ahead.entry(target.path.clone());
+                let seen = seen.or_insert_with(|| (target.sha256.clone(), now.clone()));
+                if seen.0 != target.sha256 {
+                    *seen = (target.sha256.clone(), now.clone());
+                }
+                now.since(&seen.1)
+            }
         }
     }
 
@@ -223,6 +251,35 @@ pub fn overall(checks: &[CheckResult]) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_of_the_future_ages_from_when_it_was_first_seen() {
+        let now = |up: u64| Moment {
+            t: Timestamp::from_second(1_000_000 + up as i64).unwrap(),
+            boot: "b".into(),
+            up: up as f64,
+        };
+        let file = |modified: i64, sha: &str| Snapshot {
+            path: "/a".into(),
+            bytes: Vec::new(),
+            sha256: sha.into(),
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            modified: Timestamp::from_second(modified).ok(),
+        };
+        let mut memory = Memory::default();
+        let mut check = |modified: i64, sha: &str, up: u64, age: u64| {
+            assert_eq!(memory.age_of(&file(modified, sha), &now(up)), Duration::from_secs(age), "{sha} at {up}");
+        };
+        check(999_940, "x", 0, 60);
+        check(9_000_000, "x", 10, 0);
+        check(9_000_000, "x", 40, 30);
+        check(9_000_001, "y", 50, 0);
+        check(9_000_001, "y", 950, 900);
+        check(1_000_960, "y", 970, 10);
+        check(9_000_000, "y", 980, 0);
+    }
 
     #[test]
     fn old_lines_expire_and_young_ones_stay() {

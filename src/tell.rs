@@ -9,7 +9,7 @@ use crate::host::clock;
 use crate::incidents::{self, Changed};
 use crate::model::{Diagnosis, Incident, Outcome, Plan, Status, Step};
 use crate::pass::{Judged, Report, worth_telling};
-use crate::transaction::{Ended, Ending, Tell};
+use crate::transaction::{Ended, Ending, StillOpen, Tell};
 use jiff::Timestamp;
 
 /// Where a pass tells what it concludes and does.
@@ -136,14 +136,23 @@ fn next_for_hold(reason: &HoldReason, plan: Option<&Plan>) -> Vec<String> {
     }
 }
 
-/// The alert of an ending.
-pub fn of_ending(engine: &Engine, ending: &Ending, now: Timestamp) -> Vec<Alert> {
+/// The alerts of a transaction that was ended, or could not be.
+pub fn of_ended(engine: &Engine, ended: &Ended, now: Timestamp) -> Vec<Alert> {
+    let alert = match ended {
+        Ended::Closed(ending) => of_ending(ending, now),
+        Ended::StillOpen(open) => Some(of_still_open(open, now)),
+        Ended::Interrupted(_) => None,
+    };
+    alert.into_iter().map(|alert| redacted(engine, alert)).collect()
+}
+
+fn of_ending(ending: &Ending, now: Timestamp) -> Option<Alert> {
     let kind = match ending.outcome {
         Outcome::Healed => AlertKind::Healed,
         Outcome::Unproven => AlertKind::Unproven,
         Outcome::RolledBack | Outcome::Failed | Outcome::RolledBackByOperator => AlertKind::RolledBack,
         Outcome::RollbackFailed | Outcome::Conflict => AlertKind::RollbackFailed,
-        Outcome::Recovered | Outcome::Held | Outcome::DryRun => return Vec::new(),
+        Outcome::Recovered | Outcome::Held | Outcome::DryRun => return None,
     };
     let plan = &ending.plan;
     let title = format!("{} of {}: {}", plan.fix_type, plan.component, ending.outcome.word());
@@ -152,16 +161,37 @@ pub fn of_ending(engine: &Engine, ending: &Ending, now: Timestamp) -> Vec<Alert>
         (Some(id), AlertKind::RollbackFailed) => vec![format!("healer backups show {id}")],
         _ => vec!["healer diagnose".to_owned()],
     };
-    let alert = Alert {
+    Some(Alert { why: Some(ending.why.clone()), next, ..of_plan(kind, title, plan, now) })
+}
+
+fn of_still_open(open: &StillOpen, now: Timestamp) -> Alert {
+    let (kind, what) = if open.undoing {
+        (AlertKind::RollbackFailed, "is not undone yet")
+    } else {
+        (AlertKind::Critical, "is done and not written down yet")
+    };
+    let plan = &open.plan;
+    let title = format!("{} of {} {what}", plan.fix_type, plan.component);
+    let next = std::iter::once("healer heal   (tries again)".to_owned());
+    let next = next.chain(open.backup_id.iter().map(|id| format!("healer backups show {id}"))).collect();
+    Alert { why: Some(open.why.clone()), next, ..of_plan(kind, title, plan, now) }
+}
+
+fn of_plan(kind: AlertKind, title: String, plan: &Plan, now: Timestamp) -> Alert {
+    Alert {
         issue_type: Some(plan.issue_type.clone()),
         cause: Some(plan.cause.clone()),
         confidence: Some(plan.confidence),
         actions: actions(plan, "done"),
-        why: Some(ending.why.clone()),
-        next,
         ..blank(kind, title, plan.component.clone(), now)
-    };
-    vec![redacted(engine, alert)]
+    }
+}
+
+/// The alert of an open transaction that cannot be read: no fix is made before a human has looked.
+pub fn of_blocked(engine: &Engine, why: &str, now: Timestamp) -> Alert {
+    let title = "no fix can be made".to_owned();
+    let alert = Alert { why: Some(why.to_owned()), ..blank(AlertKind::Critical, title, "healer".to_owned(), now) };
+    redacted(engine, alert)
 }
 
 /// Nothing secret leaves the host: a log line may repeat a password.

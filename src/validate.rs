@@ -227,6 +227,7 @@ mod tests {
                 VerdictKind::Success => "success",
                 VerdictKind::Failure => "failure",
                 VerdictKind::NotEnough => "not enough",
+                VerdictKind::Interrupted => "interrupted",
             },
         }
     }

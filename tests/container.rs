@@ -111,3 +111,64 @@ fn a_container_that_exited_is_restarted_and_watched() {
     check(second_time, 0, "healed");
     check("exit 3", 12, "failed");
 }
+
+#[test]
+fn a_container_that_mounts_the_edited_file_by_itself_is_restarted_too() {
+    let Some(docker) = Docker::require() else { return };
+    let check = |allowed: bool, code: i32| {
+        let root = Root::new();
+        root.write("worker/settings.toml", "pause = 1.0\n");
+        root.append("worker.log", support::RATE_LIMITED.repeat(20));
+        let name = Docker::unique_name("mounts");
+        let mount = format!("--volume={}:/settings.toml:ro", root.path("worker/settings.toml").display());
+        let container = docker.run(&name, &[&mount], &["/bin/sh", "-c", "cat /settings.toml; exec sleep 600"]);
+        container.wait_for_lines(1, "pause = 1.0");
+        root.config(&format!(
+            "[allow]\nfiles = [\"{{root}}/worker/*\"]\ncontainers = [\"{allowed}\"]\n[checks.host]\nenabled = false\n\
+             [checks.docker]\nsocket = \"{socket}\"\ninclude = [\"{name}\"]\n[logs.files.worker]\npath = \"{{root}}/worker.log\"\n\
+             [limits]\nstart_grace = \"0s\"\nhuman_grace = \"0s\"\n[[rule]]\nname = \"slow-down\"\n\
+             when = {{ log = \"file:worker\", signature = \"rate_limit\", count = 5, within = \"10m\" }}\n\
+             issue_type = \"rate_limiting\"\nconfidence = 90\n[[rule.fix]]\nfix_type = \"increase_delay\"\n\
+             steps = [{{ edit = \"{{root}}/worker/settings.toml\", at = \"pause\", multiply = 1.5, max = 5.0 }}]\n\
+             [rule.validate]\nsettle = \"200ms\"\nwindow = \"1s\"\n",
+            allowed = if allowed { &name } else { "none" },
+            socket = docker.socket,
+        ));
+        let pass = healer(&root, &["heal", "--json"]).expect_code(code).data();
+        let diagnosis = &pass["diagnoses"][0];
+        let note = diagnosis["plan"]["notes"][0].as_str().unwrap();
+        assert!(
+            note.starts_with(&format!("container:{name} mounts ")) && note.contains("only after a restart"),
+            "{note}"
+        );
+        if allowed {
+            container.wait_for_lines(1, "pause = 1.5");
+        } else {
+            assert_eq!(diagnosis["hold_reason"], format!("container:{name} is not in [allow]"));
+            assert_eq!(root.read_text("worker/settings.toml"), "pause = 1.0\n");
+        }
+    };
+    check(true, 0);
+    check(false, 10);
+}
+
+#[test]
+fn a_container_that_is_gone_holds_the_fix_before_its_edit() {
+    let Some(docker) = Docker::require() else { return };
+    let root = Root::new();
+    let server = RateLimitedServer::always_limited();
+    let worker = RateLimitedWorker::start(&docker, &root, "gone", "0.1", &server.url());
+    let name = worker.container.name.clone();
+    configure(&root, &docker, &name, "");
+    let text = root
+        .read_text("healer.toml")
+        .replace(&format!("restart = \"container:{name}\""), "restart = \"container:none\"");
+    root.write("healer.toml", text.replace("containers = [", "containers = [\"none\", "));
+    let before = root.read("worker/client.py");
+    worker.container.wait_for_lines(20, " 429 Client Error");
+    let pass = healer(&root, &["heal", "--json"]).expect_code(10).data();
+    let diagnosis = &pass["diagnoses"][0];
+    assert_eq!(diagnosis["hold"], "unusable_target", "{diagnosis:#}");
+    assert_eq!(diagnosis["hold_reason"], "container:none cannot be restarted: no such container: none");
+    assert_eq!(root.read("worker/client.py"), before);
+}

@@ -8,10 +8,11 @@ mod support;
 use healer::attempts::Attempts;
 use healer::config::{self, Engine, Reference, Rule, SecretSource, StepSpec};
 use healer::learn::Knowledge;
-use healer::model::{Diagnosis, Step, TargetFile, Trigger};
+use healer::model::{Diagnosis, Moment, Step, TargetFile, Trigger};
 use healer::plan::{self, TargetFiles};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use support::{Root, spawn_command};
 
 /// Every directory of `examples/` with a configuration in it.
@@ -78,7 +79,7 @@ fn samples(example: &Path, rule: &Rule) -> TargetFiles {
     let sample = |path: &PathBuf| {
         let beside = example.join(path.file_name().unwrap());
         let bytes = std::fs::read(&beside).unwrap_or_else(|e| panic!("{}: {e}", beside.display()));
-        (path.clone(), Ok(TargetFile { path: path.clone(), bytes, sha256: String::new(), modified: None }))
+        (path.clone(), Ok(TargetFile { path: path.clone(), bytes, sha256: String::new(), age: Duration::MAX }))
     };
     plan::files_of(rule).map(sample).collect()
 }
@@ -115,8 +116,16 @@ fn edits(example: &Path, engine: &Engine, rule: &Rule) -> Vec<(String, String, S
     let mut found = Vec::new();
     for fix in &rule.fixes {
         let rung = Rule { fixes: vec![fix.clone()], ..rule.clone() };
-        let now = "2026-01-01T00:00:00Z".parse().unwrap();
-        let given = plan::Given { engine, checks: &[], files: &files, knowledge: &knowledge, attempts: &attempts, now };
+        let given = plan::Given {
+            engine,
+            checks: &[],
+            files: &files,
+            services: &plan::Services::new(),
+            mounts: &plan::FileMounts::new(),
+            knowledge: &knowledge,
+            attempts: &attempts,
+            now: &Moment::of_wall("2026-01-01T00:00:00Z".parse().unwrap()),
+        };
         let proposal = plan::propose(given, &diagnosis(rule), &rung)
             .unwrap_or_else(|refusal| panic!("{}, rule {}: {refusal}", name(example), rule.name));
         assert_eq!(proposal.plan.steps.len(), fix.steps.len());

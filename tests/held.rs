@@ -105,6 +105,84 @@ fn a_fresh_change_by_a_human_is_left_alone_for_a_while() {
 }
 
 #[test]
+fn who_puts_the_old_content_back_by_hand_is_a_human() {
+    let scene = Scene::new(|p| {
+        p.limits = "human_grace = \"15m\"".into();
+        p.rule_limits = "cooldown = \"0s\"".into();
+    });
+    scene.root.set_age(PROGRAM_PATH, Duration::from_secs(1000));
+    scene.log_errors(20);
+    scene.heal().expect_code(0);
+    scene.assert_program("1.2");
+    let hold_of = |scene: &Scene| {
+        support::next_second();
+        scene.log_errors(20);
+        scene.heal_json(&["-n"], 10)["diagnoses"][0]["hold"].clone()
+    };
+    assert!(hold_of(&scene).is_null(), "what healer wrote itself is no human's change");
+    scene.root.write(PROGRAM_PATH, support::PROGRAM);
+    assert_eq!(hold_of(&scene), "human_grace");
+}
+
+/// Changes the moments of every line of `attempts.jsonl`.
+fn rewrite_attempts(scene: &Scene, change: impl Fn(&mut serde_json::Value)) {
+    let lines = scene.root.state_lines("attempts.jsonl");
+    let text = lines.into_iter().map(|mut line| {
+        change(&mut line);
+        format!("{line}\n")
+    });
+    scene.root.write("state/attempts.jsonl", text.collect::<String>());
+}
+
+#[test]
+fn a_clock_that_is_set_neither_ends_nor_prolongs_a_cooldown() {
+    let scene = Scene::new(|_| {});
+    scene.log_errors(20);
+    scene.heal().expect_code(0);
+    let attempts = scene.root.read("state/attempts.jsonl");
+    let check = |change: &dyn Fn(&mut serde_json::Value), hold: serde_json::Value| {
+        scene.root.write("state/attempts.jsonl", &attempts);
+        rewrite_attempts(&scene, change);
+        scene.log_errors(20);
+        let pass = scene.heal_json(&["-n"], 10);
+        assert_eq!(pass["diagnoses"][0]["hold"], hold, "{:#}", pass["diagnoses"][0]);
+    };
+    support::next_second();
+    let year = |line: &mut serde_json::Value, year: &str| {
+        let t = line["t"].as_str().unwrap().to_owned();
+        line["t"] = format!("{year}{}", &t[4..]).into();
+    };
+    let sooner =
+        |line: &mut serde_json::Value, seconds: f64| line["up"] = (line["up"].as_f64().unwrap() - seconds).into();
+    let held = || serde_json::Value::from("cooldown");
+    check(&|_| {}, held());
+    // The clock was years behind or ahead when the fix was made, or is now.
+    check(&|line| year(line, "1999"), held());
+    check(&|line| year(line, "2099"), held());
+    // The cooldown of 30 minutes has passed, whatever the wall clock says.
+    check(&|line| sooner(line, 1801.0), serde_json::Value::Null);
+    check(
+        &|line| {
+            year(line, "2099");
+            sooner(line, 1801.0);
+        },
+        serde_json::Value::Null,
+    );
+    // In another boot, with a clock that was ahead: from the present boot on.
+    let up = clock_up();
+    let other_boot = |line: &mut serde_json::Value| {
+        year(line, "2099");
+        line["boot"] = "another".into();
+    };
+    check(&other_boot, if up < 1800.0 { held() } else { serde_json::Value::Null });
+}
+
+fn clock_up() -> f64 {
+    let text = std::fs::read_to_string("/proc/uptime").unwrap();
+    text.split(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
 fn an_operators_switches_hold_everything() {
     let stop = |s: &Scene| drop(s.root.write("STOP", ""));
     check(|_| {}, stop, "stop", &["STOP is there: nothing is changed until it is removed"]);

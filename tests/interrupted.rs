@@ -86,8 +86,9 @@ fn under_stop_an_open_fix_is_left_as_it_is_and_told() {
 }
 
 #[test]
-fn what_cannot_be_judged_any_more_is_undone() {
+fn what_cannot_be_judged_any_more_is_undone_and_nothing_is_learned_from_it() {
     let scene = Scene::new(|p| {
+        p.rule_limits = "cooldown = \"0s\"".into();
         p.when = r#"{ log = "file:worker", signature = "rate_limit", count = 1, within = "10m" }"#.into();
         p.validate = "settle = \"0s\"\nwindow = \"40s\"".into();
     });
@@ -101,6 +102,33 @@ fn what_cannot_be_judged_any_more_is_undone() {
     let why = pass["recovered_transaction"]["why"].as_str().unwrap();
     assert!(why.contains("cannot be judged any more"), "{why}");
     assert_eq!(scene.program(), PROGRAM);
+    let [record] = scene.records().try_into().unwrap();
+    assert_eq!(
+        (&record["result_status"], &record["validation_status"]),
+        (&"rolled_back".into(), &"interrupted".into())
+    );
+    let stats = healer(&scene.root, &["stats", "--json"]).expect_code(0).data();
+    assert_eq!((&stats["total_fixes"], &stats["decided"]), (&1.into(), &0.into()), "{stats:#}");
+    // The same fix may be tried again.
+    support::next_second();
+    scene.log_errors(20);
+    assert_eq!(scene.heal_json(&["-n"], 10)["diagnoses"][0]["decision"], "act");
+}
+
+#[test]
+fn a_file_that_a_human_changes_in_the_window_ends_it_at_once_and_stays_theirs() {
+    let check = |theirs: &str| {
+        let scene = scene();
+        let mut pass = scene.spawn_into_window();
+        scene.root.write(PROGRAM_PATH, theirs);
+        pass.wait_for("alert");
+        pass.wait().expect_code(13);
+        assert_eq!(scene.program(), theirs);
+        assert!(!scene.is_open());
+        assert_eq!(scene.records()[0]["result_status"], "conflict");
+    };
+    check(&(PROGRAM.replace("0.8", "1.2") + "\n# by a human\n"));
+    check(PROGRAM);
 }
 
 #[test]

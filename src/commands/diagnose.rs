@@ -24,13 +24,13 @@ pub fn run(engine: &Engine, since: &str, files: &[PathBuf], rule: Option<&str>, 
     let begin = clock::since_boot();
     let started = clock::now();
     let sight = world.look(span);
-    world.memory.streaks = streaks::update(engine, &world.memory.streaks, &sight.checks, sight.now);
+    world.memory.streaks = streaks::update(engine, &world.memory.streaks, &sight.checks, sight.now.t);
     let history = History::read(&world, &sight)?;
     let mut analysis = world.diagnose(&sight, &history);
     if let Some(rule) = rule {
         only(&mut analysis, rule);
     }
-    let judged = pass::judge(&world, &sight, &analysis, &history, &Options::default());
+    let judged = pass::judge(&mut world, &sight, &analysis, &history, &Options::default());
     let report = Report {
         started,
         duration: clock::since_boot().saturating_sub(begin),
@@ -45,6 +45,7 @@ pub fn run(engine: &Engine, since: &str, files: &[PathBuf], rule: Option<&str>, 
         dry_run: true,
         interrupted: false,
         approve_missed: false,
+        blocked: None,
     };
     out.document(&json::success(json::pass(&report)));
     analysis_text(&report, out);

@@ -14,6 +14,7 @@ use crate::cli::{Cli, ColorChoice, Command, Global};
 use crate::config::{self, Engine, LoadError, Redactor};
 use crate::pass::Busy;
 use crate::show::{self, Output};
+use crate::transaction::ChangedSince;
 use anyhow::{Result, anyhow};
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -110,7 +111,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
         2
     } else if error.is::<Busy>() {
         11
-    } else if error.is::<Conflict>() {
+    } else if error.is::<Conflict>() || error.is::<ChangedSince>() {
         13
     } else if error.is::<NoSuchBackup>() {
         14

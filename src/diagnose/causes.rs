@@ -32,7 +32,7 @@ const MANY_EVENTS: u64 = 10;
 pub fn evaluate(engine: &Engine, seen: &Observed, attempts: &Attempts) -> Vec<Cause> {
     let mut causes = Vec::new();
     for tally in &seen.logs.tallies {
-        let count = tally.count(seen.fresh_since(&tally.source, attempts), seen.now.as_second());
+        let count = tally.count(seen.fresh_since(&tally.source, attempts), seen.now.t.as_second());
         if count >= ENOUGH_EVENTS {
             causes.extend(in_log(engine, tally, count, seen));
         }
@@ -148,7 +148,7 @@ fn slow(check: &CheckResult) -> bool {
 }
 
 fn events(seen: &Observed, signature: &str) -> u64 {
-    let (since, now) = (seen.since.as_second(), seen.now.as_second());
+    let (since, now) = (seen.since.as_second(), seen.now.t.as_second());
     seen.logs.tallies.iter().filter(|t| t.signature == signature).map(|t| t.count(since, now)).sum()
 }
 

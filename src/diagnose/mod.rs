@@ -13,7 +13,8 @@ use crate::attempts::Attempts;
 use crate::config::{Engine, Rule, SignatureOrigin, StepSpec, When};
 use crate::learn::Knowledge;
 use crate::model::{
-    Analysis, CheckResult, Diagnosis, Finding, FixCategory, LogReport, NotFired, RestartTarget, Severity, Status,
+    Analysis, CheckResult, Diagnosis, Finding, FixCategory, LogReport, Moment, NotFired, RestartTarget, Severity,
+    Status,
 };
 use crate::plan;
 use jiff::Timestamp;
@@ -28,7 +29,7 @@ pub struct Observed<'a> {
     pub streaks: &'a streaks::Streaks,
     /// Built-in causes and findings look at log events after this moment.
     pub since: Timestamp,
-    pub now: Timestamp,
+    pub now: &'a Moment,
 }
 
 impl Observed<'_> {
@@ -37,7 +38,7 @@ impl Observed<'_> {
     fn fresh_since(&self, source: &str, attempts: &Attempts) -> i64 {
         let since = self.since.as_second();
         // A fix in the future means that the clock was set back since: it cannot be compared with.
-        attempts.last_for_component(source).filter(|t| *t <= self.now).map_or(since, |t| since.max(t.as_second()))
+        attempts.last_for_component(source).filter(|t| *t <= self.now.t).map_or(since, |t| since.max(t.as_second()))
     }
 }
 
@@ -218,7 +219,7 @@ type SeenAs<'a> = (Vec<&'a str>, Severity, Option<&'a str>);
 fn in_logs(engine: &Engine, seen: &Observed, attempts: &Attempts) -> Vec<Finding> {
     let mut found: BTreeMap<EventKind, SeenAs> = BTreeMap::new();
     for tally in &seen.logs.tallies {
-        let count = tally.count(seen.fresh_since(&tally.source, attempts), seen.now.as_second());
+        let count = tally.count(seen.fresh_since(&tally.source, attempts), seen.now.t.as_second());
         let Some(signature) = engine.signatures.iter().find(|s| s.name == tally.signature) else { continue };
         if count == 0 || signature.origin == SignatureOrigin::Rule {
             continue;

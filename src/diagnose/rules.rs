@@ -48,13 +48,13 @@ fn on_log(when: &LogTrigger, seen: &Observed, attempts: &Attempts) -> Result<Vec
     let mut best: Option<(u64, &str)> = None;
     for tally in seen.logs.tallies.iter().filter(|t| t.signature == when.signature && when.sources.is_match(&t.source))
     {
-        let after = fresh_after(when.within, attempts.last_for_component(&tally.source), seen.now);
-        let count = tally.count(after, seen.now.as_second());
+        let after = fresh_after(when.within, attempts.last_for_component(&tally.source), seen.now.t);
+        let count = tally.count(after, seen.now.t.as_second());
         if count < when.count {
             best = best.max(Some((count, &tally.source)));
             continue;
         }
-        let since_first = tally.first_after(after).map_or(0, |first| seen.now.as_second().saturating_sub(first));
+        let since_first = tally.first_after(after).map_or(0, |first| seen.now.t.as_second().saturating_sub(first));
         let seconds = when.within.as_secs_f64().min(since_first as f64).max(1.0);
         let name = shown_signature(&when.signature);
         fired.push(Fired {
@@ -132,7 +132,7 @@ fn on_container(container: &Container, state: TriggerState, held_for: Duration, 
             seen.streaks.containers.get(&container.name).map(|s| s.since)
         }
     };
-    let so_long = since.map_or(Duration::ZERO, |s| seen.now.duration_since(s).try_into().unwrap_or(Duration::ZERO));
+    let so_long = since.map_or(Duration::ZERO, |s| seen.now.t.duration_since(s).try_into().unwrap_or(Duration::ZERO));
     if so_long < held_for {
         return None;
     }

@@ -1,15 +1,47 @@
-//! Restarting what a fix names.
+//! Looking at and restarting the services that a fix names.
 
+use crate::host::clock;
 use crate::host::docker::Docker;
 use crate::host::process;
-use crate::model::RestartTarget;
-use anyhow::{Context, Result, bail};
+use crate::model::{ContainerState, RestartTarget, Service};
+use anyhow::{Context, Result, anyhow, bail};
 use std::time::Duration;
 
 /// How long a container gets to stop before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// systemd's own default start and stop time-outs are 90 s each.
 const UNIT_TIMEOUT: Duration = Duration::from_secs(200);
+const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a service is doing now; asked before a restart is planned, and after one that may have happened.
+///
+/// # Errors
+/// When it could not be restarted: it is not there, or whoever runs it does not answer.
+pub fn look(target: &RestartTarget, docker: Option<&Docker>) -> Result<Service> {
+    match target {
+        RestartTarget::Container(name) => {
+            let docker = of_containers(docker)?;
+            let detail = docker.inspect(name)?;
+            let Some(started) = detail.started_at.filter(|_| detail.state == ContainerState::Running) else {
+                return Ok(Service::default());
+            };
+            let by_process = detail.pid.filter(|_| docker.is_local()).and_then(process::age);
+            let by_wall = || clock::now().duration_since(started).try_into().ok();
+            Ok(Service { run: Some(format!("{} {started}", detail.id)), age: by_process.or_else(by_wall) })
+        }
+        RestartTarget::Unit(name) => {
+            let said = systemctl(&["show", "--property=LoadState,ActiveState,InvocationID", "--", name], LOOK_TIMEOUT)?;
+            let value = |key: &str| said.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+            match value("LoadState") {
+                Some("loaded") => {}
+                Some(state) => bail!("systemd has no unit {name} that it could start ({state})"),
+                None => bail!("systemd says nothing of the unit {name}"),
+            }
+            let run = value("InvocationID").filter(|id| !id.is_empty() && value("ActiveState") != Some("failed"));
+            Ok(Service { run: run.map(str::to_owned), age: None })
+        }
+    }
+}
 
 /// Restarts a container or a systemd unit, and returns when it has been started.
 ///
@@ -17,19 +49,24 @@ const UNIT_TIMEOUT: Duration = Duration::from_secs(200);
 /// When it cannot be restarted, with what the Docker Engine or systemd said.
 pub fn restart(target: &RestartTarget, docker: Option<&Docker>) -> Result<()> {
     match target {
-        RestartTarget::Container(name) => {
-            let docker = docker.context("no Docker check is configured, so no container can be restarted")?;
-            docker.restart(name, STOP_TIMEOUT).with_context(|| format!("cannot restart container {name}"))
-        }
-        RestartTarget::Unit(name) => {
-            let argv: Vec<String> = ["systemctl", "restart", "--", name].map(str::to_owned).to_vec();
-            let done = process::run(&argv, None, UNIT_TIMEOUT, 4096)?;
-            if done.code != Some(0) {
-                let said = String::from_utf8_lossy(&done.stderr);
-                let said = if done.timed_out { "no end after 200s" } else { said.trim() };
-                bail!("`systemctl restart {name}` failed: {said}");
-            }
-            Ok(())
-        }
+        RestartTarget::Container(name) => of_containers(docker)?
+            .restart(name, STOP_TIMEOUT)
+            .with_context(|| format!("cannot restart container {name}")),
+        RestartTarget::Unit(name) => systemctl(&["restart", "--", name], UNIT_TIMEOUT).map(drop),
     }
+}
+
+fn of_containers(docker: Option<&Docker>) -> Result<&Docker> {
+    docker.ok_or_else(|| anyhow!("no Docker check is configured, so no container can be restarted"))
+}
+
+fn systemctl(args: &[&str], timeout: Duration) -> Result<String> {
+    let argv: Vec<String> = std::iter::once("systemctl").chain(args.iter().copied()).map(str::to_owned).collect();
+    let done = process::run(&argv, None, timeout, 4096)?;
+    if done.code != Some(0) {
+        let said = String::from_utf8_lossy(&done.stderr);
+        let said = if done.timed_out { format!("no end after {}s", timeout.as_secs()) } else { said.trim().to_owned() };
+        bail!("`{}` failed: {said}", argv.join(" "));
+    }
+    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }

@@ -1,5 +1,6 @@
-//! Clocks. The pass reads the wall clock once and hands it on as a value; waiting uses the boot clock.
+//! Clocks. The pass reads them once and hands the moment on as a value; waiting uses the boot clock.
 
+use crate::model::Moment;
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -8,10 +9,20 @@ pub fn now() -> Timestamp {
     Timestamp::now()
 }
 
+/// Both clocks.
+pub fn moment() -> Moment {
+    Moment { t: now(), boot: boot_id(), up: since_boot().as_secs_f64() }
+}
+
 /// Time since boot, suspend included: durations within a boot that a changed wall clock cannot bend.
 pub fn since_boot() -> Duration {
     let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     Duration::new(t.tv_sec.try_into().unwrap_or(0), t.tv_nsec.try_into().unwrap_or(0))
+}
+
+/// Which boot this is; empty where the kernel does not say.
+pub fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
 /// From `earlier` to `later`; zero when the clock was set back in between.

@@ -18,6 +18,7 @@ use http_body_util::BodyExt;
 use jiff::Timestamp;
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use transport::{Address, collect, get, io_kind, root, send};
 
@@ -119,9 +120,21 @@ impl Docker {
     pub fn list(&self) -> Result<Vec<ListedContainer>, DockerError> {
         let body = self.get_all(vec!["/containers/json?all=1".to_owned()], self.timeout).pop();
         let body = body.unwrap_or_else(|| Err(self.silent(self.timeout)))?;
-        serde_json::from_slice(&body).map_err(|e| {
-            DockerError::Other(format!("Docker at {} sent an unreadable container list: {e}", self.socket))
-        })
+        serde_json::from_slice(&body).map_err(|e| self.unreadable_list(&e))
+    }
+
+    fn unreadable_list(&self, error: &serde_json::Error) -> DockerError {
+        DockerError::Other(format!("Docker at {} sent an unreadable container list: {error}", self.socket))
+    }
+
+    /// Every bind mount of a running container: its name, and the path on the host.
+    ///
+    /// # Errors
+    /// As for [`Docker::list`].
+    pub fn bind_mounts(&self) -> Result<Vec<(String, PathBuf)>, DockerError> {
+        let body = self.get_all(vec!["/containers/json".to_owned()], self.timeout).pop();
+        let body = body.unwrap_or_else(|| Err(self.silent(self.timeout)))?;
+        facts::bind_mounts(&body).map_err(|e| self.unreadable_list(&e))
     }
 
     /// Everything about one container.

@@ -1,12 +1,11 @@
-//! Files: looking at a target, replacing it whole, and writing our own state so that a crash leaves old or new.
+//! Files: looking at a target, and writing our own state so that a crash leaves old or new.
 //!
-//! Lives here: every write of healer to a disk. Directories are walked by handle without following links, so that
-//! swapping one for a link during a pass leads nowhere. May not live here: what to write.
+//! Directories are walked by handle without following links, so that swapping one for a link during a pass leads
+//! nowhere. May not live here: replacing a target (`replace`), and what to write.
 
-use crate::host::clock;
 use jiff::Timestamp;
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, RawMode, RenameFlags, StatxAttributes, StatxFlags, Uid, XattrFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use std::ffi::{OsStr, OsString};
@@ -46,7 +45,7 @@ impl std::fmt::Display for FileError {
 impl std::error::Error for FileError {}
 
 impl FileError {
-    fn of(path: &Path, error: impl Into<std::io::Error>) -> Self {
+    pub(super) fn of(path: &Path, error: impl Into<std::io::Error>) -> Self {
         let error = error.into();
         match error.kind() {
             std::io::ErrorKind::NotFound => FileError::Absent(path.into()),
@@ -55,7 +54,7 @@ impl FileError {
         }
     }
 
-    fn refused(path: &Path, why: impl Into<String>) -> Self {
+    pub(super) fn refused(path: &Path, why: impl Into<String>) -> Self {
         FileError::Refused { path: path.into(), why: why.into() }
     }
 }
@@ -111,7 +110,7 @@ pub fn snapshot(path: &Path) -> Result<Snapshot, FileError> {
     })
 }
 
-fn check_kind(path: &Path, dir: &OwnedFd, stat: &rustix::fs::Stat) -> Result<(), FileError> {
+pub(super) fn check_kind(path: &Path, dir: &OwnedFd, stat: &rustix::fs::Stat) -> Result<(), FileError> {
     if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
         return Err(FileError::refused(path, "is not a regular file"));
     }
@@ -154,7 +153,7 @@ pub fn check_replaceable(path: &Path) -> Result<(), FileError> {
 }
 
 /// Opens the directory of an absolute path, walking from the root without following a single link.
-fn open_parent(path: &Path) -> Result<(OwnedFd, OsString), FileError> {
+pub(super) fn open_parent(path: &Path) -> Result<(OwnedFd, OsString), FileError> {
     let name = path.file_name().ok_or_else(|| FileError::refused(path, "names no file"))?.to_owned();
     let parent = path.parent().ok_or_else(|| FileError::refused(path, "has no directory"))?;
     Ok((open_dir(parent)?, name))
@@ -182,125 +181,18 @@ pub fn open_dir(path: &Path) -> Result<OwnedFd, FileError> {
     Ok(dir)
 }
 
-/// How a replacement ended when it was not an error.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Replaced {
-    Done,
-    /// Somebody else had changed the file: theirs is back in place, ours is gone.
-    Conflict,
-}
-
-/// The name of the temporary file beside a target; fixed by the transaction, so that recovery can find it.
-fn temporary_name(name: &OsStr, tag: &str) -> OsString {
-    let mut temporary = OsString::from(".");
-    temporary.push(name);
-    temporary.push(".healer-");
-    temporary.push(tag);
-    temporary
-}
-
-/// Replaces the file at `path` (absolute, resolved) whole, keeping owner, mode and extended attributes (ACLs among
-/// them). The new file is written and synced beside it, the two are exchanged in one step, and what came out is looked
-/// at: when that is not `expected` (SHA-256 in hex), somebody edited the file meanwhile and it is swapped back.
-///
-/// # Errors
-/// Whatever failed; the target is then as it was, and the temporary file is gone as far as that was possible.
-pub fn replace(path: &Path, expected: &str, new: &[u8], tag: &str) -> Result<Replaced, FileError> {
-    let (dir, name) = open_parent(path)?;
-    let temporary = temporary_name(&name, tag);
-    let result = exchange(path, &dir, &name, &temporary, expected, new);
-    if result.is_err() {
-        let _ = rustix::fs::unlinkat(&dir, &temporary, AtFlags::empty());
-    }
-    result
-}
-
-fn exchange(
-    path: &Path,
-    dir: &OwnedFd,
-    name: &OsStr,
-    temporary: &OsStr,
-    expected: &str,
-    new: &[u8],
-) -> Result<Replaced, FileError> {
-    let fail = |e: Errno| FileError::of(path, e);
-    let _ = rustix::fs::unlinkat(dir, temporary, AtFlags::empty());
-    let old = rustix::fs::openat(dir, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
-        .map_err(fail)?;
-    let stat = rustix::fs::fstat(&old).map_err(fail)?;
-    check_kind(path, dir, &stat)?;
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(dir, temporary, flags, Mode::from_raw_mode(0o600)).map_err(fail)?;
-    let mut file = File::from(file);
-    file.write_all(new).map_err(|e| FileError::of(path, e))?;
-    copy_metadata(&old, &file, &stat).map_err(fail)?;
-    file.sync_all().map_err(|e| FileError::of(path, e))?;
-    swap(path, dir, name, temporary)?;
-    let came_out = read_at(dir, temporary).map_err(|e| FileError::of(path, e))?;
-    if sha256(&came_out) != expected {
-        swap(path, dir, name, temporary)?;
-        rustix::fs::unlinkat(dir, temporary, AtFlags::empty()).map_err(fail)?;
-        sync_dir(path)?;
-        return Ok(Replaced::Conflict);
-    }
-    rustix::fs::unlinkat(dir, temporary, AtFlags::empty()).map_err(fail)?;
-    sync_dir(path)?;
-    Ok(Replaced::Done)
-}
-
-fn swap(path: &Path, dir: &OwnedFd, name: &OsStr, temporary: &OsStr) -> Result<(), FileError> {
-    rustix::fs::renameat_with(dir, temporary, dir, name, RenameFlags::EXCHANGE).map_err(|e| match e {
-        Errno::INVAL | Errno::NOSYS => {
-            FileError::refused(path, "is on a file system that cannot exchange two files in one step; it is not edited")
-        }
-        e => FileError::of(path, e),
-    })
-}
-
-fn read_at(dir: &OwnedFd, name: &OsStr) -> std::io::Result<Vec<u8>> {
-    let file = rustix::fs::openat(dir, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-    let mut bytes = Vec::new();
-    File::from(file).take(MAX_TARGET_BYTES + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Owner, extended attributes, then the mode: `chown` clears the set-id bits, so the mode comes last.
-fn copy_metadata(old: &OwnedFd, new: &File, stat: &rustix::fs::Stat) -> rustix::io::Result<()> {
-    rustix::fs::fchown(new, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
-    let mut names = vec![0u8; 64 * 1024];
-    let length = match rustix::fs::flistxattr(old, &mut names) {
-        Err(Errno::NOTSUP) => 0,
-        other => other?,
-    };
-    for name in names.get(..length).unwrap_or_default().split(|b| *b == 0).filter(|n| !n.is_empty()) {
-        let name = OsStr::new(std::str::from_utf8(name).unwrap_or_default());
-        let mut value = vec![0u8; 64 * 1024];
-        let length = rustix::fs::fgetxattr(old, name, &mut value)?;
-        rustix::fs::fsetxattr(new, name, value.get(..length).unwrap_or_default(), XattrFlags::empty())?;
-    }
-    rustix::fs::fchmod(new, Mode::from_raw_mode((stat.st_mode & 0o7777) as RawMode))
-}
-
-/// Removes the temporary file that a killed pass may have left beside a target. What it holds when the exchange was
-/// done is the old content, of which there is a backup.
-///
-/// # Errors
-/// When it is there and cannot be removed.
-pub fn remove_temporary(path: &Path, tag: &str) -> Result<(), FileError> {
-    let (dir, name) = open_parent(path)?;
-    let temporary = temporary_name(&name, tag);
-    // Looked for first: a read-only file system refuses to remove even what is not there.
-    if rustix::fs::statat(&dir, &temporary, AtFlags::SYMLINK_NOFOLLOW).is_err_and(|e| e == Errno::NOENT) {
-        return Ok(());
-    }
-    rustix::fs::unlinkat(&dir, &temporary, AtFlags::empty()).map_err(|e| FileError::of(path, e))?;
-    sync_dir(path)
-}
-
 /// Syncs the directory that holds `path`.
 pub fn sync_dir(path: &Path) -> Result<(), FileError> {
     let parent = path.parent().unwrap_or(Path::new("/"));
     File::open(parent).and_then(|d| d.sync_all()).map_err(|e| FileError::of(parent, e))
+}
+
+/// Syncs a file that is there.
+///
+/// # Errors
+/// When it cannot be: what was read from it may not be on the disk.
+pub fn sync(path: &Path) -> Result<(), FileError> {
+    File::open(path).and_then(|f| f.sync_all()).map_err(|e| FileError::of(path, e))
 }
 
 /// Writes a file of our own whole: temporary file, sync, rename, sync of the directory.
@@ -399,42 +291,15 @@ pub fn ensure_dir(path: &Path, mode: u32) -> Result<(), FileError> {
     sync_dir(path)
 }
 
-/// Age of a modification time at `now`; a time in the future counts as just now.
-pub fn age(modified: Option<Timestamp>, now: Timestamp) -> std::time::Duration {
-    modified.map_or(std::time::Duration::MAX, |m| clock::between(m, now))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     fn root() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().canonicalize().unwrap();
         (dir, path)
-    }
-
-    #[test]
-    fn a_replaced_file_keeps_mode_and_leaves_nothing_beside() {
-        let (_keep, root) = root();
-        let target = root.join("a.py");
-        std::fs::write(&target, "old").unwrap();
-        std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert_eq!(replace(&target, &sha256(b"old"), b"new", "t1").unwrap(), Replaced::Done);
-        assert_eq!(std::fs::read(&target).unwrap(), b"new");
-        assert_eq!(std::fs::metadata(&target).unwrap().mode() & 0o7777, 0o640);
-        assert_eq!(std::fs::read_dir(&root).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn an_edit_made_meanwhile_stays() {
-        let (_keep, root) = root();
-        let target = root.join("a.py");
-        std::fs::write(&target, "by a human").unwrap();
-        assert_eq!(replace(&target, &sha256(b"old"), b"new", "t1").unwrap(), Replaced::Conflict);
-        assert_eq!(std::fs::read(&target).unwrap(), b"by a human");
-        assert_eq!(std::fs::read_dir(&root).unwrap().count(), 1);
     }
 
     #[test]
@@ -466,7 +331,7 @@ mod tests {
         std::fs::write(root.join("real/a"), "x").unwrap();
         symlink(root.join("real"), root.join("link")).unwrap();
         assert_eq!(snapshot(&root.join("link/a")).unwrap().path, root.join("real/a"));
-        assert!(matches!(replace(&root.join("link/a"), &sha256(b"x"), b"y", "t"), Err(FileError::Refused { .. })));
+        assert!(matches!(open_parent(&root.join("link/a")), Err(FileError::Refused { .. })));
     }
 
     #[test]

@@ -64,6 +64,15 @@ pub fn run(argv: &[String], stdin: Option<&[u8]>, timeout: Duration, max_output:
     })
 }
 
+/// How long a process has been running, by the boot clock; `None` where it is none of this host's.
+pub fn age(pid: u32) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // proc(5): field 22 is the start in clock ticks since boot; the name, field 2, may hold spaces and brackets.
+    let ticks: u64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
+    let started = Duration::from_millis(ticks.checked_mul(1000)? / rustix::param::clock_ticks_per_second().max(1));
+    Some(super::clock::since_boot().saturating_sub(started))
+}
+
 /// Whether the process behind the descriptor ends before the deadline.
 fn ends_before(pidfd: &rustix::fd::OwnedFd, deadline: Instant) -> Result<bool> {
     loop {
@@ -135,6 +144,13 @@ mod tests {
         let done =
             sh("i=0; while [ $i -lt 10000 ]; do echo 0123456789; i=$((i+1)); done", None, Duration::from_secs(30));
         assert_eq!((done.code, done.stdout.len()), (Some(0), 64));
+    }
+
+    #[test]
+    fn a_process_has_an_age_and_one_that_is_gone_has_none() {
+        let age = age(std::process::id()).unwrap();
+        assert!(age < Duration::from_secs(86_400) && super::super::clock::since_boot() >= age);
+        assert_eq!(super::age(u32::MAX), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod line;
 
 pub use line::{append, append_verdict, check_line, has_record, has_verdict, to_line};
 
-use crate::model::{Addend, Outcome, Tries};
+use crate::model::{Addend, Outcome, Tries, VerdictKind};
 use anyhow::{Context, Result};
 use line::{Text, read_line};
 use serde::Deserialize;
@@ -61,6 +61,8 @@ struct Line<'a> {
     confidence: Option<f64>,
     #[serde(borrow)]
     result_status: Option<Text<'a>>,
+    #[serde(borrow)]
+    validation_status: Option<Text<'a>>,
     success: Option<bool>,
     #[serde(borrow)]
     target: Option<Text<'a>>,
@@ -154,7 +156,8 @@ impl Knowledge {
         self.fixes += 1;
         let result = line.result_status.as_ref().map_or(if success { "healed" } else { "failed" }, |r| r.0.as_ref());
         count(&mut self.by_result, result, |n| *n += 1);
-        if !is_decided(result) {
+        let interrupted = line.validation_status.is_some_and(|v| v.0 == VerdictKind::Interrupted.word());
+        if interrupted || !is_decided(result) {
             return Ok(());
         }
         self.decided.add(success);
@@ -328,6 +331,9 @@ mod tests {
     fn a_line_is_counted_or_skipped_but_never_fatal() {
         let ours = to_line(&record(Outcome::Healed, true)).unwrap();
         let undecided = to_line(&record(Outcome::Unproven, false)).unwrap();
+        let interrupted =
+            Record { validation_status: VerdictKind::Interrupted.word().into(), ..record(Outcome::RolledBack, false) };
+        let interrupted = to_line(&interrupted).unwrap();
         let check = |line: &[u8], fixes: u64, decided: u64, skipped: u64| {
             let knowledge = read_text(line);
             let shown = String::from_utf8_lossy(line.get(..80).unwrap_or(line)).into_owned();
@@ -341,6 +347,7 @@ mod tests {
         check(b"\n \n", 0, 0, 0);
         check(ours.as_bytes(), 1, 1, 0);
         check(undecided.as_bytes(), 1, 0, 0);
+        check(interrupted.as_bytes(), 1, 0, 0);
         check(ours.replace("healed", "failed").as_bytes(), 0, 0, 1);
         check(ours.get(..60).unwrap().as_bytes(), 0, 0, 1);
         check(b"[1,2]", 0, 0, 1);

@@ -85,6 +85,13 @@ pub struct Diagnosis {
     pub fingerprint: String,
 }
 
+impl Diagnosis {
+    /// The container that it is about.
+    pub fn container(&self) -> Option<&str> {
+        self.trigger.component.strip_prefix("container:")
+    }
+}
+
 /// A rule that did not fire, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NotFired {

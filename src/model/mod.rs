@@ -7,11 +7,13 @@
 mod check;
 mod judgement;
 mod log;
+mod moment;
 mod outcome;
 mod plan;
 
 pub use check::*;
 pub use judgement::*;
 pub use log::*;
+pub use moment::*;
 pub use outcome::*;
 pub use plan::*;

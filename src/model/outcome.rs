@@ -48,6 +48,27 @@ pub enum VerdictKind {
     Success,
     Failure,
     NotEnough,
+    /// The pass was killed while it watched, and it is too late to judge: says nothing about the fix.
+    Interrupted,
+}
+
+impl VerdictKind {
+    /// The word of `validation_status` in records.
+    pub fn word(&self) -> &'static str {
+        match self {
+            VerdictKind::Success => "passed",
+            VerdictKind::Failure => "failed",
+            VerdictKind::NotEnough => "not_enough",
+            VerdictKind::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl Verdict {
+    /// Of a fix whose pass was killed: nobody watched.
+    pub fn interrupted(why: &str) -> Verdict {
+        Verdict { kind: VerdictKind::Interrupted, judged_on: why.to_owned(), errors_after: 0, chance_of_luck: None }
+    }
 }
 
 /// A validation's conclusion and what it was judged on.

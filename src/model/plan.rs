@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// What a restart restarts.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RestartTarget {
     Container(String),
@@ -19,6 +19,24 @@ impl std::fmt::Display for RestartTarget {
             RestartTarget::Unit(name) => write!(f, "unit:{name}"),
         }
     }
+}
+
+/// A content of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileHash {
+    /// Absolute, links resolved.
+    pub path: PathBuf,
+    /// In hex.
+    pub sha256: String,
+}
+
+/// A service that a fix would restart, as it is now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Service {
+    /// Names its present run: another one after every start. `None` while it is down, or where nothing says so.
+    pub run: Option<String>,
+    /// How long it has been running; `None` while it does not run, or where that is not known.
+    pub age: Option<std::time::Duration>,
 }
 
 /// The exact change of one literal.
@@ -90,7 +108,8 @@ pub struct TargetFile {
     pub bytes: Vec<u8>,
     /// In hex.
     pub sha256: String,
-    pub modified: Option<jiff::Timestamp>,
+    /// Since it was last changed.
+    pub age: std::time::Duration,
 }
 
 /// The exact steps of one fix.

@@ -100,19 +100,28 @@ pub fn pass(report: &Report) -> Value {
         "fix": report.ended.as_ref().map(ended),
         "recovered_transaction": report.recovered.as_ref().map(ended),
         "recovered": report.recovered_by_itself.as_ref().map(|p| p.component.clone()),
+        "blocked": report.blocked,
         "problems": report.problems,
     })
 }
 
 fn ended(ended: &Ended) -> Value {
     match ended {
-        Ended::Closed(e) => ending(e, false),
-        Ended::StillOpen(e) => ending(e, true),
+        Ended::Closed(e) => ending(e),
+        Ended::StillOpen(e) => json!({
+            "outcome": "still_open",
+            "fix_id": e.fix_id,
+            "backup_id": e.backup_id,
+            "why": e.why,
+            "verdict": null,
+            "plan": e.plan,
+            "open": true,
+        }),
         Ended::Interrupted(plan) => json!({ "outcome": "interrupted", "plan": plan, "open": true }),
     }
 }
 
-fn ending(ending: &Ending, open: bool) -> Value {
+fn ending(ending: &Ending) -> Value {
     json!({
         "outcome": ending.outcome.word(),
         "fix_id": ending.fix_id,
@@ -120,7 +129,7 @@ fn ending(ending: &Ending, open: bool) -> Value {
         "why": ending.why,
         "verdict": ending.verdict,
         "plan": ending.plan,
-        "open": open,
+        "open": false,
     })
 }
 

@@ -188,7 +188,11 @@ fn ended_text(ended: &Ended) -> String {
         Ended::Interrupted(plan) => {
             format!("interrupted: {} of {} stays applied and is judged by the next pass", plan.fix_type, plan.component)
         }
-        Ended::Closed(e) | Ended::StillOpen(e) => {
+        Ended::StillOpen(e) => {
+            let what = if e.undoing { "not undone yet" } else { "not written down yet" };
+            clean(&format!("{what}: {} ({}): {}", e.plan.fix_type, e.plan.target, e.why))
+        }
+        Ended::Closed(e) => {
             let undo = match (&e.backup_id, e.outcome) {
                 (Some(id), Outcome::Healed | Outcome::Unproven) => format!("\nundo it with: healer rollback {id}"),
                 (Some(id), Outcome::RollbackFailed | Outcome::Conflict) => {

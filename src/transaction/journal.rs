@@ -4,7 +4,7 @@
 //! phase that was reached. A line is synced before the effect that follows it. The file is gone when nothing is open.
 
 use crate::host::files;
-use crate::model::{Outcome, Plan, RestartTarget, Status, Verdict};
+use crate::model::{FileHash, Moment, Outcome, Plan, RestartTarget, Status, Verdict};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -28,20 +28,28 @@ pub struct FileChange {
     pub after: String,
 }
 
+/// A service and the run it was in; `None` where that could not be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    pub target: RestartTarget,
+    pub run: Option<String>,
+}
+
 /// Everything needed to finish or undo.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Intent {
     pub v: u32,
     pub kind: Kind,
     pub fix_id: String,
-    pub started: Timestamp,
+    pub started: Moment,
     pub plan: Plan,
     /// The backup that holds `before` of every file; `None` when no file changes.
     pub backup_id: Option<String>,
     /// For a rollback: the backup whose contents are put back.
     pub restores: Option<String>,
     pub files: Vec<FileChange>,
-    pub restarts: Vec<RestartTarget>,
+    /// What is restarted, with the run that each was in before the first step.
+    pub restarts: Vec<Run>,
     /// Status of every check and container before the first step.
     pub before: BTreeMap<String, Status>,
     /// Of a fix: its issue type. Of a rollback: the id of the fix that it undoes.
@@ -56,16 +64,18 @@ pub enum Phase {
     Edited {
         t: Timestamp,
     },
-    /// About to restart: from here on it may have happened.
+    /// About to restart: from here on it may have happened, and has where a service is in another run than this.
     Restarting {
         t: Timestamp,
+        runs: Vec<Run>,
     },
     Restarted {
         t: Timestamp,
     },
     /// The validation window has begun.
     Validating {
-        t: Timestamp,
+        #[serde(flatten)]
+        at: Moment,
     },
     /// Judged and kept.
     Kept {
@@ -99,10 +109,19 @@ pub struct Open {
     pub phases: Vec<Phase>,
 }
 
-/// Handle on the journal of one transaction.
+impl Intent {
+    /// What the transaction leaves in each file when it is carried out, or (`undone`) when it is not.
+    pub fn leaves(&self, undone: bool) -> Vec<FileHash> {
+        let content = |c: &FileChange| if undone { c.before.clone() } else { c.after.clone() };
+        self.files.iter().map(|c| FileHash { path: c.path.clone(), sha256: content(c) }).collect()
+    }
+}
+
+/// The journal of one transaction, and the phases that it has reached.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
+    phases: Vec<Phase>,
 }
 
 fn path_of(dir: &Path, fix_id: &str) -> PathBuf {
@@ -117,29 +136,36 @@ pub fn begin(dir: &Path, intent: &Intent) -> Result<Journal> {
     let path = path_of(dir, &intent.fix_id);
     let line = serde_json::to_string(intent).context("cannot write the intent as JSON")? + "\n";
     files::write_atomic(&path, line.as_bytes(), 0o600).context("cannot write the journal: nothing was changed")?;
-    Ok(Journal { path })
+    Ok(Journal { path, phases: Vec::new() })
 }
 
 impl Journal {
     /// Goes on with a transaction that was left open.
     pub fn resume(dir: &Path, open: &Open) -> Journal {
-        Journal { path: path_of(dir, &open.intent.fix_id) }
+        Journal { path: path_of(dir, &open.intent.fix_id), phases: open.phases.clone() }
     }
 
     /// Writes down that a phase was reached, synced.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn reached(&self, phase: &Phase) -> Result<()> {
-        let line = serde_json::to_string(phase).context("cannot write a phase as JSON")?;
-        files::append_line(&self.path, &line, 0o600).context("cannot write the journal")
+    pub fn reached(&mut self, phase: Phase) -> Result<()> {
+        let line = serde_json::to_string(&phase).context("cannot write a phase as JSON")?;
+        files::append_line(&self.path, &line, 0o600).context("cannot write the journal")?;
+        self.phases.push(phase);
+        Ok(())
+    }
+
+    /// Every phase so far, in order.
+    pub fn phases(&self) -> &[Phase] {
+        &self.phases
     }
 
     /// Ends the transaction.
     ///
     /// # Errors
     /// When the file cannot be removed: it stays open, and the next pass closes it.
-    pub fn close(self) -> Result<()> {
+    pub fn close(&self) -> Result<()> {
         std::fs::remove_file(&self.path)
             .with_context(|| format!("cannot close the journal {}", self.path.display()))?;
         Ok(files::sync_dir(&self.path)?)
@@ -186,9 +212,9 @@ impl Open {
     }
 
     /// When the validation window began.
-    pub fn validating_since(&self) -> Option<Timestamp> {
+    pub fn validating_since(&self) -> Option<&Moment> {
         self.phases.iter().find_map(|p| match p {
-            Phase::Validating { t } => Some(*t),
+            Phase::Validating { at } => Some(at),
             _ => None,
         })
     }

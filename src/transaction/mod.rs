@@ -3,15 +3,18 @@
 //! Lives here: carrying out what `phase::next` says, in the order that survives a crash at any point. May not live
 //! here: deciding whether to fix at all (only the gate makes a [`Permit`]).
 
+mod close;
 pub mod journal;
 pub mod phase;
 mod record;
 mod recover;
+mod rollback;
 mod steps;
 mod watch;
 
-pub use recover::{close_rollback, recover, report_open};
-pub use steps::roll_back;
+pub use close::{Ended, Ending, StillOpen};
+pub use recover::{recover, report_open};
+pub use rollback::{ChangedSince, roll_back};
 pub use watch::{Progress, trigger_gone};
 
 use crate::attempts::{self, Line};
@@ -22,12 +25,12 @@ use crate::host::docker::Docker;
 use crate::host::signals::Interrupt;
 use crate::host::{clock, files};
 use crate::logs::LogState;
-use crate::model::{CheckKind, CheckResult, Outcome, Plan, Status, Verdict};
+use crate::model::{CheckKind, CheckResult, FileHash, Moment, Outcome, Plan, RestartTarget, Status, Verdict};
 use crate::observe::Samples;
 use crate::state::StateDir;
 use anyhow::{Context, Result};
-use jiff::Timestamp;
-use journal::{FileChange, Intent, Journal, Kind, Phase};
+use close::{close, finish, or_still_open};
+use journal::{FileChange, Intent, Journal, Kind};
 use phase::Next;
 use std::collections::BTreeMap;
 
@@ -50,28 +53,6 @@ pub struct Ground<'a> {
     pub tell: &'a mut dyn Tell,
 }
 
-/// How a transaction ended.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ending {
-    pub fix_id: String,
-    pub plan: Plan,
-    pub outcome: Outcome,
-    pub verdict: Option<Verdict>,
-    pub backup_id: Option<String>,
-    /// One sentence: why it ended so.
-    pub why: String,
-}
-
-/// An ending, or the transaction left open for the next pass.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Ended {
-    Closed(Ending),
-    /// A signal came during the wait: the next pass judges it.
-    Interrupted(Plan),
-    /// It could not be undone now; the next pass tries again.
-    StillOpen(Ending),
-}
-
 /// Carries out a permitted plan, from the charge to the record.
 ///
 /// # Errors
@@ -84,37 +65,52 @@ pub fn carry_out(
     ground: &mut Ground,
 ) -> Result<Ended> {
     let plan = permit.plan();
-    let now = clock::now();
-    let fix_id = format!("fix_{}_{}", now.strftime("%Y%m%d_%H%M%S"), plan.id.trim_start_matches("plan_"));
+    let now = clock::moment();
+    let fix_id = format!("fix_{}_{}", now.t.strftime("%Y%m%d_%H%M%S"), plan.id.trim_start_matches("plan_"));
     let saved = match contents_to_save(plan)? {
         Ok(saved) => saved,
         Err(why) => return Ok(Ended::Closed(not_begun(plan, fix_id, why))),
     };
-    charge(plan, &fix_id, now, ground)?;
-    let backup_id = back_up(plan, &fix_id, &saved, now, ground)?;
-    let intent = intent(plan, fix_id, backup_id, checks, now);
-    let journal = journal::begin(&ground.dir.journal(), &intent)?;
-    let next = match steps::apply(&intent, &journal, ground) {
-        Ok(()) => match watch::judge(&intent, &journal, logs, samples, ground)? {
-            watch::Watched::Interrupted => return Ok(Ended::Interrupted(intent.plan)),
-            watch::Watched::Next(next, verdict) => return finish(next, verdict, intent, journal, ground),
-        },
-        Err(next) => next,
+    charge(plan, &fix_id, &now, ground)?;
+    let (intent, mut journal) = match begin(plan, &fix_id, &saved, checks, now, ground) {
+        Ok(begun) => begun,
+        Err(error) => {
+            call_off(fix_id, ground);
+            return Err(error);
+        }
     };
-    finish(next, None, intent, journal, ground)
+    if let Err(next) = steps::apply(&intent, &mut journal, ground) {
+        return Ok(finish(next, None, intent, &mut journal, ground));
+    }
+    Ok(match watch::judge(&intent, &mut journal, logs, samples, ground) {
+        Ok(watch::Watched::Interrupted) => Ended::Interrupted(intent.plan),
+        Ok(watch::Watched::Next(next, verdict)) => finish(next, verdict, intent, &mut journal, ground),
+        Err(error) => {
+            let why = format!("it could not be watched: {error:#}");
+            let verdict = Verdict::interrupted(&why);
+            let next = Next::Undo { outcome: Outcome::RolledBack, why };
+            finish(next, Some(verdict), intent, &mut journal, ground)
+        }
+    })
 }
 
-fn charge(plan: &Plan, fix_id: &str, now: Timestamp, ground: &Ground) -> Result<()> {
+fn charge(plan: &Plan, fix_id: &str, now: &Moment, ground: &Ground) -> Result<()> {
     let line = Line::Charge {
-        t: now,
+        at: now.clone(),
         fix: fix_id.to_owned(),
         rule: plan.rule.clone(),
         fix_type: plan.fix_type.clone(),
         target: plan.target.clone(),
         component: plan.component.clone(),
-        hashes: plan.edits().flat_map(|e| [e.before.clone(), e.after.clone()]).collect(),
+        files: changes(plan).into_iter().map(|c| FileHash { path: c.path, sha256: c.after }).collect(),
     };
     attempts::append(&ground.dir.attempts(), &line).context("nothing was changed")
+}
+
+/// Nothing was changed, so no limit is to count it. Where even that cannot be written down, it counts.
+fn call_off(fix: String, ground: &Ground) {
+    let line = Line::End { at: clock::moment(), fix, outcome: Outcome::Held, interrupted: false, files: Vec::new() };
+    let _ = attempts::append(&ground.dir.attempts(), &line);
 }
 
 /// Each file of the plan as it is now; the reason not to begin when one is not as the plan saw it.
@@ -152,31 +148,40 @@ fn changes(plan: &Plan) -> Vec<FileChange> {
     changes
 }
 
-fn back_up(plan: &Plan, fix_id: &str, saved: &[ToSave], now: Timestamp, ground: &mut Ground) -> Result<Option<String>> {
-    if saved.is_empty() {
-        return Ok(None);
-    }
-    let purpose = Purpose { reason: &plan.issue_type, fix_id, plan, confidence: Some(plan.confidence) };
-    let made = backup::create(&ground.dir.backups(), &purpose, saved, now)?;
-    ground.tell.line(&format!("backup    {}", made.backup_id));
-    ground.tell.event("backup", serde_json::json!({ "fix_id": fix_id, "backup_id": made.backup_id }));
-    Ok(Some(made.backup_id))
-}
-
-fn intent(plan: &Plan, fix_id: String, backup_id: Option<String>, checks: &[CheckResult], now: Timestamp) -> Intent {
-    Intent {
+/// The backup, and the journal with the intent that names it.
+fn begin(
+    plan: &Plan,
+    fix_id: &str,
+    saved: &[ToSave],
+    checks: &[CheckResult],
+    now: Moment,
+    ground: &mut Ground,
+) -> Result<(Intent, Journal)> {
+    let backup_id = if saved.is_empty() {
+        None
+    } else {
+        let purpose = Purpose { reason: &plan.issue_type, fix_id, plan, confidence: Some(plan.confidence) };
+        let made = backup::create(&ground.dir.backups(), &purpose, saved, now.t)?;
+        ground.tell.line(&format!("backup    {}", made.backup_id));
+        ground.tell.event("backup", serde_json::json!({ "fix_id": fix_id, "backup_id": made.backup_id }));
+        Some(made.backup_id)
+    };
+    let restarts: Vec<RestartTarget> = plan.restarts().cloned().collect();
+    let intent = Intent {
         v: 1,
         kind: Kind::Fix,
-        fix_id,
+        fix_id: fix_id.to_owned(),
         started: now,
         backup_id,
         restores: None,
         files: changes(plan),
-        restarts: plan.restarts().cloned().collect(),
+        restarts: steps::runs(&restarts, ground),
         before: statuses(checks, &plan.validation.checks),
         reason: plan.issue_type.clone(),
         plan: plan.clone(),
-    }
+    };
+    let journal = journal::begin(&ground.dir.journal(), &intent)?;
+    Ok((intent, journal))
 }
 
 /// Status of every check and of every container, for comparison. Host metrics count only where the rule names them, and
@@ -195,69 +200,4 @@ pub fn statuses(checks: &[CheckResult], named: &[String]) -> BTreeMap<String, St
         all.extend(check.containers.iter().map(|c| (format!("container:{}", c.name), c.status)));
     }
     all
-}
-
-/// Does what is next until the transaction is closed, or cannot be.
-fn finish(
-    next: Next,
-    verdict: Option<Verdict>,
-    intent: Intent,
-    journal: Journal,
-    ground: &mut Ground,
-) -> Result<Ended> {
-    let (outcome, why) = match next {
-        Next::Undo { outcome, why } => {
-            let phase = Phase::Undoing { t: clock::now(), outcome, verdict: verdict.clone(), why: why.clone() };
-            journal.reached(&phase)?;
-            ground.tell.event("rolling_back", serde_json::json!({ "fix_id": intent.fix_id, "why": why }));
-            match steps::undo(&intent, &journal, ground) {
-                Ok(steps::Undone::Done) => (outcome, why),
-                Ok(steps::Undone::Conflict(path)) => {
-                    (Outcome::Conflict, format!("{path} was changed by somebody else meanwhile: theirs stays"))
-                }
-                Ok(steps::Undone::NotRestarted(error)) => {
-                    let why = format!("{why}; the files are as before, but a restart failed: {error:#}");
-                    (if intent.files.is_empty() { Outcome::Failed } else { Outcome::RollbackFailed }, why)
-                }
-                Err(error) => {
-                    let why = format!("{why}; undoing it failed: {error:#}; the next pass tries again");
-                    return Ok(Ended::StillOpen(ending(intent, Outcome::RollbackFailed, verdict, why)));
-                }
-            }
-        }
-        Next::Stuck { outcome, why } => (outcome, why),
-        Next::Record { outcome } => (outcome, verdict.as_ref().map(|v| v.judged_on.clone()).unwrap_or_default()),
-        Next::Forget | Next::Apply | Next::Judge => {
-            (Outcome::Failed, "an impossible next step: please report this".to_owned())
-        }
-    };
-    close(outcome, why, verdict, intent, journal, ground)
-}
-
-fn close(
-    outcome: Outcome,
-    why: String,
-    verdict: Option<Verdict>,
-    intent: Intent,
-    journal: Journal,
-    ground: &mut Ground,
-) -> Result<Ended> {
-    match outcome {
-        Outcome::Healed | Outcome::Unproven => {
-            if let Some(verdict) = verdict.clone() {
-                journal.reached(&Phase::Kept { t: clock::now(), outcome, verdict })?;
-            }
-        }
-        Outcome::Conflict | Outcome::RollbackFailed => {
-            journal.reached(&Phase::Stuck { t: clock::now(), outcome, why: why.clone() })?;
-        }
-        _ => {}
-    }
-    record::write(outcome, &why, verdict.as_ref(), &intent, ground)?;
-    journal.close()?;
-    Ok(Ended::Closed(ending(intent, outcome, verdict, why)))
-}
-
-fn ending(intent: Intent, outcome: Outcome, verdict: Option<Verdict>, why: String) -> Ending {
-    Ending { fix_id: intent.fix_id, plan: intent.plan, outcome, verdict, backup_id: intent.backup_id, why }
 }

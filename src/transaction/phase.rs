@@ -88,6 +88,7 @@ pub fn after_verdict(verdict: &Verdict, undoable: bool) -> Next {
     match verdict.kind {
         VerdictKind::Success => Next::Record { outcome: Outcome::Healed },
         VerdictKind::NotEnough => Next::Record { outcome: Outcome::Unproven },
+        VerdictKind::Interrupted => Next::Undo { outcome: Outcome::RolledBack, why: verdict.judged_on.clone() },
         VerdictKind::Failure if undoable => Next::Undo { outcome: Outcome::RolledBack, why: verdict.judged_on.clone() },
         VerdictKind::Failure => Next::Record { outcome: Outcome::Failed },
     }
@@ -126,9 +127,9 @@ mod tests {
         };
         check(None, "forget", "undo", "undo", "conflict");
         check(Some(Phase::Edited { t: t() }), "undo", "undo", "undo", "conflict");
-        check(Some(Phase::Restarting { t: t() }), "undo", "undo", "undo", "conflict");
+        check(Some(Phase::Restarting { t: t(), runs: Vec::new() }), "undo", "undo", "undo", "conflict");
         check(Some(Phase::Restarted { t: t() }), "undo", "undo", "undo", "conflict");
-        check(Some(Phase::Validating { t: t() }), "undo", "undo", "judge", "conflict");
+        check(Some(Phase::Validating { at: crate::model::Moment::of_wall(t()) }), "undo", "undo", "judge", "conflict");
         check(undoing(), "undo", "undo", "undo", "conflict");
         check(kept(), "healed", "healed", "healed", "healed");
         check(Some(Phase::Undone { t: t() }), "rolled_back", "rolled_back", "rolled_back", "rolled_back");

@@ -1,9 +1,9 @@
 //! The terminal record of a fix: the knowledge base, the attempt's end, the hold where a human is needed.
 
 use crate::attempts::{self, Line};
-use crate::host::clock;
+use crate::host::{clock, files};
 use crate::learn;
-use crate::model::{Outcome, Record, Verdict, VerdictKind};
+use crate::model::{FileHash, Outcome, Record, Verdict, VerdictKind};
 use crate::transaction::Ground;
 use crate::transaction::journal::Intent;
 use anyhow::Result;
@@ -19,21 +19,31 @@ pub fn write(
     intent: &Intent,
     ground: &mut Ground,
 ) -> Result<()> {
-    let now = clock::now();
+    let now = clock::moment();
     let knowledge_base = ground.dir.knowledge_base();
-    if !learn::has_record(knowledge_base, &intent.fix_id)? {
-        learn::append(knowledge_base, &record(outcome, why, verdict, intent, now))?;
+    if learn::has_record(knowledge_base, &intent.fix_id)? {
+        // It was read, so it is in memory; whether it is on the disk only this says.
+        files::sync(knowledge_base)?;
+    } else {
+        learn::append(knowledge_base, &record(outcome, why, verdict, intent, now.t))?;
     }
     if needs_human(outcome) {
         let hold = Line::Hold {
-            t: now,
+            at: now.clone(),
             rule: intent.plan.rule.clone(),
             target: intent.plan.target.clone(),
             reason: format!("{} of {}", outcome.word(), intent.fix_id),
         };
         attempts::append(&ground.dir.attempts(), &hold)?;
     }
-    attempts::append(&ground.dir.attempts(), &Line::End { t: now, fix: intent.fix_id.clone(), outcome })?;
+    let end = Line::End {
+        at: now,
+        fix: intent.fix_id.clone(),
+        outcome,
+        interrupted: verdict.is_some_and(|v| v.kind == VerdictKind::Interrupted),
+        files: left(outcome, intent),
+    };
+    attempts::append(&ground.dir.attempts(), &end)?;
     ground.tell.event(
         outcome.word(),
         serde_json::json!({
@@ -58,24 +68,36 @@ pub fn write(
 /// # Errors
 /// When it cannot be written: the rollback then stays open and the next pass writes it.
 pub fn write_rollback(outcome: Outcome, why: &str, intent: &Intent, ground: &mut Ground) -> Result<()> {
-    let now = clock::now();
+    let now = clock::moment();
     let undone = &intent.reason;
-    if !learn::has_verdict(ground.dir.knowledge_base(), undone, outcome.word())? {
-        learn::append_verdict(ground.dir.knowledge_base(), clock::to_second(now), undone, outcome.word())?;
+    // A conflict leaves the fix as it was: nothing is to be said of it.
+    let verdict = Outcome::RolledBackByOperator.word();
+    if outcome != Outcome::Conflict && !learn::has_verdict(ground.dir.knowledge_base(), undone, verdict)? {
+        learn::append_verdict(ground.dir.knowledge_base(), clock::to_second(now.t), undone, verdict)?;
     }
     let hold = Line::Hold {
-        t: now,
+        at: now.clone(),
         rule: intent.plan.rule.clone(),
         target: intent.plan.target.clone(),
         reason: format!("{} of {undone}", outcome.word()),
     };
     attempts::append(&ground.dir.attempts(), &hold)?;
+    let files = if outcome == Outcome::Conflict { Vec::new() } else { intent.leaves(false) };
+    attempts::append(&ground.dir.attempts(), &Line::Rollback { at: now, fix: undone.clone(), outcome, files })?;
     ground.tell.event(
         outcome.word(),
         serde_json::json!({ "fix_id": undone, "rule": intent.plan.rule, "target": intent.plan.target,
             "component": intent.plan.component, "backup_id": intent.restores, "why": why }),
     );
     Ok(())
+}
+
+/// What a fix left in its files, where that is not what it was charged with.
+fn left(outcome: Outcome, intent: &Intent) -> Vec<FileHash> {
+    match outcome {
+        Outcome::RolledBack | Outcome::RollbackFailed | Outcome::RolledBackByOperator => intent.leaves(true),
+        _ => Vec::new(),
+    }
 }
 
 /// Endings after which no fix of this rule touches this target before a human has looked.
@@ -85,18 +107,13 @@ fn needs_human(outcome: Outcome) -> bool {
 
 fn record(outcome: Outcome, why: &str, verdict: Option<&Verdict>, intent: &Intent, now: jiff::Timestamp) -> Record {
     let plan = &intent.plan;
-    let judged = verdict.map_or("not_validated", |v| match v.kind {
-        VerdictKind::Success => "passed",
-        VerdictKind::Failure => "failed",
-        VerdictKind::NotEnough => "not_enough",
-    });
     Record {
         timestamp: clock::to_second(now),
         issue_type: plan.issue_type.clone(),
         fix_type: plan.fix_type.clone(),
         original_confidence: plan.original_confidence,
         result_status: outcome.word().to_owned(),
-        validation_status: judged.to_owned(),
+        validation_status: verdict.map_or("not_validated", |v| v.kind.word()).to_owned(),
         success: outcome == Outcome::Healed,
         error_count_after: verdict.map_or(0, |v| v.errors_after),
         v: Some(learn::RECORD_VERSION),
@@ -106,7 +123,7 @@ fn record(outcome: Outcome, why: &str, verdict: Option<&Verdict>, intent: &Inten
         confidence: Some(plan.confidence),
         error_count_before: Some(plan.error_count_before),
         backup_id: intent.backup_id.clone(),
-        duration_ms: u64::try_from(clock::between(intent.started, now).as_millis()).ok(),
+        duration_ms: u64::try_from(clock::between(intent.started.t, now).as_millis()).ok(),
         judged_on: Some(why.to_owned()),
     }
 }

@@ -6,8 +6,8 @@ use crate::logs::LogState;
 use crate::model::{CheckResult, Container, Outcome, ValidationSpec, Verdict, Watched as WatchedTrigger};
 use crate::observe::{self, Samples};
 use crate::transaction::journal::{Intent, Journal, Phase};
-use crate::transaction::phase::{self, Next};
-use crate::transaction::{Ground, statuses};
+use crate::transaction::phase::{self, Live, Next};
+use crate::transaction::{Ground, statuses, steps};
 use crate::validate::{self, Judgement, Sample};
 use anyhow::Result;
 use globset::{Glob, GlobMatcher};
@@ -39,7 +39,7 @@ const SHORTEST_TICK: Duration = Duration::from_millis(200);
 /// When the journal cannot be written.
 pub fn judge(
     intent: &Intent,
-    journal: &Journal,
+    journal: &mut Journal,
     logs: &mut LogState,
     samples: &mut Samples,
     ground: &mut Ground,
@@ -50,7 +50,7 @@ pub fn judge(
         return Ok(ended);
     }
     eye.look(0.0, ground, false);
-    journal.reached(&Phase::Validating { t: clock::now() })?;
+    journal.reached(Phase::Validating { at: clock::moment() })?;
     ground.tell.event("validating", serde_json::json!({ "fix_id": intent.fix_id, "seconds": spec.window_seconds }));
     let begin = clock::since_boot();
     let tick = Duration::from_secs_f64(spec.window_seconds / 24.0).clamp(SHORTEST_TICK, LONGEST_TICK);
@@ -64,6 +64,9 @@ pub fn judge(
         }
         let at = (clock::since_boot().saturating_sub(begin)).as_secs_f64();
         seen.push(eye.look(at, ground, true));
+        if let Some(next) = changed_by_somebody(intent) {
+            return Ok(Watched::Next(next, None));
+        }
         match validate::judge(spec, &intent.before, &seen) {
             Judgement::Done(verdict) => {
                 let next = phase::after_verdict(&verdict, !intent.files.is_empty());
@@ -77,6 +80,25 @@ pub fn judge(
             }
         }
     }
+}
+
+/// What is next when a file of the fix does not hold our content any more. What cannot be read now is looked at again
+/// with the next sample.
+fn changed_by_somebody(intent: &Intent) -> Option<Next> {
+    intent.files.iter().find_map(|change| {
+        let path = change.path.display();
+        match steps::live(change).ok()? {
+            Live::After => None,
+            Live::Before => {
+                let why = format!("{path} was put back by somebody else while the fix was watched");
+                Some(Next::Stuck { outcome: Outcome::Conflict, why })
+            }
+            Live::Foreign => {
+                let why = format!("{path} was changed by somebody else while the fix was watched");
+                Some(Next::Undo { outcome: Outcome::Conflict, why })
+            }
+        }
+    })
 }
 
 /// Start-up errors and requests in flight are not the fix's: what is logged now is read and not counted.

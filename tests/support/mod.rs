@@ -12,12 +12,14 @@ mod http;
 mod run;
 mod scene;
 mod tree;
+mod unit;
 
 pub use docker::{Container, Docker, RateLimitedServer, RateLimitedWorker};
 pub use http::{Answer, HttpServer, Request};
 pub use run::{Ran, Running, healer, spawn, spawn_command};
 pub use scene::{PROGRAM, PROGRAM_PATH, Parts, RATE_LIMITED, Scene, Worker, fix, next_second};
 pub use tree::Tree;
+pub use unit::Unit;
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -120,7 +122,9 @@ impl Root {
     pub fn bare_command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_healer"));
         command.args(args).current_dir(self.dir()).env_clear();
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        let own = std::iter::once(self.path("bin"));
+        let inherited = std::env::var_os("PATH").unwrap_or_default();
+        command.env("PATH", std::env::join_paths(own.chain(std::env::split_paths(&inherited))).unwrap());
         command.env("HOME", self.dir()).env("TZ", TIME_ZONE).env("LANG", "C.UTF-8").env("NO_COLOR", "1");
         command
     }

@@ -78,6 +78,33 @@ impl ListedContainer {
     }
 }
 
+/// The bind mounts in a container list: the container's name, and the path on the host.
+pub(super) fn bind_mounts(list: &[u8]) -> Result<Vec<(String, PathBuf)>, serde_json::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Listed {
+        #[serde(flatten)]
+        container: ListedContainer,
+        #[serde(default, deserialize_with = "null_as_default")]
+        mounts: Vec<ListedMount>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct ListedMount {
+        #[serde(rename = "Type", default)]
+        kind: String,
+        #[serde(default)]
+        source: PathBuf,
+    }
+    let listed: Vec<Listed> = serde_json::from_slice(list)?;
+    let of = |l: &Listed| {
+        let name = l.container.name().to_owned();
+        let binds = l.mounts.iter().filter(|m| m.kind == "bind");
+        binds.map(|m| (name.clone(), m.source.clone())).collect::<Vec<_>>()
+    };
+    Ok(listed.iter().flat_map(of).collect())
+}
+
 /// A point in time as the engine writes it; year 1 means never.
 pub(super) fn point(text: Option<&str>) -> Option<Timestamp> {
     text?.parse().ok().filter(|t: &Timestamp| t.as_second() > 0)

@@ -1,0 +1,206 @@
+//! What is remembered from pass to pass, one look at the world, and the gate's word on what it showed.
+
+use crate::attempts::{self, Attempts};
+use crate::config::{Engine, Rule};
+use crate::diagnose::{self, Observed};
+use crate::fix::restart;
+use crate::gate;
+use crate::host::docker::Docker;
+use crate::host::signals::Interrupt;
+use crate::host::{clock, files};
+use crate::learn::{self, Knowledge};
+use crate::logs::{self, LogState};
+use crate::model::{Analysis, CheckResult, Container, Diagnosis, LogReport, Moment, Status, TargetFile};
+use crate::observe;
+use crate::pass::{Judged, Options, stop_file};
+use crate::plan::{self, FileMounts, Services, TargetFiles};
+use crate::state::{self, Memory, StateDir};
+use crate::transaction::{Ground, Tell};
+use anyhow::Result;
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// What one look at the world gave.
+pub struct Sight {
+    pub checks: Vec<CheckResult>,
+    pub logs: LogReport,
+    pub now: Moment,
+    pub since: Timestamp,
+}
+
+/// What is remembered from pass to pass, and what a pass needs to look at the world.
+pub struct World<'a> {
+    pub engine: &'a Engine,
+    pub dir: StateDir,
+    pub docker: Option<Docker>,
+    pub memory: Memory,
+    pub log_state: LogState,
+    pub problems: Vec<String>,
+}
+
+impl<'a> World<'a> {
+    /// Loads what the last pass left. What cannot be read is a problem that is told, not the end.
+    pub fn load(engine: &'a Engine, dir: StateDir) -> Self {
+        let mut problems = Vec::new();
+        let (memory, warning) = Memory::load(&dir);
+        problems.extend(warning);
+        let log_state = match LogState::load(&dir.cursors()) {
+            Ok((state, warning)) => {
+                problems.extend(warning);
+                state
+            }
+            Err(error) => {
+                problems.push(format!("{error:#}"));
+                LogState::default()
+            }
+        };
+        let docker = engine.docker().and_then(|(check, probe)| match Docker::connect(&probe.socket, check.timeout) {
+            Ok(docker) => Some(docker),
+            Err(error) => {
+                problems.push(format!("docker: {error}"));
+                None
+            }
+        });
+        World { engine, dir, docker, memory, log_state, problems }
+    }
+
+    /// Runs every check and reads what is new in the logs.
+    pub fn look(&mut self, span: Duration) -> Sight {
+        let now = clock::now();
+        let (checks, samples) = observe::run(self.engine, &[], &self.memory.samples, now);
+        self.memory.samples = samples;
+        let containers: Vec<Container> = checks.iter().flat_map(|c| c.containers.clone()).collect();
+        // Read after the checks have run: `now` is the moment up to which events count.
+        let now = clock::moment();
+        let logs = logs::read_new(self.engine, &containers, self.docker.as_ref(), None, &mut self.log_state, now.t);
+        let since = jiff::SignedDuration::try_from(span).ok().and_then(|s| now.t.checked_sub(s).ok()).unwrap_or(now.t);
+        Sight { checks, logs, now, since }
+    }
+
+    /// Concludes from one look.
+    pub fn diagnose(&self, sight: &Sight, history: &History) -> Analysis {
+        let seen = Observed {
+            checks: &sight.checks,
+            logs: &sight.logs,
+            streaks: &self.memory.streaks,
+            since: sight.since,
+            now: &sight.now,
+        };
+        diagnose::diagnose(self.engine, &seen, &history.knowledge, &history.attempts)
+    }
+
+    pub(super) fn ground<'g>(&'g self, interrupt: &'g Interrupt, tell: &'g mut dyn Tell) -> Ground<'g> {
+        Ground { engine: self.engine, dir: &self.dir, docker: self.docker.as_ref(), interrupt, tell }
+    }
+}
+
+/// What was tried before, and what came of it.
+pub struct History {
+    pub knowledge: Knowledge,
+    pub attempts: Attempts,
+}
+
+impl History {
+    /// Reads it, if there is anything to judge at all: a healthy pass does not read a large knowledge base.
+    ///
+    /// # Errors
+    /// When limits or history are there and cannot be read: without them nothing may be done.
+    pub fn read(world: &World, sight: &Sight) -> Result<Self> {
+        let trouble = state::overall(&sight.checks) != Status::Healthy || !sight.logs.tallies.is_empty();
+        if !trouble {
+            return Ok(History { knowledge: Knowledge::default(), attempts: Attempts::default() });
+        }
+        Ok(History {
+            knowledge: learn::read(world.dir.knowledge_base(), None)?,
+            attempts: attempts::read(&world.dir.attempts())?,
+        })
+    }
+}
+
+/// The gate's word on every diagnosis, in their order.
+pub fn judge(
+    world: &mut World,
+    sight: &Sight,
+    analysis: &Analysis,
+    history: &History,
+    options: &Options,
+) -> Vec<Judged> {
+    let stop = stop_file(world.engine);
+    let judge = |diagnosis: &Diagnosis| {
+        let rule = diagnosis.rule.as_deref().and_then(|name| world.engine.rule(name));
+        let Some(rule) = rule else {
+            return Judged { diagnosis: diagnosis.clone(), decision: None, files: Vec::new() };
+        };
+        let targets = read_targets(rule, world, &sight.now);
+        let mounts = file_mounts(world, &targets);
+        let services = look_at_services(world, rule, diagnosis.container(), &mounts);
+        let given = plan::Given {
+            engine: world.engine,
+            checks: &sight.checks,
+            files: &targets,
+            services: &services,
+            mounts: &mounts,
+            knowledge: &history.knowledge,
+            attempts: &history.attempts,
+            now: &sight.now,
+        };
+        let proposal = plan::propose(given, diagnosis, rule);
+        let mut diagnosis = diagnosis.clone();
+        if let Ok(proposal) = &proposal {
+            diagnosis.confidence = proposal.plan.confidence;
+            diagnosis.addends.clone_from(&proposal.addends);
+        }
+        let given = gate::Given {
+            engine: world.engine,
+            checks: &sight.checks,
+            files: &targets,
+            services: &services,
+            attempts: &history.attempts,
+            now: &sight.now,
+            stop: stop.as_deref(),
+            approved: options.approve.as_deref(),
+        };
+        let decision = gate::decide(given, &diagnosis, rule, proposal);
+        Judged { diagnosis, decision: Some(decision), files: targets.into_values().flatten().collect() }
+    };
+    analysis.diagnoses.iter().map(judge).collect()
+}
+
+fn read_targets(rule: &Rule, world: &mut World, now: &Moment) -> TargetFiles {
+    plan::files_of(rule)
+        .map(|path| {
+            let target = files::snapshot(path).and_then(|s| {
+                files::check_replaceable(&s.path)?;
+                let age = world.memory.age_of(&s, now);
+                Ok(TargetFile { path: s.path, bytes: s.bytes, sha256: s.sha256, age })
+            });
+            (path.clone(), target.map_err(|e| e.to_string()))
+        })
+        .collect()
+}
+
+/// Which running containers mount a target by itself. An engine that does not answer is a finding of its own check.
+fn file_mounts(world: &World, targets: &TargetFiles) -> FileMounts {
+    let Some(docker) = world.docker.as_ref().filter(|d| d.is_local() && !targets.is_empty()) else {
+        return FileMounts::new();
+    };
+    let mut mounts = FileMounts::new();
+    for (container, source) in docker.bind_mounts().unwrap_or_default() {
+        let source = std::fs::canonicalize(&source).unwrap_or(source);
+        if targets.values().flatten().any(|target| target.path == source) {
+            mounts.entry(source).or_default().push(container);
+        }
+    }
+    mounts
+}
+
+/// Every service that a fix of the rule would restart, as it is now.
+fn look_at_services(world: &World, rule: &Rule, container: Option<&str>, mounts: &FileMounts) -> Services {
+    plan::restarts_of(rule, container, mounts)
+        .into_iter()
+        .map(|target| {
+            let service = restart::look(&target, world.docker.as_ref()).map_err(|e| format!("{e:#}"));
+            (target, service)
+        })
+        .collect()
+}
