@@ -81,7 +81,7 @@ def _of_calls(kind, points, every, met):
             if onwards and point.name == "close":
                 continue
             name = f"{kind}:{point}:{error}{'+' if onwards else ''}"
-            yield Case(name, fail, (kind, point, error, onwards))
+            yield Case(name, fail, (kind, point, error, onwards), point=(kind, point))
 
 
 def _in_turn(errors, turn, has_effect):

@@ -28,6 +28,8 @@ class Case:
     name: str
     function: Callable
     arguments: tuple
+    # The place that is tried; several cases may try one.
+    point: Any = None
 
 
 @dataclasses.dataclass

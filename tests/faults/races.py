@@ -23,9 +23,9 @@ from scene import ERRORS, KINDS, PROGRAM_FILE, Scene, next_second
 from watching import NAMES_CHANGED, Watch, exchange
 
 BATCH = 50
-# Fixes of one case of the editor, over all its scenes.
-CHUNK = 80
-SCENES = 8
+# An editor's case has so many scenes at the same time, since a pass waits most of the time, and so many fixes in each.
+SCENES = 12
+FIXES = 10
 SWAPS = 20
 
 WAYS = ("rename", "truncate", "late")
@@ -35,11 +35,11 @@ def plan(run, options):
     """Tries it all; yields results."""
     count = options.count or (10_000 if options.all else 0)
     batches = max(count // BATCH, 4)
-    chunks = max(count // CHUNK // len(WAYS), 1)
-    swaps = max(count // 10 // SWAPS, 2)
-    cases = [Case(f"invocations:{n}", invocations, (n,)) for n in range(batches)]
-    cases += [Case(f"edits:{way}:{n}", edits, (way, n)) for n in range(chunks) for way in WAYS]
-    cases += [Case(f"swap:{n}", swap, (n,)) for n in range(swaps)]
+    chunks = max(-(-count // (SCENES * FIXES * len(WAYS))), 1)
+    swaps = max(count // 20 // SWAPS, 2)
+    cases = [Case(f"invocations:{n}", invocations, (n,), point="invocations") for n in range(batches)]
+    cases += [Case(f"edits:{way}:{n}", edits, (way, n), point=way) for n in range(chunks) for way in WAYS]
+    cases += [Case(f"swap:{n}", swap, (n,), point="swap") for n in range(swaps)]
     yield from run(cases)
 
 
@@ -56,7 +56,7 @@ def one(name):
 def invocations(workshop, _number):
     """Of a batch that starts at once exactly one acts; the others are told so at once, or find nothing left to do."""
     scene = workshop.scene("edit")
-    scene.configure(window="2s")
+    scene.configure(window="1s")
     scene.arm()
     with contextlib.ExitStack() as stack:
         invoked = []
@@ -179,9 +179,10 @@ def _edits(workshop, way, number, n):
 
 def _edits_in(scene, editor):
     broken, note = [], collections.Counter()
-    for _ in range(CHUNK // SCENES):
+    for _ in range(FIXES):
         # Errors of the second in which a fix ended count as before it.
         next_second()
+        editor.linger(0.5)
         editor.save_quietly()
         scene.log_errors(ERRORS)
         quiet = editor.number

@@ -122,10 +122,11 @@ def try_part(name, run, arguments):
     part = PARTS[name]
     start = time.monotonic()
     count, notes = collections.Counter(), collections.Counter()
-    told = start
+    told, points = start, set()
     results = run([part.one(arguments.only)]) if arguments.only else part.plan(run, Options(arguments))
     for result in results:
         count["cases"] += result.outcome.tried
+        points.add(result.case.point or result.case.name)
         if isinstance(result.outcome.note, collections.Counter):
             notes += result.outcome.note
         if result.outcome.broken:
@@ -138,7 +139,7 @@ def try_part(name, run, arguments):
     if notes:
         print(f"{name}: " + ", ".join(f"{n} {what}" for what, n in sorted(notes.items())), flush=True)
     seconds = time.monotonic() - start
-    return (name, count["cases"], count["failures"], seconds), count["failures"] or not count["cases"]
+    return (name, len(points), count["cases"], count["failures"], seconds), count["failures"] or not count["cases"]
 
 
 def tell_progress(name, count, told):
@@ -158,9 +159,9 @@ def show_failure(name, result):
 
 def print_table(table, binary):
     print(f"\n{datetime.date.today()}, {os.cpu_count()} processors, {binary.parent.name} binary")
-    print(f"{'part':<10} {'cases':>8} {'failures':>8} {'seconds':>8}")
-    for name, cases, failures, seconds in table:
-        print(f"{name:<10} {cases:>8} {failures:>8} {seconds:>8.0f}")
+    print(f"{'part':<10} {'points':>8} {'cases':>8} {'failures':>8} {'seconds':>8}")
+    for name, *numbers, seconds in table:
+        print(f"{name:<10}" + "".join(f" {number:>8}" for number in numbers) + f" {seconds:>8.0f}")
 
 
 if __name__ == "__main__":
