@@ -19,11 +19,14 @@ WITH_RECOVERY = [name for name in KINDS if name != "prune"]
 
 def plan(run, options):
     """Tries it all; yields results. `run(cases)` tries cases."""
-    recorded = {kind: outcome.note for kind, outcome in _recorded(run, options.kinds)}
+    recorded = {}
+    for result in run([Case(f"{kind}:undisturbed", record, (kind,)) for kind in options.kinds]):
+        yield result
+        recorded[result.case.arguments[0]] = result.outcome.note or []
     firsts = [
         Case(f"{kind}:{point}", kill if options.every or point.has_effect() else kill_only, (kind, point))
         for kind, points in recorded.items()
-        for point in options.sample(points, 18)
+        for point in options.sample(points if options.all else _with_effect(points), 20)
     ]
     states = {}
     for result in run(firsts):
@@ -40,7 +43,7 @@ def plan(run, options):
     records = [Case(f"{kind}:{point}", record_recovery, (kind, point)) for kind, point in crashes]
     for result in run(records):
         kind, crash = result.case.arguments
-        points = [p for p in result.outcome.note if options.every or p.has_effect()]
+        points = result.outcome.note if options.every else _with_effect(result.outcome.note)
         cases = [
             Case(f"{kind}:{crash}:{point}", kill_recovery, (kind, crash, point)) for point in options.sample(points, 8)
         ]
@@ -48,29 +51,28 @@ def plan(run, options):
 
 
 def one(name):
-    """The case of this name: KIND:NAME:K, or KIND:NAME:K:NAME:K for a kill in the recovery."""
+    """The case of this name: KIND:NAME:K, KIND:NAME:K:NAME:K for a kill in the recovery, or KIND:undisturbed."""
     kind, *rest = name.split(":")
+    if rest == ["undisturbed"]:
+        return Case(name, record, (kind,))
     points = [tracing.Point.parse(*rest[n : n + 2]) for n in range(0, len(rest), 2)]
     return Case(name, kill if len(points) == 1 else kill_recovery, (kind, *points))
 
 
-def _recorded(run, kinds):
-    for result in run([Case(kind, record, (kind,)) for kind in kinds]):
-        if result.outcome.broken:
-            raise SystemExit("\n".join(result.outcome.broken))
-        yield result.case.name, result.outcome
+def _with_effect(points):
+    return [point for point in points if point.has_effect()]
 
 
 def record(workshop, kind):
-    """Every call of the command of this kind, undisturbed."""
+    """The command of this kind, undisturbed; the note is every call that it makes."""
     scene = workshop.scene(kind)
     path = workshop.directory / "trace"
     scene.arm()
     with scene.noise():
         ran = scene.run(scene.kind.command, tracing.recording(path))
-    wanted = {12} if scene.kind.hopeless else {0}
-    broken = oracle.ended_well(ran, wanted)
-    return Outcome(broken + ([ran.shown()] if broken else []), tracing.points(path, scene.root))
+    broken = oracle.ended_well(ran, {12} if scene.kind.hopeless else {0})
+    broken = [f"undisturbed: {why}" for why in broken] + ([ran.shown()] if broken else [])
+    return Outcome(broken or oracle.judge(scene), tracing.points(path, scene.root))
 
 
 def record_recovery(workshop, kind, crash):
