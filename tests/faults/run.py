@@ -2,8 +2,8 @@
 """The fault harness: kills, errors and races at every place of every kind of change, against the binary from outside.
 
 PART is one of kill, errors, races; all of them when none is named. --short (the default) tries a sample in under three
-minutes, --all everything in about half an hour. The binary is the one that HEALER_BIN names, else a debug build, for --all a release
-build. Ends with 1 when a law was broken, and says how to repeat that one case.
+minutes, --all everything in about half an hour. The binary is the one that HEALER_BIN names, else a debug build, for
+--all a release build. Ends with 1 when a law was broken, and says how to repeat that one case.
 """
 
 import argparse
@@ -115,7 +115,7 @@ def find_binary(profile):
     return (REPOSITORY / target / profile / "healer").resolve(strict=True)
 
 
-# So many failures are shown in full; more say nothing new.
+# So many failures are shown in full; of the others the case and the first law.
 SHOWN = 20
 
 
@@ -132,8 +132,7 @@ def try_part(name, run, arguments):
             notes += result.outcome.note
         if result.outcome.broken:
             count["failures"] += 1
-            if count["failures"] <= SHOWN:
-                show_failure(name, result)
+            show_failure(name, result, in_full=count["failures"] <= SHOWN)
         told = tell_progress(name, count, told)
     if not count["cases"]:
         print(f"!! {name}: nothing was tried", flush=True)
@@ -151,9 +150,9 @@ def tell_progress(name, count, told):
     return time.monotonic()
 
 
-def show_failure(name, result):
+def show_failure(name, result, in_full):
     print(f"!! {name} {result.case.name}: a law was broken", flush=True)
-    for why in result.outcome.broken:
+    for why in result.outcome.broken if in_full else [result.outcome.broken[0].split("\n")[0]]:
         print("   " + why.replace("\n", "\n   "))
     print(f"   repeat it with: tests/faults/run.py {name} --only '{result.case.name}'", flush=True)
 
