@@ -74,12 +74,14 @@ def parse():
     parser.add_argument("--only", metavar="CASE", help="one case, as a failure names it")
     parser.add_argument("--kind", action="append", choices=list(KINDS), help="only this kind of change (repeatable)")
     parser.add_argument("--count", type=int, metavar="N", help="races: how many fixes and how many invocations")
-    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="cases at a time (2)")
+    # A case waits most of its time: for windows, for the disk.
+    parser.add_argument("--jobs", type=int, metavar="N", help="cases at a time (2, with --all 4)")
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     arguments = parser.parse_args()
     unknown = [part for part in arguments.parts if part not in PARTS]
     if unknown:
         parser.error(f"there is no part {unknown[0]}: {', '.join(PARTS)}")
+    arguments.jobs = arguments.jobs or (4 if arguments.all else 2)
     if arguments.only and len(arguments.parts) != 1:
         parser.error("--only needs the one part that the case is of")
     return arguments
