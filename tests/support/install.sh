@@ -23,6 +23,7 @@ missing_for_tests() {
     need "gcc libc6-dev" have cc
     need python3 test -x /usr/bin/python3
     need util-linux have setpriv
+    need strace have strace
     need openssl have openssl
     need redis-server have redis-server
     need postgresql postgres_bin
