@@ -102,7 +102,7 @@ pub fn create(backups: &Path, purpose: &Purpose, saved: &[ToSave], now: Timestam
         restarts: purpose.plan.restarts().cloned().collect(),
         backup_id: backup_id.clone(),
     };
-    let unfinished = backups.join(".unfinished");
+    let unfinished = backups.join(UNFINISHED);
     let write = || -> Result<()> {
         remove_dir(&unfinished)?;
         files::ensure_dir(&unfinished.join("files"), 0o700)?;
@@ -295,6 +295,19 @@ pub fn prune(
     Ok(doomed)
 }
 
+/// Removes what was left of a backup that was being made or removed when its process was killed.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn sweep(backups: &Path) -> Result<()> {
+    remove_dir(&backups.join(UNFINISHED))?;
+    remove_dir(&backups.join(DOOMED))
+}
+
+/// A backup that is not whole yet, and one that has lost its name.
+const UNFINISHED: &str = ".unfinished";
+const DOOMED: &str = ".doomed";
+
 /// Removes one backup: it loses its name first, so that a crash leaves no half of it listed.
 ///
 /// # Errors
@@ -303,7 +316,7 @@ pub fn remove(backups: &Path, id: &str) -> Result<()> {
     if !is_id(id) {
         bail!(NoSuchBackup(id.to_owned()));
     }
-    let doomed = backups.join(".doomed");
+    let doomed = backups.join(DOOMED);
     remove_dir(&doomed)?;
     std::fs::rename(backups.join(id), &doomed).with_context(|| format!("cannot remove {id}"))?;
     files::sync_dir(&doomed)?;
