@@ -99,6 +99,8 @@ pub enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// The last pass, open incidents, what is held and why, an open fix; changes nothing
+    Status,
     /// Outcomes by fix type, success rates, confidence against reality
     Stats {
         /// Only fixes of this time

@@ -33,6 +33,7 @@ pub fn update(previous: &[Incident], diagnoses: &[Diagnosis], now: Timestamp) ->
             cause: diagnosis.cause.clone(),
             opened: known.map_or(now, |i| i.opened),
             last_seen: now,
+            hold: None,
             alerted: known.map_or_else(BTreeMap::new, |i| i.alerted.clone()),
         });
     }

@@ -57,6 +57,7 @@ pub fn of_analysis(
         changed.resolved.iter().filter(|i| !i.alerted.is_empty()).map(|i| resolved(i, now)).collect();
     for judged in report.judged.iter().filter(|j| j.diagnosis.symptom_of.is_none()) {
         let Some(incident) = open.iter_mut().find(|i| i.fingerprint == judged.diagnosis.fingerprint) else { continue };
+        incident.hold = judged.hold().map(ToString::to_string);
         let acting = permit.is_some_and(|p| p.plan().component == judged.diagnosis.trigger.component);
         let Some(kind) = kind_of(judged, acting) else { continue };
         if incidents::is_due(incident, kind.word(), engine.alerts.repeat, now) {

@@ -172,3 +172,37 @@ fn a_container_that_is_gone_holds_the_fix_before_its_edit() {
     assert_eq!(diagnosis["hold_reason"], "container:none cannot be restarted: no such container: none");
     assert_eq!(root.read("worker/client.py"), before);
 }
+
+#[test]
+fn a_container_that_has_just_started_is_left_alone_for_a_while() {
+    let Some(docker) = Docker::require() else { return };
+    let root = Root::new();
+    let name = Docker::unique_name("young");
+    // Fails until it is started a second time.
+    let script = "[ -e /tmp/again ] && say='INFO fine' || say='ERROR failed: 429 Client Error: Too Many Requests'; \
+                  touch /tmp/again; n=0; while :; do n=$((n + 1)); echo \"$say\"; echo \"tick $n.\"; sleep 0.5; done";
+    let container = docker.run(&name, &["--stop-timeout", "0"], &["/bin/sh", "-c", script]);
+    root.config(&format!(
+        "[allow]\ncontainers = [\"{name}\"]\n[checks.host]\nenabled = false\n\
+         [checks.docker]\nsocket = \"{}\"\ninclude = [\"{name}\"]\n[logs.docker]\n\
+         [limits]\nstart_grace = \"8s\"\n[[rule]]\nname = \"again\"\n\
+         when = {{ log = \"container:{name}\", signature = \"rate_limit\", count = 1, within = \"10m\" }}\n\
+         issue_type = \"rate_limiting\"\nconfidence = 95\n[[rule.fix]]\nfix_type = \"restart\"\n\
+         steps = [{{ restart = \"container:{name}\" }}]\n[rule.validate]\nsettle = \"500ms\"\nwindow = \"3s\"\n",
+        docker.socket
+    ));
+    container.wait_for_lines(1, " 429 ");
+    let started = container.inspect("{{.State.StartedAt}}");
+    let pass = healer(&root, &["heal", "--json"]).expect_code(10).data();
+    let diagnosis = &pass["diagnoses"][0];
+    assert_eq!(diagnosis["hold"], "start_grace", "{diagnosis:#}");
+    let reason = diagnosis["hold_reason"].as_str().unwrap();
+    assert!(reason.starts_with(&format!("container:{name} was started ")), "{reason}");
+    assert_eq!(container.inspect("{{.State.StartedAt}}"), started, "nothing is restarted");
+
+    // Ten of its seconds later.
+    container.wait_for_lines(1, "tick 20.");
+    let pass = healer(&root, &["heal", "--json"]).expect_code(0).data();
+    assert_eq!(pass["fix"]["outcome"], "healed", "{pass:#}");
+    assert_ne!(container.inspect("{{.State.StartedAt}}"), started);
+}

@@ -1,6 +1,6 @@
 //! `healer backups`: list, show, verify, prune.
 
-use crate::backup::{self, Metadata, NoSuchBackup};
+use crate::backup::{self, Kept, Metadata, NoSuchBackup};
 use crate::cli::{BackupsAction, Global};
 use crate::commands::{confirmed, duration};
 use crate::config::Engine;
@@ -116,32 +116,47 @@ fn prune(
     global: &Global,
     out: &Output,
 ) -> Result<u8> {
-    if !dry_run {
+    let mut judged = retention(dir, keep_last, within)?;
+    let doomed = doomed_of(&judged);
+    let question = format!("Remove {} backup{}?", doomed.len(), if doomed.len() == 1 { "" } else { "s" });
+    let agreed = !dry_run && (doomed.is_empty() || confirmed(&question, global, out));
+    if agreed {
+        // Not held while somebody thinks; so what is there is looked at once more, and only what was asked about goes.
         dir.prepare()?;
+        let _lock = lock::try_lock(&dir.lock())?.map_err(Busy)?;
+        judged = retention(dir, keep_last, within)?;
+        for one in judged.iter_mut().filter(|one| one.because.is_none() && !doomed.contains(&one.id)) {
+            one.because = Some("not among those that were asked about".to_owned());
+        }
+        doomed_of(&judged).iter().try_for_each(|id| backup::remove(&dir.backups(), id))?;
+    } else if !dry_run {
+        out.note("nothing was done");
     }
-    let _lock = if dry_run { None } else { Some(lock::try_lock(&dir.lock())?.map_err(Busy)?) };
-    let open = journal::open(&dir.journal())?;
-    let needed: Vec<String> =
-        open.iter().flat_map(|o| o.intent.backup_id.iter().chain(&o.intent.restores).cloned()).collect();
-    let listed = backup::list(&dir.backups())?;
-    let kept = backup::retention(&listed, keep_last, within, &needed, clock::now());
-    let doomed: Vec<&str> = kept.iter().filter(|k| k.because.is_none()).map(|k| k.id.as_str()).collect();
-    let asked = doomed.is_empty() || dry_run || confirmed(&format!("Remove {} backups?", doomed.len()), global, out);
-    for one in &kept {
-        let word = match (&one.because, dry_run || !asked) {
-            (Some(why), _) => format!("kept: {why}"),
-            (None, true) => "would be removed".to_owned(),
-            (None, false) => {
-                backup::remove(&dir.backups(), &one.id)?;
-                "removed".to_owned()
-            }
+    for one in &judged {
+        let word = match &one.because {
+            Some(why) => format!("kept: {why}"),
+            None if agreed => "removed".to_owned(),
+            None => "would be removed".to_owned(),
         };
         out.text(&format!("{}  {word}", one.id));
     }
+    let doomed = doomed_of(&judged);
     out.document(&json::success(json!({
-        "removed": if dry_run { Vec::new() } else { doomed.clone() },
+        "removed": if agreed { doomed.clone() } else { Vec::new() },
         "would_remove": doomed,
-        "kept": kept.iter().filter(|k| k.because.is_some()).map(|k| json!({ "backup_id": k.id, "because": k.because })).collect::<Vec<_>>(),
+        "kept": judged.iter().filter(|k| k.because.is_some()).map(|k| json!({ "backup_id": k.id, "because": k.because })).collect::<Vec<_>>(),
     })));
     Ok(if dry_run && !doomed.is_empty() { 10 } else { 0 })
+}
+
+/// What stays and what goes, as things are now.
+fn retention(dir: &StateDir, keep_last: usize, within: std::time::Duration) -> Result<Vec<Kept>> {
+    let open = journal::open(&dir.journal())?;
+    let needed: Vec<String> =
+        open.iter().flat_map(|o| o.intent.backup_id.iter().chain(&o.intent.restores).cloned()).collect();
+    Ok(backup::retention(&backup::list(&dir.backups())?, keep_last, within, &needed, clock::now()))
+}
+
+fn doomed_of(judged: &[Kept]) -> Vec<String> {
+    judged.iter().filter(|k| k.because.is_none()).map(|k| k.id.clone()).collect()
 }

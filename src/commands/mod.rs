@@ -8,6 +8,7 @@ mod heal;
 mod reset;
 mod rollback;
 mod stats;
+mod status;
 
 use crate::backup::NoSuchBackup;
 use crate::cli::{Cli, ColorChoice, Command, Global};
@@ -70,6 +71,7 @@ fn dispatch(cli: &Cli) -> Result<u8> {
         }
         Command::Backups { action } => backups::run(&engine, action.as_ref(), &cli.global, &out),
         Command::Rollback { id, dry_run, force } => rollback::run(&engine, id, *dry_run, *force, &cli.global, &out),
+        Command::Status => status::run(&engine, &out),
         Command::Stats { since } => stats::run(&engine, since.as_deref(), &out),
         Command::Reset { target } => reset::run(&engine, target, &out),
         Command::Demo => Ok(0),

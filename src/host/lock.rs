@@ -44,6 +44,20 @@ pub fn try_lock(path: &Path) -> Result<Result<Lock, Holder>> {
     }
 }
 
+/// Who holds the lock at `path`, without touching it: the kernel's list of locks says so.
+pub fn holder_of(path: &Path) -> Option<Holder> {
+    use std::os::unix::fs::MetadataExt;
+    let mut file = File::open(path).ok()?;
+    let inode = format!(":{}", file.metadata().ok()?.ino());
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    // proc_locks(5): `1: FLOCK  ADVISORY  WRITE 3256 08:01:1234 0 EOF`.
+    let held = locks
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .any(|words| words.get(1) == Some(&"FLOCK") && words.get(5).is_some_and(|device| device.ends_with(&inode)));
+    held.then(|| holder(&mut file))
+}
+
 /// Waits for the lock, however long its holder needs.
 ///
 /// # Errors
@@ -92,7 +106,9 @@ mod tests {
         let first = try_lock(&path).unwrap().unwrap();
         let holder = try_lock(&path).unwrap().unwrap_err();
         assert_eq!(holder.pid, Some(std::process::id()));
+        assert_eq!(holder_of(&path), Some(holder));
         drop(first);
+        assert_eq!(holder_of(&path), None);
         assert!(try_lock(&path).unwrap().is_ok());
         assert!(path.exists());
     }

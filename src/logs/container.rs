@@ -16,6 +16,10 @@ use std::path::PathBuf;
 /// Entries asked of the engine at most, in one reading.
 const MAX_ENTRIES: u64 = 50_000;
 
+/// The engine cuts a longer line into entries of at least so many bytes. A shorter one without a newline is the end of
+/// its line all the same: the `local` driver of engine 20.10 leaves the newline after the last piece out.
+const MIN_CUT: usize = 16 << 10;
+
 /// What is known of one container's log.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ContainerCursor {
@@ -170,7 +174,8 @@ impl Reading<'_> {
             _ => (api.since, api.at_since) = (Some(time), 1),
         }
         let whole = text.strip_suffix(b"\n");
-        let goes_on = api.continued.get_mut(stream).is_some_and(|c| std::mem::replace(c, whole.is_none()));
+        let cut = whole.is_none() && text.len() >= MIN_CUT;
+        let goes_on = api.continued.get_mut(stream).is_some_and(|c| std::mem::replace(c, cut));
         if !goes_on {
             self.lines.push(collector, whole.unwrap_or(text), time);
         }

@@ -20,6 +20,9 @@ const MAX_ENTRY: usize = 1 << 20;
 /// The first sight of a unit: so far back, and so many entries.
 const FIRST_SIGHT: [&str; 4] = ["--since", "-1h", "--lines", "20000"];
 
+/// Said of entries that were removed before they were read.
+const GONE: &str = "the journal no longer holds the place where it was left: what came after it may be lost";
+
 /// Where a unit's journal was left.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -57,7 +60,7 @@ pub fn read(collector: &mut Collector<'_>, source: &str, unit: &str, program: &s
     if let Err(error) = follow(collector, source, unit, program, &mut cursor) {
         collector.problem(source, format!("{error:#}"));
         if cursor.cursor.is_some() && format!("{error:#}").contains("cursor") {
-            collector.gap(source, "the journal no longer holds the place where it was left; it is read anew", None);
+            collector.gap(source, GONE, None);
             cursor.cursor = None;
         }
     }
@@ -73,10 +76,12 @@ fn follow(
 ) -> Result<()> {
     let mut command = Command::new(program);
     command.args(["--output", "json", "--all", "--quiet", "--no-pager", "--unit", unit]);
+    // With the entry at the cursor, to see that it is there: `--after-cursor` leaves the next one out where it is not.
     match &cursor.cursor {
-        Some(after) => command.args(["--after-cursor", after]),
+        Some(at) => command.args(["--cursor", at]),
         None => command.args(FIRST_SIGHT),
     };
+    let mut left = cursor.cursor.clone();
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().with_context(
         || format!("cannot start `{program}` to read the journal of {unit}: install systemd's journalctl or remove this source"),
     )?;
@@ -95,7 +100,15 @@ fn follow(
     let deadline = Instant::now() + TIMEOUT;
     let timed_out = loop {
         match entries.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(line) => take(collector, &mut lines, cursor, &line),
+            Ok(line) => {
+                let Ok(entry) = serde_json::from_slice::<Entry>(&line) else { continue };
+                match left.take() {
+                    Some(left) if left == entry.cursor => continue,
+                    Some(_) => collector.gap(source, GONE, None),
+                    None => {}
+                }
+                take(collector, &mut lines, cursor, entry);
+            }
             Err(mpsc::RecvTimeoutError::Disconnected) => break false,
             Err(mpsc::RecvTimeoutError::Timeout) => break true,
         }
@@ -107,6 +120,7 @@ fn follow(
     let nothing_new = lines.bytes() == 0;
     (cursor.open, cursor.bytes) = lines.finish(collector, nothing_new);
     drop(entries);
+    let emptied = left.is_some();
     if timed_out || full {
         let _ = child.kill();
     }
@@ -120,6 +134,10 @@ fn follow(
     }
     if !status.success() && !full {
         bail!("`{program}` for {unit} failed ({status}): {complaint}");
+    }
+    if emptied {
+        collector.gap(source, GONE, None);
+        cursor.cursor = None;
     }
     Ok(())
 }
@@ -149,8 +167,7 @@ fn entries(child: &mut Child) -> mpsc::Receiver<Vec<u8>> {
     receiver
 }
 
-fn take(collector: &mut Collector<'_>, lines: &mut StampedLines<'_>, cursor: &mut JournalCursor, line: &[u8]) {
-    let Ok(entry) = serde_json::from_slice::<Entry>(line) else { return };
+fn take(collector: &mut Collector<'_>, lines: &mut StampedLines<'_>, cursor: &mut JournalCursor, entry: Entry) {
     let micros = entry.time.parse().ok();
     let time = micros.and_then(|m| Timestamp::from_microsecond(m).ok()).unwrap_or(collector.now);
     let text = match entry.message {

@@ -121,6 +121,9 @@ pub struct Incident {
     pub cause: String,
     pub opened: Timestamp,
     pub last_seen: Timestamp,
+    /// Why the last pass did nothing about it, where it held.
+    #[serde(default)]
+    pub hold: Option<String>,
     /// When each kind of alert was last told, so that it is not repeated before `repeat`.
     #[serde(default)]
     pub alerted: std::collections::BTreeMap<String, Timestamp>,

@@ -67,8 +67,8 @@ fn summary(cpu: Option<f64>, memory: Option<f64>, disk: Option<f64>) -> String {
 /// Over how long the CPU is watched when nothing is known from before.
 const WATCH: Duration = Duration::from_secs(1);
 
-/// Ticks below which a mean since the pass before would be noise (half a second of one CPU).
-const FEWEST_TICKS: u64 = 50;
+/// Ticks of each CPU below which a mean since the pass before would be noise (a second).
+const FEWEST_TICKS: u64 = 100;
 
 /// Mean use of all CPUs since the pass before, else over a second; and the counters for the next pass.
 fn cpu_percent(moment: &Moment) -> (Option<f64>, Option<HostSample>) {
@@ -99,12 +99,13 @@ fn parse_cpu(stat: &str, boot_id: String) -> Option<HostSample> {
         .collect();
     let [_, _, _, idle, rest @ ..] = ticks.as_slice() else { return None };
     let idle = idle + rest.first().unwrap_or(&0);
-    Some(HostSample { boot_id, total: ticks.iter().sum(), idle })
+    let cpus = stat.lines().skip(1).take_while(|l| l.starts_with("cpu")).count() as u64;
+    Some(HostSample { boot_id, cpus, total: ticks.iter().sum(), idle })
 }
 
 /// Busy share between two readings, where they are of the same boot and far enough apart.
 fn busy(earlier: &HostSample, later: &HostSample) -> Option<f64> {
-    let apart = later.total.checked_sub(earlier.total)? >= FEWEST_TICKS;
+    let apart = later.total.checked_sub(earlier.total)? >= FEWEST_TICKS * later.cpus.max(1);
     if apart && earlier.boot_id == later.boot_id { share(earlier, later) } else { None }
 }
 
@@ -247,14 +248,14 @@ mod tests {
     #[test]
     fn cpu_is_the_mean_between_two_readings_of_one_boot() {
         let first = parse_cpu("cpu  100 0 100 700 100 0 0 0 50 0\ncpu0 1 2\n", "a".into()).unwrap();
-        assert_eq!((first.total, first.idle), (1000, 800));
-        let later = |total, idle, boot: &str| HostSample { boot_id: boot.into(), total, idle };
+        assert_eq!((first.total, first.idle, first.cpus), (1000, 800, 1));
+        let later = |total, idle, boot: &str| HostSample { boot_id: boot.into(), cpus: 1, total, idle };
         for (second, percent) in [
             (later(1100, 850, "a"), Some(50.0)),
             (later(1100, 900, "a"), Some(0.0)),
             (later(1100, 800, "a"), Some(100.0)),
             (later(1100, 790, "a"), Some(100.0)),
-            (later(1010, 805, "a"), None),
+            (later(1099, 850, "a"), None),
             (later(1100, 850, "b"), None),
             (later(900, 700, "a"), None),
         ] {

@@ -19,6 +19,8 @@ pub struct Samples {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HostSample {
     pub boot_id: String,
+    #[serde(default)]
+    pub cpus: u64,
     /// Ticks since boot, all CPUs together.
     pub total: u64,
     /// Of these, idle or waiting for a disk.

@@ -278,7 +278,7 @@ fn the_host_is_measured_and_the_next_pass_need_not_wait() {
 #[test]
 fn only_the_named_checks_run_and_the_samples_of_the_others_stay() {
     let engine = engine(vec![("a", LONG, command("echo a")), ("b", LONG, command("echo b"))], &[]);
-    let previous = Samples { host: Some(HostSample { boot_id: "x".into(), total: 2, idle: 1 }), docker: None };
+    let previous = Samples { host: Some(HostSample { boot_id: "x".into(), cpus: 1, total: 2, idle: 1 }), docker: None };
     let (results, samples) = run(&engine, &["b".into()], &previous, Timestamp::now());
     assert_eq!(results.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(), ["b"]);
     assert_eq!(samples, previous);

@@ -158,7 +158,7 @@ fn send(world: &mut World, alerts: Vec<Alert>, tell: &mut dyn PassTell) {
 }
 
 /// A `STOP` file beside the configuration: an operator's hand on the switch that needs no tool.
-fn stop_file(engine: &Engine) -> Option<String> {
+pub fn stop_file(engine: &Engine) -> Option<String> {
     let config = std::path::absolute(engine.source.as_ref()?).ok()?;
     let file = config.parent()?.join("STOP");
     file.exists().then(|| file.display().to_string())

@@ -41,6 +41,16 @@ pub struct Report {
     pub blocked: Option<String>,
 }
 
+impl Judged {
+    /// Why nothing is done about it.
+    pub fn hold(&self) -> Option<&HoldReason> {
+        match &self.decision {
+            Some(Decision::Hold { reason, .. }) => Some(reason),
+            _ => None,
+        }
+    }
+}
+
 impl Report {
     /// Every plan of this pass, held or not.
     pub fn plans(&self) -> impl Iterator<Item = &Plan> {

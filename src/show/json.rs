@@ -44,7 +44,7 @@ fn check(check: &CheckResult) -> Value {
 }
 
 /// Whole numbers stay whole; others keep two decimals.
-fn rounded(value: f64) -> Value {
+pub(super) fn rounded(value: f64) -> Value {
     let value = (value * 100.0).round() / 100.0;
     if value.fract() == 0.0 && value.abs() < 9e15 { Value::from(value as i64) } else { Value::from(value) }
 }

@@ -10,6 +10,7 @@ pub mod diff;
 pub mod json;
 pub mod live;
 pub mod stats;
+pub mod status;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use std::io::{IsTerminal, Write};

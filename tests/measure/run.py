@@ -25,7 +25,7 @@ def release_binary():
     if "HEALER_BIN" in os.environ:
         return pathlib.Path(os.environ["HEALER_BIN"]).resolve()
     subprocess.run(["cargo", "build", "--release", "--locked", "--offline", "--quiet"], cwd=REPOSITORY, check=True)
-    return REPOSITORY / "target/release/healer"
+    return REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target") / "release/healer"
 
 
 def measure_version(table, binary):

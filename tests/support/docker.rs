@@ -22,10 +22,17 @@ impl Docker {
         Some(Docker { socket: require_env("HEALER_TEST_DOCKER")?, image: require_env("HEALER_TEST_IMAGE")? })
     }
 
+    /// The engine's command line program with these arguments.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("docker");
+        command.arg("--host").arg(&self.socket).args(args);
+        command
+    }
+
     /// Runs the engine's command line program; its standard output, and standard error after it.
     #[track_caller]
     pub fn cli(&self, args: &[&str]) -> String {
-        let done = Command::new("docker").arg("--host").arg(&self.socket).args(args).output().unwrap();
+        let done = self.command(args).output().unwrap();
         let text = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
         assert!(done.status.success(), "docker {args:?} failed: {text}");
         text
@@ -96,30 +103,34 @@ impl Container {
     /// As [`Container::wait_for_lines`], counted from a moment (RFC 3339).
     #[track_caller]
     pub fn wait_for_lines_since(&self, since: &str, count: usize, text: &str) {
-        let mut follow = Command::new("docker")
-            .args(["--host", &self.docker.socket, "logs", "--follow", "--since", since, &self.name])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(follow.stdout.take().unwrap()).lines();
-        let (sender, receiver) = channel();
-        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let (until, mut found, mut seen) = (Instant::now() + DEADLINE, 0, Vec::new());
-        while found < count {
-            let Ok(line) = receiver.recv_timeout(until.saturating_duration_since(Instant::now())) else { break };
-            found += usize::from(line.contains(text));
-            seen.push(line);
-        }
-        let _ = follow.kill();
-        let _ = follow.wait();
-        assert!(found >= count, "{found} lines with {text:?}, not {count}:\n{}", seen.join("\n"));
+        follow(self.docker.command(&["logs", "--follow", "--since", since, &self.name]), count, text);
     }
+}
+
+/// Runs a program that prints without end, on either stream, until `text` has come `count` times.
+#[track_caller]
+pub fn follow(mut program: Command, count: usize, text: &str) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut child = program.stdin(Stdio::null()).stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
+    // It holds the writing ends.
+    drop(program);
+    let lines = BufReader::new(reader).lines();
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    let (until, mut found, mut seen) = (Instant::now() + DEADLINE, 0, Vec::new());
+    while found < count {
+        let Ok(line) = receiver.recv_timeout(until.saturating_duration_since(Instant::now())) else { break };
+        found += line.matches(text).count();
+        seen.push(line);
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    assert!(found >= count, "{found} times {text:?}, not {count}:\n{}", seen.join("\n"));
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
-        let _ = Command::new("docker").args(["--host", &self.docker.socket, "rm", "--force", &self.name]).output();
+        let _ = self.docker.command(&["rm", "--force", &self.name]).output();
     }
 }
 

@@ -31,6 +31,7 @@ missing_for_tests() {
     need containerd have containerd
     need runc have runc
     need busybox-static have_static_busybox
+    need systemd have systemctl
 }
 
 missing_for_measurements() {

@@ -9,15 +9,21 @@
 
 mod docker;
 mod http;
+mod machine;
+mod relay;
 mod run;
 mod scene;
+mod terminal;
 mod tree;
 mod unit;
 
 pub use docker::{Container, Docker, RateLimitedServer, RateLimitedWorker};
 pub use http::{Answer, HttpServer, Request};
+pub use machine::Machine;
+pub use relay::Relay;
 pub use run::{Ran, Running, healer, spawn, spawn_command};
 pub use scene::{PROGRAM, PROGRAM_PATH, Parts, RATE_LIMITED, Scene, Worker, fix, next_second};
+pub use terminal::Terminal;
 pub use tree::Tree;
 pub use unit::Unit;
 

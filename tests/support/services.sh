@@ -1,5 +1,5 @@
 # PostgreSQL, Redis and a Docker engine of the tests' own: on free ports and sockets, with their data in one temporary
-# directory, beside whatever runs on this machine. Sourced; needs common.sh and install.sh.
+# directory, beside whatever runs on this machine. Sourced; needs common.sh, install.sh and machine.sh.
 #
 #   services_open     makes the directory; from here on services_close must run, however the script ends
 #   services_start    starts what this machine can run and exports HEALER_TEST_*; says what it cannot, and why
@@ -22,9 +22,11 @@ services_open() {
 
 services_start() {
     unset HEALER_TEST_POSTGRES HEALER_TEST_POSTGRES_TLS HEALER_TEST_REDIS HEALER_TEST_DOCKER HEALER_TEST_IMAGE
+    unset HEALER_TEST_REDIS_TLS HEALER_TEST_MACHINE_IMAGE
     start_postgres || service_skipped PostgreSQL
     start_redis || service_skipped Redis
     start_docker || service_skipped Docker
+    import_machine || service_skipped 'a machine with systemd'
 }
 
 # A service that was to start and did not is shown with the end of its log. The tests that need it record their skips.
@@ -102,15 +104,20 @@ start_postgres() {
 
 start_redis() {
     WHY='' LOG=''
-    local try port dir=$SERVICES/redis
+    local try port tls_port dir=$SERVICES/redis fixtures
+    # It reads them from its own directory.
+    fixtures=$(cd "$(dirname "${BASH_SOURCE[0]}")/../fixtures/tls" && pwd)
     have redis-server || { WHY="no server is installed"; return 1; }
     mkdir "$dir"
     for try in 1 2 3; do
         port=$(free_port)
-        start redis redis-server --bind 127.0.0.1 --port "$port" --unixsocket "$dir/redis.sock" --dir "$dir" \
-            --save '' --appendonly no --daemonize no
+        tls_port=$(free_port)
+        # The certificate is made out to 127.0.0.1, not to 127.0.0.2.
+        start redis redis-server --bind 127.0.0.1 127.0.0.2 --port "$port" --unixsocket "$dir/redis.sock" --dir "$dir" \
+            --save '' --appendonly no --daemonize no --tls-port "$tls_port" --tls-auth-clients no \
+            --tls-cert-file "$fixtures/server.pem" --tls-key-file "$fixtures/server.key" --tls-ca-cert-file "$fixtures/ca.pem"
         if ready 20 redis-cli -p "$port" ping; then
-            export HEALER_TEST_REDIS=redis://127.0.0.1:$port/0
+            export HEALER_TEST_REDIS=redis://127.0.0.1:$port/0 HEALER_TEST_REDIS_TLS=rediss://127.0.0.1:$tls_port/0
             say "Redis $(redis-server --version | sed 's/.* v=\([^ ]*\).*/\1/') on port $port"
             return 0
         fi

@@ -1,0 +1,108 @@
+//! How things stand: the last pass, what is open, what is held.
+
+use crate::attempts::Held;
+use crate::backup::Metadata;
+use crate::diagnose::rules::shown;
+use crate::host::clock;
+use crate::learn::Knowledge;
+use crate::model::Incident;
+use crate::show::{Output, json};
+use crate::state::LastPass;
+use crate::text::clean;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// What is shown.
+pub struct Status {
+    pub now: Timestamp,
+    pub suggest: bool,
+    /// The `STOP` file, where there is one.
+    pub stop: Option<String>,
+    pub check_interval: Duration,
+    /// Who is at work on this state directory now.
+    pub running: Option<String>,
+    /// The open transaction, in a sentence.
+    pub open: Option<String>,
+    pub last_pass: Option<LastPass>,
+    pub incidents: Vec<Incident>,
+    pub held: Vec<Held>,
+    pub recent_backups: Vec<Metadata>,
+    pub knowledge: Knowledge,
+}
+
+impl Status {
+    /// No pass for two intervals. One that is running now is never overdue.
+    fn overdue(&self) -> bool {
+        let late = |pass: &LastPass| clock::between(pass.started, self.now) > self.check_interval * 2;
+        self.running.is_none() && self.last_pass.as_ref().is_none_or(late)
+    }
+
+    fn mode(&self) -> &'static str {
+        match (&self.stop, self.suggest) {
+            (Some(_), _) => "paused",
+            (None, true) => "suggest",
+            (None, false) => "enabled",
+        }
+    }
+}
+
+/// The body of `GET /api/monitoring/status`.
+pub fn json(status: &Status) -> Value {
+    let seconds = |t: Timestamp| clock::to_second(t).to_string();
+    json!({
+        "autonomous_mode": status.mode(),
+        "stop": status.stop,
+        "last_check": status.last_pass.as_ref().map(|p| seconds(p.started)),
+        "last_pass": status.last_pass.as_ref().map(|p| json!({
+            "started": seconds(p.started), "duration_ms": p.duration_ms, "status": p.status, "issues": p.issues,
+        })),
+        "overdue": status.overdue(),
+        "running": status.running,
+        "open_transaction": status.open,
+        "check_interval_minutes": json::rounded(status.check_interval.as_secs_f64() / 60.0),
+        "fix_statistics": json::stats(&status.knowledge),
+        "recent_backups": status.recent_backups.iter().map(json::backup).collect::<Vec<_>>(),
+        "incidents": status.incidents.iter().map(|i| json!({
+            "id": i.id, "issue_type": i.issue_type, "component": i.component, "severity": i.severity,
+            "cause": i.cause, "opened": seconds(i.opened), "last_seen": seconds(i.last_seen), "hold_reason": i.hold,
+        })).collect::<Vec<_>>(),
+        "held": status.held.iter().map(|h| json!({
+            "rule": h.rule, "target": h.target, "reason": h.reason, "since": seconds(h.since.t),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+/// For people: the most urgent first.
+pub fn text(status: &Status, out: &Output) -> String {
+    let ago = |t: Timestamp| format!("{} ago", shown(clock::between(t, status.now)));
+    let row = |label: &str, text: &str| format!("{label:<11}{}", clean(text));
+    let mut lines = vec![match &status.last_pass {
+        None => row("last pass:", "none yet; `healer heal` runs one"),
+        Some(pass) => {
+            let issues = if pass.issues == 1 { "1 issue".to_owned() } else { format!("{} issues", pass.issues) };
+            let overdue = if status.overdue() { "; OVERDUE: is the timer running?" } else { "" };
+            format!("last pass: {}, {}, {issues}{overdue}", ago(pass.started), out.status(pass.status))
+        }
+    }];
+    lines.extend(status.running.iter().map(|who| row("running:", who)));
+    lines.push(match &status.stop {
+        Some(file) => row("mode:", &format!("stopped: nothing is changed until {file} is removed")),
+        None => row("mode:", status.mode()),
+    });
+    lines.extend(status.open.iter().map(|open| row("open fix:", &format!("{open}; a pass ends it"))));
+    for incident in &status.incidents {
+        let text = format!("{}, {}, since {}", incident.cause, incident.severity, ago(incident.opened));
+        lines.push(row("incident:", &text));
+        lines.extend(incident.hold.iter().map(|why| row("", &format!("held: {why}"))));
+    }
+    if status.incidents.is_empty() && status.last_pass.is_some() {
+        lines.push(row("incidents:", "none open"));
+    }
+    for held in &status.held {
+        let text = format!("{}, rule {}, {}: {}", held.target, held.rule, ago(held.since.t), held.reason);
+        lines.push(row("held:", &text));
+        lines.push(row("", &format!("`healer reset '{}'` releases it", held.target)));
+    }
+    lines.join("\n")
+}

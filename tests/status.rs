@@ -1,0 +1,72 @@
+//! `healer status` says how things stand and changes nothing.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod support;
+
+use rustix::process::Signal;
+use support::{Scene, healer};
+
+fn status(scene: &Scene) -> (String, serde_json::Value) {
+    let before = scene.root.snapshot();
+    let text = healer(&scene.root, &["status"]).expect_code(0).stdout;
+    let json = healer(&scene.root, &["status", "--json"]).expect_code(0).data();
+    before.assert_unchanged(&scene.root.snapshot());
+    (text, json)
+}
+
+#[track_caller]
+fn assert_says(text: &str, wanted: &[&str]) {
+    for wanted in wanted {
+        assert!(text.contains(wanted), "{wanted:?} is not in\n{text}");
+    }
+}
+
+#[test]
+fn before_the_first_pass_there_is_nothing_to_say() {
+    let scene = Scene::new(|_| {});
+    let (text, json) = status(&scene);
+    assert_says(&text, &["last pass: none yet", "mode:      enabled"]);
+    assert_eq!((&json["last_check"], &json["overdue"]), (&serde_json::Value::Null, &true.into()));
+}
+
+#[test]
+fn a_held_problem_is_shown_with_its_reason_until_it_is_over() {
+    let scene = Scene::new(|p| p.confidence = "60".into());
+    scene.log_errors(20);
+    scene.heal().expect_code(10);
+    let (text, json) = status(&scene);
+    assert_says(&text, &["last pass: ", " 1 issue", "incident:  file:worker was rate limited 20 times, warning"]);
+    assert_says(&text, &["held: confidence 60 is below the threshold of 85"]);
+    assert_eq!(json["incidents"][0]["hold_reason"], "confidence 60 is below the threshold of 85");
+    assert_eq!((&json["autonomous_mode"], &json["check_interval_minutes"]), (&"enabled".into(), &5.into()));
+    assert_eq!(json["fix_statistics"]["total_fixes"], 0);
+}
+
+#[test]
+fn an_open_fix_and_who_watches_it_are_shown() {
+    let scene = Scene::new(|p| p.validate = "settle = \"0s\"\nwindow = \"40s\"".into());
+    scene.log_errors(20);
+    let pass = scene.spawn_into_window();
+    let (text, json) = status(&scene);
+    assert_says(&text, &[&format!("running:   process {} (`", pass.pid()), "is open: being validated"]);
+    assert_eq!(json["overdue"], false, "a running pass is never overdue");
+    pass.signal(Signal::KILL);
+    pass.wait();
+    let (text, json) = status(&scene);
+    assert!(!text.contains("running:") && json["running"].is_null(), "{text}");
+    assert_says(&text, &["open fix:  fix_", "is open: being validated; a pass ends it"]);
+    assert!(json["open_transaction"].as_str().unwrap().contains("being validated"));
+}
+
+#[test]
+fn what_a_human_has_to_release_is_shown_with_the_command() {
+    let scene = Scene::new(|_| {});
+    scene.log_errors(20);
+    scene.heal().expect_code(0);
+    healer(&scene.root, &["rollback", "latest"]).expect_code(0);
+    scene.root.write("STOP", "");
+    let (text, json) = status(&scene);
+    assert_says(&text, &["held:      ", "rolled_back_by_operator of fix_", "`healer reset '", "mode:      stopped: "]);
+    assert_eq!((&json["autonomous_mode"], &json["held"][0]["rule"]), (&"paused".into(), &"slow-down".into()));
+    assert_eq!(json["recent_backups"].as_array().unwrap().len(), 2);
+}

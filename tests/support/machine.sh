@@ -1,0 +1,49 @@
+# An image with systemd as its first process, for the tests of the units: made of the files that the distribution's
+# installed packages own, so that it costs a second and needs no download. Sourced; needs common.sh and services.sh.
+
+MACHINE_IMAGE=healer-test:machine
+
+# Imports the image into the engine that runs.
+import_machine() {
+    WHY='' LOG=''
+    local root=$SERVICES/machine link
+    [ -n "${HEALER_TEST_DOCKER:-}" ] || { WHY="there is no Docker engine"; return 1; }
+    [ -x /usr/lib/systemd/systemd ] || [ -x /lib/systemd/systemd ] || { WHY="systemd is not installed"; return 1; }
+    have apt-cache || { WHY="this is no Debian"; return 1; }
+    mkdir -p "$root"/{dev,etc/systemd/system,proc,root,run,srv,sys,tmp,var} "$root"/usr/{bin,sbin,lib,lib64}
+    for link in bin sbin lib lib64; do ln -s "usr/$link" "$root/$link"; done
+    chmod 1777 "$root/tmp"
+    LOG=$SERVICES/machine.log
+    packaged_files systemd dash coreutils grep sed >"$SERVICES/machine.files"
+    tar -C / -c --no-recursion -T "$SERVICES/machine.files" | tar -C "$root" -x --keep-directory-symlink 2>"$LOG" || return 1
+    configure_machine "$root"
+    ldconfig -r "$root" 2>>"$LOG" || return 1
+    tar -C "$root" -c . | on_docker import - "$MACHINE_IMAGE" >/dev/null 2>>"$LOG" || return 1
+    rm -rf "$root"
+    export HEALER_TEST_MACHINE_IMAGE=$MACHINE_IMAGE
+    say "systemd $(systemctl --version | sed -n '1s/.*(\(.*\))/\1/p') in image $MACHINE_IMAGE"
+}
+
+# packaged_files PACKAGE...: the files of these packages and of what they depend on, without this machine's settings.
+packaged_files() {
+    local names packages
+    names=$(apt-cache depends --recurse --installed --no-recommends --no-suggests --no-conflicts --no-breaks \
+        --no-replaces --no-enhances "$@" | grep '^[a-z]' | sort -u)
+    # Names of virtual packages among them make dpkg-query fail beside its answer. Word splitting is meant.
+    packages=$(dpkg-query -f '${db:Status-Status} ${binary:Package}\n' -W $names 2>/dev/null |
+        sed -n 's/^installed //p') || true
+    dpkg-query -L $packages | grep -vE '^/(etc|var|usr/share/(doc|man|locale))/' | sort -u |
+        while read -r file; do
+            if [ -L "$file" ] || [ -f "$file" ]; then printf '%s\n' "${file#/}"; fi
+        done
+}
+
+# Boots to basic.target and no further: nothing runs but the journal and what a test starts.
+configure_machine() {
+    printf 'root:x:0:0:root:/root:/bin/sh\n' >"$1/etc/passwd"
+    printf 'root:x:0:\n' >"$1/etc/group"
+    # With an id it is no first boot, on which systemd would enable every unit it finds.
+    printf '6865616c65720000746573746d616368\n' >"$1/etc/machine-id"
+    printf '[Unit]\nRequires=basic.target\nAfter=basic.target\n' >"$1/etc/systemd/system/default.target"
+    ln -s /dev/null "$1/etc/systemd/system/console-getty.service"
+}
