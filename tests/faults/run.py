@@ -23,10 +23,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import errors
 import kill
 import pool
+import power
 import races
 from scene import KINDS
 
-PARTS = {"kill": kill, "errors": errors, "races": races}
+PARTS = {"kill": kill, "errors": errors, "races": races, "power": power}
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
 
