@@ -7,7 +7,7 @@ use crate::host::files;
 use crate::model::{FileHash, Moment, Outcome};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -107,6 +107,8 @@ pub struct Attempts {
     pub held: Vec<Held>,
     /// SHA-256 of what healer last left in a file: its fix, or what it put back.
     left: HashMap<PathBuf, String>,
+    /// Ids that are taken.
+    ids: HashSet<String>,
     /// How an operator's rollback of a fix went.
     rollbacks: HashMap<String, Outcome>,
     /// Lines that could not be read.
@@ -148,6 +150,7 @@ impl Attempts {
         match line {
             Line::Charge { at, fix, rule, fix_type, target, component, files } => {
                 self.leave(files);
+                self.ids.insert(fix.clone());
                 self.fixes.push(Attempt {
                     fix,
                     rule,
@@ -177,6 +180,11 @@ impl Attempts {
 
     fn leave(&mut self, files: Vec<FileHash>) {
         self.left.extend(files.into_iter().map(|f| (f.path, f.sha256)));
+    }
+
+    /// Whether a fix of this id was ever charged.
+    pub fn is_known(&self, fix: &str) -> bool {
+        self.ids.contains(fix)
     }
 
     /// Whether this content of a file is what healer last left there.
@@ -266,7 +274,8 @@ mod tests {
         append(&path, &charge(100, "fix_1")).unwrap();
         assert_eq!(read(&path).unwrap().fixes.len(), 1, "it may have done something");
         append(&path, &end(101, "fix_1", Outcome::Held, false)).unwrap();
-        assert!(read(&path).unwrap().fixes.is_empty());
+        let attempts = read(&path).unwrap();
+        assert!(attempts.fixes.is_empty() && attempts.is_known("fix_1") && !attempts.is_known("fix_2"));
     }
 
     #[test]

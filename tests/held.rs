@@ -68,6 +68,35 @@ fn a_file_that_cannot_be_replaced_whole_is_left_alone() {
     unusable(&|s| drop(s.root.write(PROGRAM_PATH, "# ".repeat(600_000))), &["is larger than 1 MiB"]);
 }
 
+/// Runs a program that must succeed; it is undone when the guard is dropped.
+struct Undo(Vec<String>);
+
+impl Undo {
+    fn after(argv: &[&str], undo: &[&str]) -> Undo {
+        let done = Command::new(argv[0]).args(&argv[1..]).status().unwrap();
+        assert!(done.success(), "{argv:?}: {done}");
+        Undo(undo.iter().map(|a| (*a).to_owned()).collect())
+    }
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        let _ = Command::new(&self.0[0]).args(&self.0[1..]).status();
+    }
+}
+
+#[test]
+fn a_file_that_is_a_mount_point_is_left_alone_though_it_is_of_the_same_file_system() {
+    if !is_root() {
+        return skip("mounting needs root");
+    }
+    let scene = Scene::new(|_| {});
+    let other = scene.root.write("other.py", support::PROGRAM);
+    let (other, target) = (other.display().to_string(), scene.root.path(PROGRAM_PATH).display().to_string());
+    let _undo = Undo::after(&["mount", "--bind", &other, &target], &["umount", &target]);
+    check_held(&scene, "unusable_target", &["client.py is a mount point of its own"]);
+}
+
 #[test]
 fn a_link_that_leads_out_of_the_allowed_files_is_not_followed() {
     let link = |s: &Scene, to: &str| {

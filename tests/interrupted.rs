@@ -156,6 +156,18 @@ fn an_operators_rollback_also_ends_what_a_killed_pass_left_open() {
 }
 
 #[test]
+fn every_command_that_writes_ends_what_is_open_first() {
+    let scene = stopped_in_window(Signal::KILL);
+    support::next_second();
+    scene.log_errors(15);
+    let pruned = healer(&scene.root, &["backups", "prune"]).expect_code(0);
+    assert!(pruned.stderr.contains("recover   fix_") && pruned.stderr.contains("rolled_back: "), "{}", pruned.stderr);
+    assert_eq!(scene.program(), PROGRAM);
+    assert!(!scene.is_open());
+    assert_eq!(scene.records()[0]["result_status"], "rolled_back");
+}
+
+#[test]
 fn a_second_pass_is_refused_at_once_and_names_the_first() {
     let scene = scene();
     let pass = scene.spawn_into_window();

@@ -156,6 +156,22 @@ fn a_restart_that_may_have_happened_is_looked_up_before_it_is_repeated() {
 }
 
 #[test]
+fn a_fix_that_only_restarts_has_nothing_to_undo_when_its_pass_was_killed() {
+    let mut scene = scene(SHORT);
+    scene.configure(|p| {
+        p.fixes = "[[rule.fix]]\nfix_type = \"restart\"\nsteps = [{ restart = \"unit:worker.service\" }]\n".into();
+    });
+    let unit = Unit::install(&scene.root);
+    unit.be("kill-after");
+    scene.log_errors(20);
+    assert_eq!(scene.heal().code, None);
+    let pass = scene.heal_json(&[], 12);
+    assert_eq!(pass["recovered_transaction"]["outcome"], "failed", "{:#}", pass["recovered_transaction"]);
+    assert_eq!(unit.starts().len(), 1, "a second restart would be a second try");
+    assert_eq!(scene.records()[0]["validation_status"], "interrupted", "nothing is learned from it");
+}
+
+#[test]
 fn a_rollback_that_is_killed_in_its_restart_restarts_once() {
     let check = |at: &str| {
         let scene = scene(SHORT);

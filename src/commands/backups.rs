@@ -2,7 +2,7 @@
 
 use crate::backup::{self, Kept, Metadata, NoSuchBackup};
 use crate::cli::{BackupsAction, Global};
-use crate::commands::{confirmed, duration};
+use crate::commands::{confirmed, duration, open_fix};
 use crate::config::Engine;
 use crate::host::{clock, files, lock};
 use crate::pass::Busy;
@@ -22,7 +22,7 @@ pub fn run(engine: &Engine, action: Option<&BackupsAction>, global: &Global, out
             let keep_last = keep_last.unwrap_or(engine.backups.keep_last);
             let within = keep_within.as_deref().map(|t| duration(t, "--keep-within")).transpose()?;
             let within = within.unwrap_or(engine.backups.keep_within);
-            prune(&dir, keep_last, within, *dry_run, global, out)
+            prune(engine, &dir, keep_last, within, *dry_run, global, out)
         }
     }
 }
@@ -109,6 +109,7 @@ fn verify(dir: &StateDir, id: Option<&str>, out: &Output) -> Result<u8> {
 }
 
 fn prune(
+    engine: &Engine,
     dir: &StateDir,
     keep_last: usize,
     within: std::time::Duration,
@@ -124,6 +125,7 @@ fn prune(
         // Not held while somebody thinks; so what is there is looked at once more, and only what was asked about goes.
         dir.prepare()?;
         let _lock = lock::try_lock(&dir.lock())?.map_err(Busy)?;
+        open_fix::end(engine, dir, out)?;
         judged = retention(dir, keep_last, within)?;
         for one in judged.iter_mut().filter(|one| one.because.is_none() && !doomed.contains(&one.id)) {
             one.because = Some("not among those that were asked about".to_owned());

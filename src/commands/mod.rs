@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod diagnose;
 mod heal;
+mod open_fix;
 mod reset;
 mod rollback;
 mod stats;

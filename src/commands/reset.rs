@@ -1,7 +1,7 @@
 //! `healer reset`: a human has looked; fixes may touch this target again.
 
 use crate::attempts::{self, Line};
-use crate::commands::{Usage, unknown};
+use crate::commands::{Usage, open_fix, unknown};
 use crate::config::Engine;
 use crate::host::{clock, lock};
 use crate::pass::Busy;
@@ -20,6 +20,7 @@ pub fn run(engine: &Engine, target: &str, out: &Output) -> Result<u8> {
     }
     dir.prepare()?;
     let _lock = lock::try_lock(&dir.lock())?.map_err(Busy)?;
+    open_fix::end(engine, &dir, out)?;
     attempts::append(&dir.attempts(), &Line::Release { at: clock::moment(), target: target.to_owned() })?;
     crate::state::append_event(&dir, clock::now(), "reset", serde_json::json!({ "target": target }))?;
     out.document(&json::success(serde_json::json!({ "target": target })));

@@ -4,19 +4,15 @@ use crate::attempts;
 use crate::backup::{self, Metadata, NoSuchBackup};
 use crate::cli::Global;
 use crate::commands::backups::differences;
-use crate::commands::{Conflict, confirmed};
+use crate::commands::{Conflict, confirmed, open_fix};
 use crate::config::Engine;
-use crate::host::docker::Docker;
 use crate::host::files;
 use crate::host::lock::{self, Lock};
-use crate::host::signals::Interrupt;
-use crate::logs::LogState;
 use crate::model::Outcome;
-use crate::show::live::Live;
 use crate::show::{Output, json};
-use crate::state::{Memory, StateDir};
+use crate::state::StateDir;
 use crate::transaction::journal;
-use crate::transaction::{self, Ended, Ground};
+use crate::transaction::{self, Ended};
 use anyhow::{Context, Result, anyhow, bail};
 
 pub fn run(engine: &Engine, id: &str, dry_run: bool, force: bool, global: &Global, out: &Output) -> Result<u8> {
@@ -118,22 +114,14 @@ fn forget_request(dir: &StateDir) -> Result<()> {
 
 /// Ends what an earlier pass left open, which may be this very fix, then rolls back.
 fn roll_back(engine: &Engine, dir: &StateDir, metadata: &Metadata, force: bool, out: &Output) -> Result<()> {
-    let interrupt = Interrupt::install()?;
-    let docker = engine.docker().and_then(|(check, probe)| Docker::connect(&probe.socket, check.timeout).ok());
-    let mut live = Live::new(out.clone(), Some(dir.clone()));
-    let mut ground = Ground { engine, dir, docker: docker.as_ref(), interrupt: &interrupt, tell: &mut live };
-    let (mut memory, _) = Memory::load(dir);
-    let (mut logs, _): (LogState, _) = LogState::load(&dir.cursors())?;
-    let recovered = transaction::recover(&mut logs, &mut memory.samples, &mut ground)?;
-    logs.save(&dir.cursors(), &engine.redactor)?;
-    if let Some(Ended::StillOpen(open)) = recovered {
+    if let Some(Ended::StillOpen(open)) = open_fix::end(engine, dir, out)? {
         bail!(Conflict(format!("{} is still open: {}; nothing was rolled back", open.fix_id, open.why)));
     }
     let back = metadata.files.iter().all(|f| files::snapshot(&f.path).is_ok_and(|s| s.sha256 == f.sha256));
     if back && !restart_owed(dir, metadata)? {
         return Ok(());
     }
-    match transaction::roll_back(metadata, force, &mut ground)? {
+    match open_fix::on_ground(engine, dir, out, |ground| transaction::roll_back(metadata, force, ground))? {
         Ended::Closed(ending) if ending.outcome == Outcome::RolledBackByOperator => Ok(()),
         Ended::Closed(ending) => bail!(Conflict(ending.why)),
         Ended::StillOpen(open) => bail!(Conflict(open.why)),

@@ -110,6 +110,8 @@ pub fn snapshot(path: &Path) -> Result<Snapshot, FileError> {
     })
 }
 
+const MOUNT_POINT: &str = "is a mount point of its own and cannot be replaced; mount its directory instead";
+
 pub(super) fn check_kind(path: &Path, dir: &OwnedFd, stat: &rustix::fs::Stat) -> Result<(), FileError> {
     if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
         return Err(FileError::refused(path, "is not a regular file"));
@@ -122,10 +124,7 @@ pub(super) fn check_kind(path: &Path, dir: &OwnedFd, stat: &rustix::fs::Stat) ->
     }
     let parent = rustix::fs::fstat(dir).map_err(|e| FileError::of(path, e))?;
     if parent.st_dev != stat.st_dev {
-        return Err(FileError::refused(
-            path,
-            "is a mount point of its own and cannot be replaced; mount its directory instead",
-        ));
+        return Err(FileError::refused(path, MOUNT_POINT));
     }
     Ok(())
 }
@@ -144,6 +143,10 @@ pub fn check_replaceable(path: &Path) -> Result<(), FileError> {
     }
     for (name, flags) in [(name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW), (OsStr::new("."), AtFlags::empty())] {
         let stat = rustix::fs::statx(&dir, name, flags, StatxFlags::BASIC_STATS).map_err(|e| FileError::of(path, e))?;
+        // A directory may be one: what is mounted there is replaced inside of it.
+        if name != "." && stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
+            return Err(FileError::refused(path, MOUNT_POINT));
+        }
         if stat.stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND) {
             let why = "or its directory is write-protected (`chattr +i` or `+a`); nobody can replace it";
             return Err(FileError::refused(path, why));

@@ -7,7 +7,7 @@
 //! becomes `.NAME.healer-TAG` when it is whole and synced. So what stands under the second name is either our version,
 //! not yet exchanged, or what the exchange displaced, and its hash says which.
 
-use super::files::{FileError, MAX_TARGET_BYTES, check_kind, open_parent, sha256};
+use super::files::{FileError, check_kind, open_parent, sha256};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, RawMode, RenameFlags, Uid, XattrFlags};
 use rustix::io::Errno;
@@ -38,16 +38,21 @@ struct Place<'a> {
     unfinished: OsString,
 }
 
-/// A file that was opened under its name: content, hash, and whether somebody may still write to it.
+/// What stands beside the target.
 struct Version {
-    bytes: Vec<u8>,
+    /// `None`: somebody has put a link, a directory or the like in the target's place.
+    content: Option<Vec<u8>>,
+    /// Of the content, in hex; empty without one.
     sha256: String,
+    /// Somebody has it open for writing.
     being_written: bool,
 }
 
 /// How long an editor that has the displaced file open for writing is waited for.
 const WRITERS_TIMEOUT: Duration = Duration::from_secs(2);
 const WRITERS_POLL: Duration = Duration::from_millis(5);
+/// A larger version of somebody else's is not kept by us (64 MiB): it stays where it is, and a human is told.
+const MAX_KEPT_BYTES: u64 = 64 << 20;
 /// Exchanges before an editor that saves without end is left the last word.
 const MOST_EXCHANGES: usize = 8;
 
@@ -100,12 +105,12 @@ pub fn settle(path: &Path, before: &str, after: &str, tag: &str, keep: &mut Keep
         place.remove(&place.beside)?;
         return Ok(place.sync()?);
     }
-    let live = match place.open(&place.name).and_then(|file| place.read(&file)) {
-        Ok(bytes) => Some(sha256(&bytes)),
-        Err(FileError::Absent(_)) => None,
+    let live = match place.version(&place.name) {
+        Ok(version) => version.sha256,
+        Err(FileError::Absent(_)) => String::new(),
         Err(error) => return Err(error.into()),
     };
-    match live.filter(|sha| known(sha)) {
+    match Some(live).filter(|sha| known(sha)) {
         // Ours is in its place: the exchange happened, and nobody has looked at what came out.
         Some(live) => place.give_back(live, beside, keep),
         None => place.give_up(&beside, keep),
@@ -151,11 +156,22 @@ impl<'a> Place<'a> {
         Ok(())
     }
 
-    fn read(&self, file: &OwnedFd) -> Result<Vec<u8>, FileError> {
+    /// What a name stands for.
+    fn version(&self, name: &OsStr) -> Result<Version, FileError> {
+        let other = Version { content: None, sha256: String::new(), being_written: false };
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&self.dir, name, flags, Mode::empty()) {
+            Err(Errno::LOOP | Errno::NXIO) => return Ok(other),
+            opened => opened.map_err(|e| self.error(e))?,
+        };
+        let stat = rustix::fs::fstat(&file).map_err(|e| self.error(e))?;
+        if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
+            return Ok(other);
+        }
+        let being_written = wait_for_writers(&file);
         let mut bytes = Vec::new();
-        let file = file.try_clone().map_err(|e| self.error(e))?;
-        File::from(file).take(MAX_TARGET_BYTES + 1).read_to_end(&mut bytes).map_err(|e| self.error(e))?;
-        Ok(bytes)
+        File::from(file).take(MAX_KEPT_BYTES + 1).read_to_end(&mut bytes).map_err(|e| self.error(e))?;
+        Ok(Version { sha256: sha256(&bytes), content: Some(bytes), being_written })
     }
 
     /// Our version, whole and synced, under the second name.
@@ -167,32 +183,30 @@ impl<'a> Place<'a> {
         file.write_all(new).map_err(|e| self.error(e))?;
         copy_metadata(old, &file, stat).map_err(|e| self.error(e))?;
         file.sync_all().map_err(|e| self.error(e))?;
-        rustix::fs::renameat(&self.dir, &self.unfinished, &self.dir, &self.beside).map_err(|e| self.error(e))
+        let names = (&self.unfinished, &self.beside);
+        rustix::fs::renameat_with(&self.dir, names.0, &self.dir, names.1, RenameFlags::NOREPLACE)
+            .map_err(|e| self.explain(e))
     }
 
     fn swap(&self) -> Result<(), FileError> {
-        let swapped = rustix::fs::renameat_with(&self.dir, &self.beside, &self.dir, &self.name, RenameFlags::EXCHANGE);
-        swapped.map_err(|e| match e {
+        rustix::fs::renameat_with(&self.dir, &self.beside, &self.dir, &self.name, RenameFlags::EXCHANGE)
+            .map_err(|e| self.explain(e))
+    }
+
+    fn explain(&self, error: Errno) -> FileError {
+        match error {
             Errno::INVAL | Errno::NOSYS => {
                 let why = "is on a file system that cannot exchange two files in one step; it is not edited";
                 FileError::refused(self.path, why)
             }
-            e => self.error(e),
-        })
+            error => self.error(error),
+        }
     }
 
     /// What stands beside the target, once nobody writes to it any more. It has lost its name to the exchange, so nobody
     /// new can open it; who has it open already is waited for, for a while.
     fn displaced(&self) -> Result<Version, FileError> {
-        let file = self.open(&self.beside)?;
-        let until = Instant::now() + WRITERS_TIMEOUT;
-        let mut being_written = super::lease::is_open_for_writing(&file);
-        while being_written && Instant::now() < until {
-            std::thread::sleep(WRITERS_POLL);
-            being_written = super::lease::is_open_for_writing(&file);
-        }
-        let bytes = self.read(&file)?;
-        Ok(Version { sha256: sha256(&bytes), bytes, being_written })
+        self.version(&self.beside)
     }
 
     /// Puts `beside` into its place; what then comes out must be what was there (`live`, SHA-256 in hex). When it is
@@ -213,7 +227,12 @@ impl<'a> Place<'a> {
 
     /// Keeps the version beside the target, then removes it.
     fn give_up(&self, beside: &Version, keep: &mut Keep) -> anyhow::Result<()> {
-        keep(&beside.bytes)?;
+        let content = beside.content.as_ref().filter(|bytes| bytes.len() as u64 <= MAX_KEPT_BYTES);
+        let Some(content) = content else {
+            let name = self.path.with_file_name(&self.beside);
+            anyhow::bail!("{} is somebody else's and cannot be kept: move it away by hand", name.display());
+        };
+        keep(content)?;
         self.remove(&self.beside)?;
         Ok(self.sync()?)
     }
@@ -223,6 +242,18 @@ impl<'a> Place<'a> {
         let dir = rustix::fs::openat(&self.dir, ".", flags, Mode::empty()).map_err(|e| self.error(e))?;
         rustix::fs::fsync(&dir).map_err(|e| self.error(e))
     }
+}
+
+/// Waits until nobody has the file open for writing; whether somebody still has.
+fn wait_for_writers(file: &OwnedFd) -> bool {
+    let until = Instant::now() + WRITERS_TIMEOUT;
+    while super::lease::is_open_for_writing(file) {
+        if Instant::now() >= until {
+            return true;
+        }
+        std::thread::sleep(WRITERS_POLL);
+    }
+    false
 }
 
 /// Owner, extended attributes, then the mode: `chown` clears the set-id bits, so the mode comes last.
@@ -306,6 +337,15 @@ mod tests {
         let mut dir = Dir::with("by a human");
         assert_eq!(dir.replace("old", "new"), Replaced::Conflict);
         dir.assert_holds("by a human", &["new"]);
+    }
+
+    #[test]
+    fn a_link_that_somebody_put_in_the_targets_place_goes_back_there() {
+        let mut dir = Dir::with("new");
+        std::os::unix::fs::symlink("elsewhere", dir.target.with_file_name(".a.py.healer-t1")).unwrap();
+        dir.settle("old", "new");
+        assert_eq!(std::fs::read_link(&dir.target).unwrap(), PathBuf::from("elsewhere"));
+        assert_eq!(dir.kept, [b"new"]);
     }
 
     #[test]

@@ -74,7 +74,12 @@ fn end(
     ground: &mut Ground,
 ) -> Result<Ended> {
     let (outcome, why) = match next {
-        Next::Undo { outcome, why } => undo(outcome, why, verdict.as_ref(), &intent, journal, ground)?,
+        Next::Undo { outcome, why } => {
+            // Where there is nothing to undo, nothing is rolled back.
+            let nothing = outcome == Outcome::RolledBack && intent.files.is_empty();
+            let outcome = if nothing { Outcome::Failed } else { outcome };
+            undo(outcome, why, verdict.as_ref(), &intent, journal, ground)?
+        }
         Next::Stuck { outcome, why } => (outcome, why),
         Next::Record { outcome } => (outcome, verdict.as_ref().map(|v| v.judged_on.clone()).unwrap_or_default()),
         Next::Forget | Next::Apply | Next::Judge => {

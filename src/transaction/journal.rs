@@ -172,6 +172,20 @@ impl Journal {
     }
 }
 
+/// Removes what a pass left that was killed before its intent was whole.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn sweep(dir: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.path().extension() == Some("new".as_ref()) {
+            let path = entry.path();
+            std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
 /// The transaction that an earlier pass left open.
 ///
 /// # Errors

@@ -17,7 +17,7 @@ pub use recover::{recover, report_open};
 pub use rollback::{ChangedSince, roll_back};
 pub use watch::{Progress, trigger_gone};
 
-use crate::attempts::{self, Line};
+use crate::attempts::{self, Attempts, Line};
 use crate::backup::{self, Purpose, ToSave};
 use crate::config::Engine;
 use crate::gate::Permit;
@@ -66,7 +66,7 @@ pub fn carry_out(
 ) -> Result<Ended> {
     let plan = permit.plan();
     let now = clock::moment();
-    let fix_id = format!("fix_{}_{}", now.t.strftime("%Y%m%d_%H%M%S"), plan.id.trim_start_matches("plan_"));
+    let fix_id = free_id(plan, &now, &attempts::read(&ground.dir.attempts())?);
     let saved = match contents_to_save(plan)? {
         Ok(saved) => saved,
         Err(why) => return Ok(Ended::Closed(not_begun(plan, fix_id, why))),
@@ -92,6 +92,14 @@ pub fn carry_out(
             finish(next, Some(verdict), intent, &mut journal, ground)
         }
     })
+}
+
+/// Of the second and the plan; numbered where the same plan was tried in the same second.
+fn free_id(plan: &Plan, now: &Moment, attempts: &Attempts) -> String {
+    let plain = format!("fix_{}_{}", now.t.strftime("%Y%m%d_%H%M%S"), plan.id.trim_start_matches("plan_"));
+    let numbered = (2u32..).map(|n| format!("{plain}_{n}"));
+    let is_free = |id: &String| !attempts.is_known(id);
+    std::iter::once(plain.clone()).chain(numbered).find(is_free).unwrap_or(plain)
 }
 
 fn charge(plan: &Plan, fix_id: &str, now: &Moment, ground: &Ground) -> Result<()> {

@@ -18,6 +18,7 @@ use std::time::Duration;
 /// # Errors
 /// When the journal cannot be read.
 pub fn recover(logs: &mut LogState, samples: &mut Samples, ground: &mut Ground) -> Result<Option<Ended>> {
+    journal::sweep(&ground.dir.journal())?;
     let Some(open) = journal::open(&ground.dir.journal())? else { return Ok(None) };
     let mut journal = Journal::resume(&ground.dir.journal(), &open);
     ground.tell.line(&format!("recover   {}: an earlier pass ended in the middle of it", open.intent.fix_id));

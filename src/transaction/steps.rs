@@ -25,7 +25,7 @@ pub enum Undone {
 /// Brings every file to its new content and restarts what has to be. On any failure, says what to do next.
 pub fn apply(intent: &Intent, journal: &mut Journal, ground: &mut Ground) -> std::result::Result<(), Next> {
     let undo = |error: anyhow::Error| Next::Undo {
-        outcome: if intent.files.is_empty() { Outcome::Failed } else { Outcome::RolledBack },
+        outcome: Outcome::RolledBack,
         why: format!("it could not be applied: {error:#}"),
     };
     for change in &intent.files {
