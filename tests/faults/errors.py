@@ -120,12 +120,13 @@ def site(point):
 def fail(workshop, kind, point, error, onwards):
     """One call fails, once or from then on."""
     scene = workshop.scene(kind)
+    path = workshop.directory / "trace"
     scene.arm()
     with scene.noise():
-        ran = scene.run(scene.kind.command, tracing.failing_at(point, error, onwards))
+        ran = scene.run(scene.kind.command, tracing.failing_at(path, point, error, onwards))
     # What cannot be written cannot be said either.
-    speechless = point.name == "write"
-    return judged(scene, ran, speechless)
+    broken = judged(scene, ran, speechless=point.name == "write")
+    return Outcome(broken, tried=int(tracing.failed(path)))
 
 
 def unwritable(workshop, kind, how):
@@ -148,17 +149,18 @@ def unwritable(workshop, kind, how):
 
         stack.enter_context(scene.noise())
         ran = scene.run(scene.kind.command, preexec=preexec, **given)
-    return judged(scene, ran, speechless=True)
+    return Outcome(judged(scene, ran, speechless=True))
 
 
 def judged(scene, ran, speechless):
+    """The laws that the run with the fault broke, or what came after it."""
     broken = oracle.no_panic(ran) + code_fits(scene, ran)
     if not speechless and ran.code in (1, 13) and not says_why(ran):
         broken.append("it failed and did not say why")
     if broken:
-        return Outcome([f"the run with the fault: {why}" for why in broken] + [ran.shown()])
+        return [f"the run with the fault: {why}" for why in broken] + [ran.shown()]
     broken = oracle.judge(scene, human_may_be_called=True)
-    return Outcome(broken + ([f"the run with the fault:\n{ran.shown()}"] if broken else []))
+    return broken + ([f"the run with the fault:\n{ran.shown()}"] if broken else [])
 
 
 def code_fits(scene, ran):

@@ -73,15 +73,20 @@ def points(path, root):
 
 def killed_at(point):
     """Wrapper: killed when it enters this call; the call is not made."""
-    return _inject(point.name, f"signal=KILL:when={point.k}")
+    return _inject("/dev/null", point.name, f"signal=KILL:when={point.k}")
 
 
-def failing_at(point, error, onwards=False):
+def failing_at(path, point, error, onwards=False):
     """Wrapper: this call fails with `error`, and with `onwards` every later call of the same name as well. An
-    interruption is repeated twice only: whoever tries again until it succeeds does right."""
+    interruption is repeated twice only: whoever tries again until it succeeds does right. `path` is for `failed`."""
     onwards = "" if not onwards else f"..{point.k + 2}" if error == "EINTR" else "+"
-    return _inject(point.name, f"error={error}:when={point.k}{onwards}")
+    return _inject(path, point.name, f"error={error}:when={point.k}{onwards}")
 
 
-def _inject(name, what):
-    return ["strace", "-qq", "-o", "/dev/null", "-e", f"trace={name}", "-e", f"inject={name}:{what}"]
+def failed(path):
+    """Whether any call was made to fail."""
+    return "(INJECTED)" in path.read_text(errors="replace")
+
+
+def _inject(path, name, what):
+    return ["strace", "-qq", "-o", path, "-e", f"trace={name}", "-e", f"inject={name}:{what}"]
