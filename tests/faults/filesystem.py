@@ -345,6 +345,10 @@ class Recorder:
         if parts:
             self._do("content", self.tree.find(parts), (int(arguments[1]), None), f"truncate {shown(parts)}")
 
+    def _copy_file_range(self, arguments, _result, _path):
+        if self._inside(arguments[2]):
+            raise Unknown("content copied by the kernel")
+
     # Attributes
 
     def _fchmod(self, arguments, _result, _path):
@@ -465,41 +469,38 @@ class Record:
         """Every way in which a cut at this point may go, as {operation: how}; of more than `MOST_STATES` a sample
         that holds all that are in order, and those in which one group goes its own way."""
         pending = self.pending(point)
-        groups = self._groups(point, pending)
+        groups, passing = self._groups(pending)
         prefixes = [{n: "kept" for n in pending[:k]} for k in range(len(pending) + 1)]
+        kept, lost = [group[-1] for group in groups], [group[0] for group in groups]
+        # Of what is not meant to survive: each fate with all the rest kept, and lost.
+        ends = [merged([*rest, way]) for rest in (kept, lost) for way in passing]
         count = 1
         for group in groups:
             count *= len(group)
         if count <= MOST_STATES:
-            return prefixes + [merged(one) for one in itertools.product(*groups)]
-        kept, lost = [group[-1] for group in groups], [group[0] for group in groups]
+            return prefixes + ends + [merged([*one, passing[-1]]) for one in itertools.product(*groups)]
         alone = [
-            merged([*rest[:n], variant, *rest[n + 1 :]])
-            for rest in (kept, lost)
-            for n, group in enumerate(groups)
-            for variant in group
+            merged([*rest[:n], way, *rest[n + 1 :]]) for rest in (kept, lost) for n, g in enumerate(groups) for way in g
         ]
         chance = random.Random(point)
         some = [merged([chance.choice(group) for group in groups]) for _ in range(MOST_STATES)]
-        return prefixes + alone + some
+        return prefixes + ends + alone + some
 
-    def _groups(self, point, pending):
+    def _groups(self, pending):
         """The pending operations in groups that are lost independently of each other; each group as the list of ways,
-        the first of which is that all is lost and the last that all is kept."""
-        by_node, never = collections.defaultdict(list), []
+        the first of which is that all is lost and the last that all is kept. And the ways of all that is never synced,
+        which has one fate together."""
+        by_node, passing = collections.defaultdict(list), []
         for n in pending:
             operation = self.operations[n]
             if operation.what != "names" and not self.is_synced(operation.node):
-                never.append(n)
+                passing.append(n)
             else:
                 by_node[operation.what, operation.node].append(n)
         ways = {"names": subsets, "content": torn, "attribute": prefixes_of}
         groups = [ways[what](numbers) for (what, _), numbers in by_node.items()]
-        if never:
-            # Not meant to survive. One fate for all of it: a sample of what is of little interest.
-            zeros, half = ({n: how for n in never if self._tears(n)} for how in ("zeros", "half"))
-            groups.append([{}, zeros, half, {n: "kept" for n in never}])
-        return groups
+        zeros, half = ({n: how for n in passing if self._tears(n)} for how in ("zeros", "half"))
+        return groups, [{}, zeros, half, {n: "kept" for n in passing}]
 
     def _tears(self, n):
         return self.operations[n].what == "content" and self.operations[n].change[1] is not None
