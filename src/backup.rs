@@ -291,19 +291,31 @@ pub fn prune(
 ) -> Result<Vec<String>> {
     let kept = retention(&list(backups)?, policy.keep_last, policy.keep_within, needed, now);
     let doomed: Vec<String> = kept.into_iter().filter(|k| k.because.is_none()).map(|k| k.id).collect();
-    doomed.iter().try_for_each(|id| remove(backups, id))?;
+    remove_all(backups, &doomed)?;
     Ok(doomed)
 }
+
+/// Removes these backups, and first what a removal that was cut short left behind.
+///
+/// # Errors
+/// When one cannot be removed.
+pub fn remove_all(backups: &Path, ids: &[String]) -> Result<()> {
+    remove_dir(&backups.join(DOOMED))?;
+    ids.iter().try_for_each(|id| remove(backups, id))
+}
+
+/// A backup that is being removed.
+const DOOMED: &str = ".doomed";
 
 /// Removes one backup: it loses its name first, so that a crash leaves no half of it listed.
 ///
 /// # Errors
 /// When it cannot be removed.
-pub fn remove(backups: &Path, id: &str) -> Result<()> {
+fn remove(backups: &Path, id: &str) -> Result<()> {
     if !is_id(id) {
         bail!(NoSuchBackup(id.to_owned()));
     }
-    let doomed = backups.join(".doomed");
+    let doomed = backups.join(DOOMED);
     remove_dir(&doomed)?;
     std::fs::rename(backups.join(id), &doomed).with_context(|| format!("cannot remove {id}"))?;
     files::sync_dir(&doomed)?;
@@ -399,7 +411,16 @@ mod tests {
         check(1, 0, &[], &[true, false, false, false]);
         check(0, 2, &[], &[true, true, false, false]);
         check(1, 0, &["backup_20251001_000000".into()], &[true, false, false, true]);
-        remove(dir.path(), "backup_20251001_000000").unwrap();
+        remove_all(dir.path(), &["backup_20251001_000000".into()]).unwrap();
         assert_eq!(list(dir.path()).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn what_a_removal_that_was_cut_short_left_goes_with_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        save(dir.path(), "2025-10-01T00:00:00Z");
+        std::fs::rename(dir.path().join("backup_20251001_000000"), dir.path().join(DOOMED)).unwrap();
+        remove_all(dir.path(), &[]).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

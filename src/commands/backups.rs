@@ -130,7 +130,7 @@ fn prune(
         for one in judged.iter_mut().filter(|one| one.because.is_none() && !doomed.contains(&one.id)) {
             one.because = Some("not among those that were asked about".to_owned());
         }
-        doomed_of(&judged).iter().try_for_each(|id| backup::remove(&dir.backups(), id))?;
+        backup::remove_all(&dir.backups(), &doomed_of(&judged))?;
     } else if !dry_run {
         out.note("nothing was done");
     }
