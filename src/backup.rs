@@ -415,4 +415,13 @@ mod tests {
         remove(dir.path(), "backup_20251001_000000").unwrap();
         assert_eq!(list(dir.path()).unwrap().len(), 3);
     }
+
+    #[test]
+    fn what_a_removal_that_was_cut_short_left_is_swept_up() {
+        let dir = tempfile::tempdir().unwrap();
+        save(dir.path(), "2025-10-01T00:00:00Z");
+        std::fs::rename(dir.path().join("backup_20251001_000000"), dir.path().join(DOOMED)).unwrap();
+        sweep(dir.path()).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
 }

@@ -258,17 +258,20 @@ pub fn append_unsynced(path: &Path, line: &str, mode: u32) -> Result<(), FileErr
 fn append(path: &Path, line: &str, mode: u32, sync: bool) -> Result<(), FileError> {
     use std::os::unix::fs::OpenOptionsExt;
     let append = || -> std::io::Result<()> {
-        let new = !path.exists();
         let mut file = std::fs::OpenOptions::new().read(true).append(true).create(true).mode(mode).open(path)?;
         let end = file.seek(SeekFrom::End(0))?;
+        // Before its first line, so that a name is on the disk wherever a line is: the pass that made the file may have
+        // been killed before it could see to that.
+        if end == 0 && sync {
+            File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()?;
+        }
         let torn = end > 0 && last_byte(&mut file)? != b'\n';
         let text = format!("{}{line}\n", if torn { "\n" } else { "" });
         let written = file.write_all(text.as_bytes()).and_then(|()| if sync { file.sync_data() } else { Ok(()) });
-        if let Err(e) = written {
+        if written.is_err() {
             let _ = file.set_len(end);
-            return Err(e);
         }
-        if new && sync { File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all() } else { Ok(()) }
+        written
     };
     append().map_err(|e| FileError::of(path, e))
 }
@@ -281,7 +284,8 @@ fn last_byte(file: &mut File) -> std::io::Result<u8> {
     Ok(byte)
 }
 
-/// Creates a directory with this mode unless it is there, and syncs its parent.
+/// Creates a directory with this mode unless it is there, and those above it that are missing, and syncs the parent of
+/// each.
 ///
 /// # Errors
 /// When it cannot be created.
@@ -289,6 +293,9 @@ pub fn ensure_dir(path: &Path, mode: u32) -> Result<(), FileError> {
     use std::os::unix::fs::DirBuilderExt;
     if path.is_dir() {
         return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        ensure_dir(parent, mode)?;
     }
     std::fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|e| FileError::of(path, e))?;
     sync_dir(path)

@@ -97,7 +97,8 @@ pub fn settle(path: &Path, before: &str, after: &str, tag: &str, keep: &mut Keep
     let place = Place::of(path, tag)?;
     place.remove(&place.unfinished)?;
     if !place.exists(&place.beside)? {
-        return Ok(());
+        // Also when nothing is there any more: whoever removed it may have been killed before the sync.
+        return Ok(place.sync()?);
     }
     let beside = place.displaced()?;
     let known = |sha: &str| sha == before || sha == after;

@@ -72,8 +72,13 @@ pub fn write_rollback(outcome: Outcome, why: &str, intent: &Intent, ground: &mut
     let undone = &intent.reason;
     // A conflict leaves the fix as it was: nothing is to be said of it.
     let verdict = Outcome::RolledBackByOperator.word();
-    if outcome != Outcome::Conflict && !learn::has_verdict(ground.dir.knowledge_base(), undone, verdict)? {
-        learn::append_verdict(ground.dir.knowledge_base(), clock::to_second(now.t), undone, verdict)?;
+    let knowledge_base = ground.dir.knowledge_base();
+    if outcome != Outcome::Conflict {
+        if learn::has_verdict(knowledge_base, undone, verdict)? {
+            files::sync(knowledge_base)?;
+        } else {
+            learn::append_verdict(knowledge_base, clock::to_second(now.t), undone, verdict)?;
+        }
     }
     let hold = Line::Hold {
         at: now.clone(),

@@ -20,13 +20,16 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+import cut
 import errors
 import kill
 import pool
+import power
 import races
+import space
 from scene import KINDS
 
-PARTS = {"kill": kill, "errors": errors, "races": races}
+PARTS = {"kill": kill, "errors": errors, "races": races, "power": power, "cut": cut, "space": space}
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
 

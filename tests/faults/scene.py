@@ -243,7 +243,7 @@ class Scene:
         self.log.write_text("")
         self.configure()
         self._write_systemctl()
-        self._systemctl("restart", UNIT)
+        self.boot()
         for _ in range(self.kind.earlier_fixes):
             self._fix()
         self._note_contents()
@@ -293,6 +293,10 @@ class Scene:
 
     def _systemctl(self, *args):
         processes.run([self.root / "bin/systemctl", *args])
+
+    def boot(self):
+        """The machine has started, and with it the service."""
+        self._systemctl("restart", UNIT)
 
     def _fix(self):
         """A fix that helps. Errors of the second in which the fix before ended would count as before it."""

@@ -76,6 +76,11 @@ def killed_at(point):
     return _inject("/dev/null", point.name, f"signal=KILL:when={point.k}")
 
 
+def stopped_after(point):
+    """Wrapper: stopped when this call was made, until somebody sends SIGCONT."""
+    return _inject("/dev/null", point.name, f"signal=STOP:when={point.k}")
+
+
 def failing_at(path, point, error, onwards=False):
     """Wrapper: this call fails with `error`, and with `onwards` every later call of the same name as well. An
     interruption is repeated twice only: whoever tries again until it succeeds does right. `path` is for `failed`."""

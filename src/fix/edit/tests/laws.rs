@@ -2,7 +2,10 @@
 //! input makes anything panic or overflow the stack.
 
 use super::*;
+use crate::host::files::sha256;
+use crate::host::replace::{Replaced, replace};
 use proptest::prelude::*;
+use std::os::unix::fs::PermissionsExt;
 
 /// A number as it is written, and what it is: `digits / 10^scale`.
 #[derive(Debug, Clone)]
@@ -326,6 +329,44 @@ proptest! {
                 prop_assert!(ratio <= factor * 1.000001 && ratio >= 1.0 / factor / 1.000001, "{old} to {new}");
             }
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn on_the_disk_an_edit_changes_its_span_alone_and_undoing_gives_back_every_byte_and_the_mode(
+        sketch in sketch(),
+        style in 0..STYLES.len(),
+        quarters in prop::sample::select(vec![2i64, 3, 5, 6, 7, 8]),
+        mode in prop::sample::select(vec![0o600u32, 0o640, 0o444, 0o755, 0o4750, 0o6755]),
+    ) {
+        let style = &STYLES[style];
+        let (file, span) = write(&sketch, style);
+        let at = selector_of(style, sketch.chosen);
+        let old = locate(file.as_bytes(), style.format, &at).unwrap().literal;
+        let Ok(next) = next_literal(&old, &multiply(quarters as f64 / 4.0), None, None, 2.0) else { return Ok(()) };
+        let new = apply(file.as_bytes(), style.format, &at, &next.raw).unwrap();
+
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().canonicalize().unwrap().join("target");
+        std::fs::write(&target, &file).unwrap();
+        std::fs::set_permissions(&target, std::fs::Permissions::from_mode(mode)).unwrap();
+        let replace = |expected: &[u8], new: &[u8]| {
+            let mut keep = |_: &[u8]| anyhow::bail!("nobody else has changed it");
+            replace(&target, &sha256(expected), new, "t1", &mut keep).unwrap()
+        };
+        let there = || {
+            let names = std::fs::read_dir(dir.path()).unwrap().count();
+            (std::fs::read(&target).unwrap(), std::fs::metadata(&target).unwrap().permissions().mode() & 0o7777, names)
+        };
+        prop_assert_eq!(replace(file.as_bytes(), &new), Replaced::Done);
+        let spliced = format!("{}{}{}", &file[..span.start], next.raw, &file[span.end..]);
+        prop_assert_eq!(there(), (spliced.into_bytes(), mode, 1));
+        let undone = apply(&there().0, style.format, &at, &old.raw).unwrap();
+        prop_assert_eq!(replace(&new, &undone), Replaced::Done);
+        prop_assert_eq!(there(), (file.into_bytes(), mode, 1));
     }
 }
 

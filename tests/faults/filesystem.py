@@ -1,0 +1,540 @@
+"""A model of a file system: what a recorded run did to it, and what a power cut may leave of that.
+
+Lives here: reading strace's record into operations, which of them are durable when, and the states that a cut at one
+point may leave. Nothing of healer, and nothing on disk is changed here.
+
+What is assumed is what POSIX promises and journaling file systems keep, and no more:
+
+- `fsync` of a file makes its content and attributes durable, `fdatasync` its content and size alone. Neither makes the
+  file's name durable, though ext4 and XFS do that for a new file.
+- `fsync` of a directory makes the names in it durable: not the content of those files, not the directory's own name.
+- One call that changes names is one step: a rename or an exchange happened or did not, a name is never half there.
+- What is not yet durable may be kept or lost in whatever order: names of one directory (ext4 and XFS keep their order),
+  content against names (no `auto_da_alloc`), one write against another of the same file. Attributes of one file are
+  lost from the last one on, they are one record.
+- A write that is not durable is there, is not, is there up to its half, or is there as zeros.
+- A read never gives something that is not what was written last, and whole blocks do not go bad.
+"""
+
+import collections
+import dataclasses
+import hashlib
+import itertools
+import os
+import random
+import re
+import shutil
+import stat
+
+CALLS = (
+    "open openat openat2 creat write pwrite64 writev pwritev pwritev2 lseek ftruncate truncate fallocate fsync fdatasync"
+    " sync syncfs sync_file_range rename renameat renameat2 unlink unlinkat rmdir mkdir mkdirat chmod fchmod fchmodat"
+    " chown lchown fchown fchownat setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr link linkat symlink"
+    " symlinkat mknod mknodat copy_file_range sendfile splice"
+).split()
+
+
+def recording(path):
+    """Wrapper: every call of every thread and child that may change a file system, strings whole and in hex."""
+    return ["strace", "-f", "-qq", "-y", "-xx", "-s", "8388608", "-e", "trace=" + ",".join(CALLS), "-o", path]
+
+
+# The tree
+
+
+@dataclasses.dataclass
+class Node:
+    """A file (`data`), a link (`data` is where to) or a directory (`names`)."""
+
+    kind: str
+    mode: int
+    owner: tuple = (0, 0)
+    data: bytes = b""
+    names: dict = dataclasses.field(default_factory=dict)
+    attributes: dict = dataclasses.field(default_factory=dict)
+
+    def copy(self):
+        return dataclasses.replace(self, names=dict(self.names), attributes=dict(self.attributes))
+
+
+class Tree:
+    """Directories below one root, by the number of their node; node 0 is the root."""
+
+    def __init__(self, nodes):
+        self.nodes = nodes
+
+    @staticmethod
+    def read(root, tops):
+        """What is on the disk under these names of `root`."""
+        tree = Tree({0: Node("dir", 0o755)})
+        for top in tops:
+            if os.path.lexists(root / top):
+                tree.nodes[0].names[top] = tree._read(root / top)
+        return tree
+
+    def _read(self, path):
+        number, info = len(self.nodes), path.lstat()
+        kinds = {stat.S_IFDIR: "dir", stat.S_IFREG: "file", stat.S_IFLNK: "link"}
+        node = Node(kinds[stat.S_IFMT(info.st_mode)], stat.S_IMODE(info.st_mode), (info.st_uid, info.st_gid))
+        self.nodes[number] = node
+        if node.kind == "link":
+            node.data = os.fsencode(os.readlink(path))
+            return number
+        node.attributes = {name: os.getxattr(path, name) for name in os.listxattr(path)}
+        if node.kind == "file":
+            node.data = path.read_bytes()
+        else:
+            node.names = {entry.name: self._read(entry) for entry in sorted(path.iterdir())}
+        return number
+
+    def write(self, root):
+        """Makes it on the disk, where nothing of it is yet."""
+        for name, number in self.nodes[0].names.items():
+            self._write(root / name, self.nodes[number])
+
+    def _write(self, path, node):
+        if node.kind == "link":
+            path.symlink_to(os.fsdecode(node.data))
+            return
+        if node.kind == "dir":
+            path.mkdir()
+            for name, number in node.names.items():
+                self._write(path / name, self.nodes[number])
+        else:
+            path.write_bytes(node.data)
+        if os.geteuid() == 0:
+            os.chown(path, *node.owner)
+        for name, value in node.attributes.items():
+            os.setxattr(path, name, value)
+        os.chmod(path, node.mode)
+
+    def find(self, path):
+        """The number of the node at this path, which is a tuple of names; None when there is none."""
+        number = 0
+        for name in path:
+            number = self.nodes[number].names.get(name) if number is not None else None
+        return number
+
+    def copy(self):
+        return Tree({number: node.copy() for number, node in self.nodes.items()})
+
+    def digest(self):
+        return hashlib.sha256(repr(self.flat()).encode()).digest()
+
+    def flat(self, number=0, path=""):
+        """(path, everything of the node) of all that can be reached."""
+        node = self.nodes[number]
+        found = [(path, node.kind, node.mode, node.owner, node.data, tuple(sorted(node.attributes.items())))]
+        for name, inner in sorted(node.names.items()):
+            found += self.flat(inner, f"{path}/{name}")
+        return found
+
+
+# Operations
+
+
+@dataclasses.dataclass(frozen=True)
+class Operation:
+    """One step. `what` is names, content, attribute, sync, or event (what a power cut does not undo); `node` is the one
+    that has to be synced for it; `change` is what it does to that node."""
+
+    what: str
+    node: int
+    change: tuple
+    # For reports: the call, with the paths that were meant.
+    text: str
+
+    def apply(self, tree, variant="kept"):
+        node = tree.nodes[self.node]
+        if self.what == "names":
+            for name, number in self.change:
+                node.names.pop(name, None) if number is None else node.names.__setitem__(name, number)
+        elif self.what == "content":
+            node.data = changed(node.data, self.change, variant)
+        elif self.what == "attribute":
+            self._set_attribute(node)
+
+    def _set_attribute(self, node):
+        name, value = self.change
+        if name == "mode":
+            node.mode = value
+        elif name == "owner":
+            node.owner = value
+            # The kernel does so, whoever asks.
+            node.mode &= ~(0o4000 | (0o2000 if node.mode & 0o010 else 0))
+        elif value is None:
+            node.attributes.pop(name, None)
+        else:
+            node.attributes[name] = value
+
+
+def changed(data, change, variant):
+    """Content after a write at a place or a truncation, as whole as it came to the disk."""
+    at, new = change
+    if new is None:
+        return data[:at].ljust(at, b"\0")
+    if variant == "half":
+        new = new[: len(new) // 2]
+    elif variant == "zeros":
+        new = bytes(len(new))
+    return data[:at].ljust(at, b"\0") + new + data[at + len(new) :]
+
+
+class Unknown(Exception):
+    """The run did something that the model does not know: it must learn it first."""
+
+
+class Recorder:
+    """Reads one record of strace after the other; `tree` is what is there when all of it was done."""
+
+    def __init__(self, root, tops, events=(), goes_on=None):
+        """`events` are files elsewhere below the root that are renamed into their place when something happens.
+        `goes_on` is a (record, point): a process was killed there, what is read now came after it."""
+        self.root, self.tops, self.events = root, tops, events
+        if goes_on:
+            record, point = goes_on
+            self.start, self.operations = record.start.copy(), list(record.operations[:point])
+            self.tree = record.live(point)
+        else:
+            self.start, self.operations = Tree.read(root, tops), []
+            self.tree = self.start.copy()
+        self._position, self._beside = {}, {}
+        self._umask = os.umask(0)
+        os.umask(self._umask)
+
+    def read(self, text):
+        waiting = {}
+        for line in text.splitlines():
+            pid, _, call = line.partition(" ")
+            call = call.strip()
+            if call.endswith("<unfinished ...>"):
+                waiting[pid] = call.removesuffix("<unfinished ...>")
+                continue
+            if resumed := re.match(r"<\.\.\. \w+ resumed>(.*)", call):
+                call = waiting.pop(pid, "") + resumed.group(1)
+            match = re.match(r"(\w+)\((.*)\)\s+= (\d+)(?:<([^>]*)>)?(?:\(deleted\))?$", call)
+            if match:
+                name, arguments, result, path = match.groups()
+                self._call(name, [unhex(a) for a in split(arguments)], int(result), unhex(path or ""))
+
+    def _call(self, name, arguments, result, path):
+        handler = getattr(self, f"_{name}", None)
+        touched = [a for a in [*arguments, path] if self._inside(a) is not None]
+        if handler:
+            handler(arguments, result, path)
+        elif touched:
+            raise Unknown(f"{name} of {touched}")
+
+    def _inside(self, text):
+        """The path below the root, as a tuple, of a descriptor or a path; None when it is elsewhere."""
+        match = re.match(r"[\w-]+<(.*)>$", text, re.S)
+        path = match.group(1) if match else text.strip('"')
+        prefix = f"{self.root}/"
+        if not path.startswith(prefix):
+            return None
+        parts = tuple(path.removeprefix(prefix).split("/"))
+        return parts if parts[0] in self.tops else None
+
+    def _at(self, directory, name):
+        """The directory's node and the name, of a path that may be relative to a descriptor."""
+        name = name.strip('"')
+        if not name.startswith("/"):
+            base = re.match(r"[\w-]+<(.*)>$", directory, re.S)
+            name = f"{base.group(1) if base else ''}/{name}"
+        parts = self._inside(os.path.normpath(name))
+        if parts is None:
+            return None
+        parent = self.tree.find(parts[:-1])
+        if parent is None:
+            raise Unknown(f"a path whose directory is not there: {name}")
+        return parent, parts[-1]
+
+    def _do(self, what, node, change, text):
+        operation = Operation(what, node, change, text)
+        operation.apply(self.tree)
+        self.operations.append(operation)
+
+    def _add(self, place, node, text):
+        number = len(self.tree.nodes)
+        # It is in every state from the start; only its name is not.
+        self.tree.nodes[number] = node
+        self.start.nodes[number] = node.copy()
+        self._do("names", place[0], ((place[1], number),), text)
+        return number
+
+    # Names
+
+    def _openat(self, arguments, result, path):
+        flags, parts = arguments[2].split("|"), self._inside(path)
+        if parts is None or not {"O_CREAT", "O_TRUNC", "O_WRONLY", "O_RDWR"} & set(flags):
+            return
+        number, place = self.tree.find(parts), (self.tree.find(parts[:-1]), parts[-1])
+        if "O_CREAT" in flags and number is None:
+            mode = int(arguments[3], 8) & ~self._umask
+            node = Node("file", mode, (os.geteuid(), os.getegid()))
+            number = self._add(place, node, f"create {shown(parts)}")
+        elif "O_TRUNC" in flags and self.tree.nodes[number].data:
+            self._do("content", number, (0, None), f"truncate {shown(parts)}")
+        self._position[result] = None if "O_APPEND" in flags else 0
+
+    def _mkdir(self, arguments, result, path):
+        self._mkdirat(["", *arguments], result, path)
+
+    def _mkdirat(self, arguments, _result, _path):
+        place = self._at(arguments[0], arguments[1])
+        if place:
+            mode = int(arguments[2], 8) & ~self._umask
+            self._add(place, Node("dir", mode, (os.geteuid(), os.getegid())), f"mkdir {place[1]}")
+
+    def _unlink(self, arguments, result, path):
+        self._unlinkat(["", *arguments], result, path)
+
+    _rmdir = _unlink
+
+    def _unlinkat(self, arguments, _result, _path):
+        place = self._at(arguments[0], arguments[1])
+        if place:
+            self._do("names", place[0], ((place[1], None),), f"remove {place[1]}")
+
+    def _rename(self, arguments, result, path):
+        self._renameat2(["", arguments[0], "", arguments[1], "0"], result, path)
+
+    def _renameat(self, arguments, result, path):
+        self._renameat2([*arguments, "0"], result, path)
+
+    def _renameat2(self, arguments, _result, _path):
+        for event in self.events:
+            if arguments[3].strip('"') == str(self.root / event):
+                written = self._beside.pop(arguments[1].strip('"'), "")
+                self.operations.append(Operation("event", 0, (event, written), f"event {event}"))
+        source, target = self._at(*arguments[0:2]), self._at(*arguments[2:4])
+        if source is None and target is None:
+            return
+        if source is None or target is None or source[0] != target[0]:
+            raise Unknown(f"a rename from one directory into another: {arguments}")
+        names = self.tree.nodes[source[0]].names
+        exchange = "RENAME_EXCHANGE" in arguments[4]
+        other = names[target[1]] if exchange else None
+        change = ((target[1], names[source[1]]), (source[1], other))
+        self._do("names", source[0], change, f"{'exchange' if exchange else 'rename'} {source[1]} {target[1]}")
+
+    # Content
+
+    def _write(self, arguments, result, _path):
+        parts = self._inside(arguments[0])
+        if parts is None:
+            path = re.match(r"\d+<(.*)>$", arguments[0], re.S)
+            if path and path.group(1).startswith(f"{self.root}/"):
+                self._beside[path.group(1)] = self._beside.get(path.group(1), "") + arguments[1].strip('"')
+            return
+        number, descriptor = self.tree.find(parts), int(arguments[0].split("<")[0])
+        data = arguments[1].strip('"').encode("latin-1")[:result]
+        position = self._position.get(descriptor)
+        at = len(self.tree.nodes[number].data) if position is None else position
+        if position is not None:
+            self._position[descriptor] += len(data)
+        self._do("content", number, (at, data), f"write {len(data)} to {shown(parts)}")
+
+    def _lseek(self, arguments, result, _path):
+        descriptor = int(arguments[0].split("<")[0])
+        if self._inside(arguments[0]) and self._position.get(descriptor) is not None:
+            self._position[descriptor] = result
+
+    def _ftruncate(self, arguments, _result, _path):
+        parts = self._inside(arguments[0])
+        if parts:
+            self._do("content", self.tree.find(parts), (int(arguments[1]), None), f"truncate {shown(parts)}")
+
+    def _copy_file_range(self, arguments, _result, _path):
+        if self._inside(arguments[2]):
+            raise Unknown("content copied by the kernel")
+
+    # Attributes
+
+    def _fchmod(self, arguments, _result, _path):
+        self._attribute(arguments[0], "mode", lambda: int(arguments[1], 8))
+
+    def _fchown(self, arguments, _result, _path):
+        self._attribute(arguments[0], "owner", lambda: (int(arguments[1]), int(arguments[2])))
+
+    def _fsetxattr(self, arguments, _result, _path):
+        value = lambda: arguments[2].strip('"').encode("latin-1")
+        self._attribute(arguments[0], arguments[1].strip('"'), value)
+
+    def _fremovexattr(self, arguments, _result, _path):
+        self._attribute(arguments[0], arguments[1].strip('"'), lambda: None)
+
+    def _attribute(self, descriptor, name, value):
+        parts = self._inside(descriptor)
+        if parts:
+            self._do("attribute", self.tree.find(parts), (name, value()), f"set {name} of {shown(parts)}")
+
+    # Syncs
+
+    def _fsync(self, arguments, _result, _path):
+        parts = self._inside(arguments[0])
+        number = self.tree.find(parts) if parts else None
+        if number is None:
+            # The root's own names: the state directory itself.
+            match = re.match(r"\d+<(.*)>$", arguments[0])
+            if not match or match.group(1) != str(self.root):
+                return
+            number, parts = 0, ("the root",)
+        self._do("sync", number, ("names", "content", "attribute"), f"fsync {shown(parts)}")
+
+    def _fdatasync(self, arguments, _result, _path):
+        parts = self._inside(arguments[0])
+        if parts and (number := self.tree.find(parts)) is not None:
+            self._do("sync", number, ("names", "content"), f"fdatasync {shown(parts)}")
+
+    def _sync(self, _arguments, _result, _path):
+        raise Unknown("sync of everything")
+
+    _syncfs = _sync
+
+
+def remove(path):
+    """Whatever is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def shown(parts):
+    return "/".join(parts)
+
+
+def unhex(text):
+    r"""strace's `\x41` as the byte that it is, as a character below 256; but paths are text."""
+    return re.sub(r"\\x([0-9a-f]{2})", lambda m: chr(int(m.group(1), 16)), text)
+
+
+def split(arguments):
+    """The arguments of a call as strace shows them; strings hold no comma, being in hex."""
+    return [argument.strip() for argument in arguments.split(",")]
+
+
+# Crash states
+
+# So many states of one point are tried before the rest is sampled.
+MOST_STATES = 512
+# Names of one directory that are not durable: of more than this not every subset.
+MOST_NAMES = 6
+
+
+class Record:
+    """What was done, and what a cut may leave of it."""
+
+    def __init__(self, start, operations):
+        self.start, self.operations = start, operations
+        self.durable_from = [self._durable_from(n) for n in range(len(operations))]
+
+    def _durable_from(self, n):
+        operation = self.operations[n]
+        for later in range(n + 1, len(self.operations)):
+            sync = self.operations[later]
+            if sync.what == "sync" and sync.node == operation.node and operation.what in sync.change:
+                return later + 1
+        return None
+
+    def pending(self, point):
+        """Operations before this point that need not be on the disk yet."""
+        changes = ("names", "content", "attribute")
+        of = lambda n: self.operations[n].what in changes
+        return [n for n in range(point) if of(n) and (self.durable_from[n] or point + 1) > point]
+
+    def events(self, point):
+        """Numbers of the events before this point."""
+        return [n for n in range(point) if self.operations[n].what == "event"]
+
+    def live(self, point):
+        """What a process sees at this point."""
+        tree = self.start.copy()
+        for operation in self.operations[:point]:
+            if operation.what not in ("sync", "event"):
+                operation.apply(tree)
+        return tree
+
+    def tree(self, point, chosen):
+        """What is on the disk; `chosen` says of each operation that is pending how much of it came there."""
+        tree, pending = self.start.copy(), set(self.pending(point))
+        for n, operation in enumerate(self.operations[:point]):
+            variant = chosen.get(n, "lost") if n in pending else "kept"
+            if operation.what not in ("sync", "event") and variant != "lost":
+                operation.apply(tree, variant)
+        return tree
+
+    def choices(self, point):
+        """Every way in which a cut at this point may go, as {operation: how}; of more than `MOST_STATES` a sample
+        that holds all that are in order, and those in which one group goes its own way."""
+        pending = self.pending(point)
+        groups, passing = self._groups(pending)
+        prefixes = [{n: "kept" for n in pending[:k]} for k in range(len(pending) + 1)]
+        kept, lost = [group[-1] for group in groups], [group[0] for group in groups]
+        # Of what is not meant to survive: each fate with all the rest kept, and lost.
+        ends = [merged([*rest, way]) for rest in (kept, lost) for way in passing]
+        count = 1
+        for group in groups:
+            count *= len(group)
+        if count <= MOST_STATES:
+            return prefixes + ends + [merged([*one, passing[-1]]) for one in itertools.product(*groups)]
+        alone = [
+            merged([*rest[:n], way, *rest[n + 1 :]]) for rest in (kept, lost) for n, g in enumerate(groups) for way in g
+        ]
+        chance = random.Random(point)
+        some = [merged([chance.choice(group) for group in groups]) for _ in range(MOST_STATES)]
+        return prefixes + ends + alone + some
+
+    def _groups(self, pending):
+        """The pending operations in groups that are lost independently of each other; each group as the list of ways,
+        the first of which is that all is lost and the last that all is kept. And the ways of all that is never synced,
+        which has one fate together."""
+        by_node, passing = collections.defaultdict(list), []
+        for n in pending:
+            operation = self.operations[n]
+            if operation.what != "names" and not self.is_synced(operation.node):
+                passing.append(n)
+            else:
+                by_node[operation.what, operation.node].append(n)
+        ways = {"names": subsets, "content": torn, "attribute": prefixes_of}
+        groups = [ways[what](numbers) for (what, _), numbers in by_node.items()]
+        zeros, half = ({n: how for n in passing if self._tears(n)} for how in ("zeros", "half"))
+        return groups, [{}, zeros, half, {n: "kept" for n in passing}]
+
+    def _tears(self, n):
+        return self.operations[n].what == "content" and self.operations[n].change[1] is not None
+
+    def is_synced(self, node):
+        return any(operation.what == "sync" and operation.node == node for operation in self.operations)
+
+
+def merged(ways):
+    together = {}
+    for way in ways:
+        together |= way
+    return together
+
+
+def prefixes_of(numbers):
+    return [{n: "kept" for n in numbers[:k]} for k in range(len(numbers) + 1)]
+
+
+def subsets(numbers):
+    """Every subset, in order of size; of many names only prefixes and those without a single one."""
+    if len(numbers) > MOST_NAMES:
+        without = [{n: "kept" for n in numbers if n != left} for left in numbers]
+        return [*prefixes_of(numbers)[:-1], *without, {n: "kept" for n in numbers}]
+    sets = itertools.chain.from_iterable(itertools.combinations(numbers, k) for k in range(len(numbers) + 1))
+    return [{n: "kept" for n in chosen} for chosen in sets]
+
+
+def torn(numbers):
+    """Each prefix, its last write whole, half or zeros; and all without one of those in the middle."""
+    ways = [{}]
+    for k, n in enumerate(numbers):
+        before = {m: "kept" for m in numbers[:k]}
+        ways += [before | {n: "half"}, before | {n: "zeros"}]
+        if k + 1 < len(numbers):
+            ways += [before | {n: "kept"}, {m: "kept" for m in numbers if m != n}]
+    return [*ways, {n: "kept" for n in numbers}]

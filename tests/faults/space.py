@@ -1,0 +1,214 @@
+"""Space: a disk with no or few free blocks, and one that becomes read-only in the middle of a run.
+
+Lives here: how much room there is, and when it ends. What must hold then is the oracle's, what a run must say of it
+`errors`'s, the file systems are `mounts`'s.
+
+Targets, or the state, or both are on a small ext4 with blocks of 1 KiB. First the run and the pass after it see the full
+disk; then there is room again, and everything must come to its end.
+"""
+
+import collections
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import threading
+import time
+
+import errors
+import kill
+import mounts
+import oracle
+import tracing
+from cut import OF_NO_FILE
+from pool import Case, Outcome
+from scene import KINDS
+
+WHERE = {"targets": ("srv",), "state": ("state",), "both": ("srv", "state")}
+# With so many free blocks no run lacks any: `undisturbed` sees to that.
+ENOUGH = 128
+BLOCKS = 32
+KIND_NAMES = ("edit", "undone", "rollback")
+RECOVERY = ("heal", "--json")
+
+
+def missing():
+    """Why this part cannot be tried here; None when it can."""
+    return mounts.missing(("ext4-small",))
+
+
+def plan(run, options):
+    """Tries it all; yields results."""
+    kinds = [kind for kind in options.kinds if kind in KIND_NAMES]
+    cases = []
+    for kind in kinds if options.all else kinds[:1]:
+        for where in WHERE:
+            needed = list(range(0, ENOUGH if options.all else 40, 1 if options.all else 8))
+            cases += [
+                Case(f"{kind}:{where}:{part[0]}-{part[-1]}", full, (kind, where, part))
+                for part in (needed[k : k + BLOCKS] for k in range(0, len(needed), BLOCKS))
+            ]
+    yield from run(cases)
+    cases = []
+    for result in run([Case(kind, kill.record, (kind,)) for kind in (kinds if options.all else kinds[1:2])]):
+        kind, points = result.case.name, [p for p in result.outcome.note if p.has_effect() and p.name not in OF_NO_FILE]
+        for where in WHERE:
+            chosen = options.sample(points, 2)
+            slices = [chosen[k : k + BLOCKS] for k in range(0, len(chosen), BLOCKS)]
+            cases += [Case(f"{kind}:{where}:ro:{part[0]}", read_only, (kind, where, part)) for part in slices]
+    yield from run(cases)
+
+
+def one(name):
+    """The case of this name: KIND:WHERE:BLOCKS, or KIND:WHERE:ro:NAME:K."""
+    kind, where, *rest = name.split(":")
+    if rest[0] == "ro":
+        return Case(name, read_only, (kind, where, [tracing.Point.parse(*rest[1:])]))
+    first, _, last = rest[0].partition("-")
+    return Case(name, full, (kind, where, list(range(int(first), int(last or first) + 1))))
+
+
+@contextlib.contextmanager
+def small(workshop, kind, where):
+    """A scene that is saved, with `where` of it on a small disk."""
+    workshop.discard()
+    with mounts.Mounted(workshop.directory, "ext4-small") as mounted:
+        scene = mounts.Apart(workshop.directory / "scene", KINDS[kind], workshop.binary, mounted, WHERE[where])
+        scene.build()
+        scene.save()
+        # What the file system can hold is tried while that can be written.
+        if broken := oracle.targets(scene):
+            raise AssertionError(broken)
+        yield scene
+        scene.remove()
+
+
+def full(workshop, kind, where, blocks):
+    """The command with each of these numbers of free blocks."""
+    broken, ends = [], collections.Counter()
+    with small(workshop, kind, where) as scene:
+        for left in blocks:
+            scene.restore()
+            laws, ran = _with_room(scene, left)
+            ends[f"exit code {ran.code}"] += 1
+            if laws:
+                broken.append("\n".join([f"{kind}:{where}:{left}", *laws]))
+    return Outcome(broken[:3], ends, len(blocks))
+
+
+def _with_room(scene, left):
+    scene.arm()
+    scene.mounted.fill(left)
+    with scene.noise():
+        ran = scene.run(scene.kind.command)
+    broken = oracle.at_once(scene)
+    # A pass that finds the disk still full makes nothing worse.
+    with scene.noise():
+        again = scene.run(RECOVERY)
+    broken += oracle.no_panic(again) + oracle.at_once(scene)
+    scene.mounted.empty()
+    if broken:
+        return [f"with {left} free blocks: {why}" for why in broken] + [ran.shown(), again.shown()], ran
+    return told(scene, ran) + oracle.judge(scene, human_may_be_called=True), ran
+
+
+def told(scene, ran):
+    """What the run itself must have said and done; where the pass after it already ended the fix, its code is not
+    compared with what is there now."""
+    broken = oracle.no_panic(ran)
+    if ran.code in (1, 13) and not errors.says_why(ran):
+        broken.append("it failed and did not say why")
+    return [f"the run with the fault: {why}" for why in broken] + ([ran.shown()] if broken else [])
+
+
+def read_only(workshop, kind, where, points):
+    """The file system becomes read-only after each of these calls."""
+    broken, ends = [], collections.Counter()
+    with small(workshop, kind, where) as scene:
+        for point in points:
+            scene.restore()
+            laws, ran, how = _read_only_after(scene, point)
+            ends[f"{how}, exit code {ran.code}"] += 1
+            if laws:
+                broken.append("\n".join([f"{kind}:{where}:ro:{point}", *laws, ran.shown()]))
+    return Outcome(broken[:3], ends, len(points))
+
+
+def _read_only_after(scene, point):
+    scene.arm()
+    with scene.noise(), Stopped(scene) as stopped:
+        ran = scene.run(scene.kind.command, stopped.wrapper(point))
+    broken = oracle.no_panic(ran) + errors.code_fits(scene, ran)
+    broken += [] if stopped.how != "remounted" else oracle.at_once(scene)
+    if ran.code in (1, 13) and not errors.says_why(ran):
+        broken.append("it failed and did not say why")
+    scene.mounted.start_again()
+    if broken:
+        return broken, ran, stopped.how
+    return oracle.judge(scene, human_may_be_called=True), ran, stopped.how
+
+
+class Stopped:
+    """A run that is stopped after a call, has its file system made read-only, and goes on; a context manager."""
+
+    def __init__(self, scene):
+        self.scene, self.how = scene, "not reached"
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def wrapper(self, point):
+        """As in `tracing`; strace leaves it stopped, for whoever watches it."""
+        return tracing.stopped_after(point)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        self._thread.join()
+
+    def _watch(self):
+        while not self._end.wait(0.002):
+            pid = stopped_child(self.scene.binary)
+            if pid:
+                self._make_read_only()
+                os.kill(pid, signal.SIGCONT)
+                return
+
+    def _make_read_only(self):
+        """As an operator does it; the way of a file system that has found an error, where files are open to write."""
+        try:
+            self.scene.mounted.remount("ro")
+            self.how = "remounted"
+        except subprocess.CalledProcessError:
+            self.scene.mounted.remount("abort")
+            self.how = "aborted"
+
+
+def stopped_child(binary):
+    """A process of this program, below this process, that is stopped."""
+    for pid in descendants(os.getpid()):
+        with contextlib.suppress(OSError):
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            if fields[0] in "tT" and os.readlink(f"/proc/{pid}/exe") == str(binary) and is_stopped(pid):
+                return pid
+    return None
+
+
+def is_stopped(pid):
+    """Not merely held by strace for the moment: the signal has come."""
+    return all(
+        pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "tT" or time.sleep(0.002)
+        for _ in range(5)
+    )
+
+
+def descendants(pid):
+    found = []
+    for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in task.read_text().split():
+                found += [int(child), *descendants(int(child))]
+    return found
