@@ -14,7 +14,7 @@ pub struct Lock {
 /// Who holds a lock that could not be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// `None` in the instant between locking and writing it down.
+    /// `None` in the instant between locking and writing it down, and where the disk was too full for that.
     pub pid: Option<u32>,
     pub command: String,
 }
@@ -23,7 +23,7 @@ impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.pid {
             Some(pid) => write!(f, "process {pid} (`{}`)", self.command),
-            None => f.write_str("a process that has just started"),
+            None => f.write_str("another process, which could not write its id down (yet),"),
         }
     }
 }
@@ -31,12 +31,12 @@ impl std::fmt::Display for Holder {
 /// Takes the lock at `path`, or says at once who holds it.
 ///
 /// # Errors
-/// When the file cannot be opened or written.
+/// When the file cannot be opened or locked.
 pub fn try_lock(path: &Path) -> Result<Result<Lock, Holder>> {
     let mut file = open(path)?;
     match file.try_lock() {
         Ok(()) => {
-            sign(&mut file).with_context(|| format!("cannot write {}", path.display()))?;
+            sign(&mut file);
             Ok(Ok(Lock { _file: file }))
         }
         Err(TryLockError::WouldBlock) => Ok(Err(holder(&mut file))),
@@ -61,11 +61,11 @@ pub fn holder_of(path: &Path) -> Option<Holder> {
 /// Waits for the lock, however long its holder needs.
 ///
 /// # Errors
-/// When the file cannot be opened, locked or written.
+/// When the file cannot be opened or locked.
 pub fn wait_for_lock(path: &Path) -> Result<Lock> {
     let mut file = open(path)?;
     file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
-    sign(&mut file).with_context(|| format!("cannot write {}", path.display()))?;
+    sign(&mut file);
     Ok(Lock { _file: file })
 }
 
@@ -81,11 +81,11 @@ fn open(path: &Path) -> Result<File> {
         .with_context(|| format!("cannot open the lock {}", path.display()))
 }
 
-fn sign(file: &mut File) -> std::io::Result<()> {
-    let args: Vec<String> = std::env::args().take(8).collect();
-    file.set_len(0)?;
-    file.rewind()?;
-    writeln!(file, "{} {}", std::process::id(), args.join(" "))
+/// Writes down who holds the lock. It is held without that too: a full disk must not keep a pass from telling of it.
+fn sign(file: &mut File) {
+    let args: Vec<String> = std::env::args_os().take(8).map(|a| a.to_string_lossy().into_owned()).collect();
+    let line = format!("{} {}\n", std::process::id(), args.join(" "));
+    let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(line.as_bytes()));
 }
 
 fn holder(file: &mut File) -> Holder {
