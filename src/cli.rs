@@ -124,7 +124,10 @@ pub enum BackupsAction {
     /// Every backup, newest first
     List,
     /// One backup, with the difference to the files as they are now
-    Show { id: String },
+    Show {
+        /// A backup's id, or `latest`: the newest fix still in place
+        id: String,
+    },
     /// Check every checksum (exit 10 when something is damaged)
     Verify { id: Option<String> },
     /// Remove old backups
