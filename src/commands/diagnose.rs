@@ -46,7 +46,7 @@ pub fn run(engine: &Engine, since: &str, files: &[PathBuf], rule: Option<&str>, 
         interrupted: false,
         approve_missed: false,
     };
-    out.document(&json::success(json::pass(&report)));
+    out.document(|| json::success(json::pass(&report)));
     analysis_text(&report, out);
     report.problems.iter().for_each(|p| out.note(&format!("healer: {p}")));
     if let (Some(rule), false) = (rule, out.verbose) {
@@ -73,7 +73,7 @@ fn analyse(engine: &Engine, files: &[PathBuf], out: &Output) -> Result<u8> {
     let begin = clock::since_boot();
     let report: LogReport = logs::analyse_files(engine, files, clock::now());
     let took = clock::since_boot().saturating_sub(begin);
-    out.document(&json::success(json::logs(&report)));
+    out.document(|| json::success(json::logs(&report)));
     out.text(&summary(&report, took));
     if let Some(groups) = diagnosis::groups(&report, out) {
         out.text("");

@@ -97,7 +97,7 @@ fn report(cli: &Cli, error: &anyhow::Error, is_check: bool) -> u8 {
     let out = output(&cli.global, Redactor::default());
     let message = format!("{error:#}");
     if cli.global.json {
-        out.document(&show::json::error(&message, code));
+        out.document(|| show::json::error(&message, code));
     } else if is_check {
         out.line(&format!("HEALER UNKNOWN - {}", message.lines().next().unwrap_or_default()));
     }
