@@ -67,17 +67,21 @@ fn open(path: &Path) -> Result<File> {
         .with_context(|| format!("cannot open the lock {}", path.display()))
 }
 
+/// Not emptied first: giving a file's block back and taking another at once makes the file system write it out.
 fn sign(file: &mut File) -> std::io::Result<()> {
     let args: Vec<String> = std::env::args().take(8).collect();
-    file.set_len(0)?;
+    let text = format!("{} {}\n", std::process::id(), args.join(" "));
     file.rewind()?;
-    writeln!(file, "{} {}", std::process::id(), args.join(" "))
+    file.write_all(text.as_bytes())?;
+    file.set_len(text.len() as u64)
 }
 
 fn holder(file: &mut File) -> Holder {
     let mut text = String::new();
     let _ = file.take(4096).read_to_string(&mut text);
-    let (pid, command) = text.trim_end().split_once(' ').unwrap_or((text.trim_end(), ""));
+    // What follows may be the rest of a longer line of the holder before.
+    let line = text.lines().next().unwrap_or_default();
+    let (pid, command) = line.split_once(' ').unwrap_or((line, ""));
     Holder { pid: pid.parse().ok(), command: command.to_owned() }
 }
 
@@ -89,9 +93,16 @@ mod tests {
     fn one_holds_and_the_other_is_told_who() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
+        std::fs::write(&path, format!("1 {}\nmore\n", "long ".repeat(1000))).unwrap();
         let first = try_lock(&path).unwrap().unwrap();
         let holder = try_lock(&path).unwrap().unwrap_err();
         assert_eq!(holder.pid, Some(std::process::id()));
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(
+            text,
+            format!("{} {}\n", std::process::id(), holder.command),
+            "the line of the holder before is gone"
+        );
         drop(first);
         assert!(try_lock(&path).unwrap().is_ok());
         assert!(path.exists());
