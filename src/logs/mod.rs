@@ -28,7 +28,7 @@ mod time;
 #[cfg(test)]
 mod tests;
 
-pub use group::{id as group_id, template as group_template};
+pub use group::group_titles;
 pub use signature::SignatureSet;
 pub use state::LogState;
 
