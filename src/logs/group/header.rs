@@ -10,7 +10,7 @@ const MAX_COLUMNS: usize = 10;
 /// A bracket longer than this belongs to the message.
 const MAX_BRACKET: usize = 100;
 
-const LEVELS: [&[u8]; 23] = [
+const LEVELS: [&[u8]; 26] = [
     b"TRACE",
     b"DEBUG",
     b"INFO",
@@ -34,6 +34,9 @@ const LEVELS: [&[u8]; 23] = [
     b"fatal",
     b"crit",
     b"alert",
+    b"emerg",
+    b"PANIC",
+    b"LOG",
 ];
 /// Levels where a timestamp stands before them; else they are words.
 const TITLE_LEVELS: [&[u8]; 7] = [b"Info", b"Error", b"Warning", b"Warn", b"Debug", b"Fatal", b"Critical"];
@@ -143,7 +146,10 @@ fn after_columns(line: &[u8]) -> (&[u8], Stamp) {
             continue;
         }
         let word = first_word(rest);
-        if bracket == 1 || word.is_empty() || !is_column(word) {
+        // The user of an access log.
+        let is_user =
+            at > 0 && rest.get(word.len()..).is_some_and(|r| r.starts_with(b" [") && shape(r, b" [99/M/").is_some());
+        if bracket == 1 || word.is_empty() || !(is_column(word) || is_user) {
             break;
         }
         at += word.len();
@@ -336,6 +342,12 @@ impl Parts {
         let first = *text.first()?;
         if self.dated && matches!(text, [b'-' | b'|' | b':', b' ', ..]) {
             return text.get(2..);
+        }
+        // `1 --- [main] logger : ` of Spring.
+        if self.dated
+            && let Some(rest) = text.strip_prefix(b"--- ")
+        {
+            return Some(after_thread(rest));
         }
         if first.is_ascii_alphabetic()
             && let Some(rest) = self.after_level(text)

@@ -24,47 +24,17 @@ const LONG_DOMAINS: [&[u8]; 14] = [
 ];
 /// First labels of code: `org.apache.Client`, `java.lang.Error`.
 const PACKAGES: [&[u8]; 5] = [b"java", b"javax", b"sun", b"scala", b"kotlin"];
+/// What makes a name that ends with a country's code a host.
+const HOSTS: [&[u8]; 6] = [b"www", b"mail", b"smtp", b"ns", b"ftp", b"api"];
+const SECOND_LEVELS: [&[u8]; 7] = [b"com", b"co", b"net", b"org", b"edu", b"gov", b"ac"];
 /// Endings of two letters that are files, not countries.
 const FILES: [&[u8]; 16] =
     [b"py", b"js", b"rs", b"go", b"sh", b"so", b"cc", b"rb", b"pl", b"md", b"gz", b"db", b"ts", b"kt", b"cs", b"vm"];
-const UNITS: [&[u8]; 35] = [
-    b"ns",
-    b"us",
-    "µs".as_bytes(),
-    b"ms",
-    b"s",
-    b"m",
-    b"h",
-    b"d",
-    b"sec",
-    b"secs",
-    b"min",
-    b"mins",
-    b"hours",
-    b"days",
-    b"b",
-    b"B",
-    b"kB",
-    b"kb",
-    b"KB",
-    b"MB",
-    b"Mb",
-    b"GB",
-    b"TB",
-    b"KiB",
-    b"MiB",
-    b"GiB",
-    b"K",
-    b"M",
-    b"G",
-    b"bytes",
-    b"Hz",
-    b"kHz",
-    b"MHz",
-    b"GHz",
-    b"Mbps",
-];
-const TIMES: [&[u8]; 7] = [b"ns", b"us", "µs".as_bytes(), b"ms", b"s", b"m", b"h"];
+const SIZES: &str = " B kB kb KB Mb MB GB TB KiB MiB GiB Ki Mi Gi K M G b byte bytes ";
+const TIMES: &str = " ns us µs ms s m h d sec secs second seconds min mins minute minutes hour hours day days ";
+const RATES: &str = " Hz kHz MHz GHz Mbps Gbps kbps V W C ";
+/// Units only where no space stands before them.
+const NEVER_APART: &str = " K M G b m h d V W C Ki Mi Gi ";
 
 /// What a word is by its form; none when it is a word.
 pub fn of_word(word: &[u8]) -> Option<&'static str> {
@@ -96,8 +66,8 @@ pub fn of_word(word: &[u8]) -> Option<&'static str> {
     if is_hex(word) {
         return Some("<hex>");
     }
-    if is_duration(word) {
-        return Some("<duration>");
+    if let Some(amount) = amount(word) {
+        return Some(amount);
     }
     if is_version(word) {
         return Some("<version>");
@@ -159,7 +129,7 @@ fn is_path(word: &[u8], seen: &Seen) -> bool {
     }
     let has_root = || matches!(word, [b'/' | b'~', ..]) || word.starts_with(b"./");
     seen.slashes > 0
-        && word.len() > 2
+        && word.len() > 1
         && (has_root() || seen.slashes >= 3 || ends_as_file(word))
         && !is_v4(word.strip_prefix(b"/").unwrap_or(word))
 }
@@ -186,7 +156,7 @@ fn is_host(word: &[u8]) -> bool {
         return false;
     }
     let is_label = |l: &[u8]| !l.is_empty() && l.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b));
-    let (mut labels, mut first, mut last) = (0, &[][..], &[][..]);
+    let (mut labels, mut first, mut second, mut last) = (0, &[][..], &[][..], &[][..]);
     for label in host.split(|b| *b == b'.') {
         if !is_label(label) {
             return false;
@@ -194,12 +164,19 @@ fn is_host(word: &[u8]) -> bool {
         if labels == 0 {
             first = label;
         }
-        (labels, last) = (labels + 1, label);
+        (labels, second, last) = (labels + 1, last, label);
     }
     if labels < 2 || DOMAINS.contains(&first) || LONG_DOMAINS.contains(&first) || PACKAGES.contains(&first) {
         return false;
     }
-    let is_country = || last.len() == 2 && last.iter().all(u8::is_ascii_lowercase) && !FILES.contains(&last);
+    // `task.user.id` is no host of Indonesia.
+    let is_machine = || host.iter().any(|b| b.is_ascii_digit() || *b == b'-');
+    let is_country = || {
+        last.len() == 2
+            && last.iter().all(u8::is_ascii_lowercase)
+            && !FILES.contains(&last)
+            && (is_machine() || HOSTS.contains(&first) || SECOND_LEVELS.contains(&second))
+    };
     DOMAINS.contains(&last) || labels > 2 && (LONG_DOMAINS.contains(&last) || is_country())
 }
 
@@ -251,29 +228,47 @@ fn is_hex(word: &[u8]) -> bool {
     digits >= 8 && word.iter().all(|b| b.is_ascii_hexdigit() || *b == b'-')
 }
 
-/// `12ms`, `-3.5GB`, `1h5m30s`.
-fn is_duration(word: &[u8]) -> bool {
-    let mut rest = word.strip_prefix(b"-").or_else(|| word.strip_prefix(b"+")).unwrap_or(word);
-    for part in 0..4 {
-        let number = rest.iter().take_while(|b| b.is_ascii_digit() || b".,".contains(b)).count();
-        let unit = rest.get(number..).unwrap_or_default();
-        if number == 0 || unit.is_empty() {
-            return false;
-        }
-        if part == 0 && UNITS.contains(&unit) {
-            return true;
-        }
-        let length = unit.iter().position(u8::is_ascii_digit).unwrap_or(unit.len());
-        let (unit, after) = unit.split_at(length);
-        if !TIMES.contains(&unit) {
-            return false;
-        }
-        if after.is_empty() {
-            return true;
-        }
-        rest = after;
+fn is_unit(units: &str, unit: &str) -> bool {
+    !unit.is_empty() && units.split(' ').any(|known| known == unit)
+}
+
+fn of_unit(unit: &str) -> Option<&'static str> {
+    match () {
+        () if is_unit(TIMES, unit) => Some("<duration>"),
+        () if is_unit(SIZES, unit) => Some("<size>"),
+        () if is_unit(RATES, unit) => Some("<num>"),
+        () => None,
     }
-    false
+}
+
+/// What a number and the word after it are together: `12 KB`, `5 seconds`.
+pub fn with_unit(word: &[u8]) -> Option<&'static str> {
+    let unit = std::str::from_utf8(word).ok().filter(|u| u.len() <= 8)?;
+    if is_unit(NEVER_APART, unit) { None } else { of_unit(unit) }
+}
+
+/// `12ms`, `-3.5GB`, `1h5m30s`.
+fn amount(word: &[u8]) -> Option<&'static str> {
+    let word = std::str::from_utf8(word).ok()?;
+    let mut rest = word.strip_prefix(['-', '+']).unwrap_or(word);
+    let mut found = None;
+    for part in 0..5 {
+        if rest.is_empty() {
+            return found;
+        }
+        let unit = rest.trim_start_matches(|c: char| c.is_ascii_digit() || ".,".contains(c));
+        if unit.len() == rest.len() {
+            return None;
+        }
+        let length = unit.find(|c: char| c.is_ascii_digit()).unwrap_or(unit.len());
+        let (unit, after) = unit.split_at_checked(length)?;
+        let kind = of_unit(unit)?;
+        if kind != "<duration>" && (part > 0 || !after.is_empty()) {
+            return None;
+        }
+        (found, rest) = (Some(kind), after);
+    }
+    None
 }
 
 /// `v1.2.3-rc1`

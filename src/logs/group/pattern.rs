@@ -1,13 +1,13 @@
 //! The second stage of grouping: when a place in otherwise equal templates is a variable.
 //!
-//! Pure. A template becomes a [`Pattern`]: one number per word. Templates that are equal but for one place share the
-//! [`Pattern::context`] of that place; the words seen there are its [`Slot`], and the slot decides. Words that say what
+//! Pure. A template becomes a [`Pattern`]: one number per word. Templates that are equal but for one word share the
+//! [`Pattern::context`] of that word; what was seen in its place is a [`Slot`], and the slot decides. Words that say what
 //! happened are never variables, and what is seen there has to be many, the more so the less around it stays the same.
 
 use super::token::{self, Kind, Token};
 use std::hash::{DefaultHasher, Hasher};
 
-/// Places of a template that may be variables.
+/// Words of a template that may be variables.
 const MAX_OPEN: usize = 16;
 /// Words of a template that are kept one by one; the rest is one more.
 const MAX_WORDS: usize = 64;
@@ -25,10 +25,13 @@ pub struct Pattern {
     pub wild: bool,
 }
 
-/// A place that may be a variable.
+/// A word that may be a variable, in all the places where it stands.
 #[derive(Debug, Clone, Copy)]
 pub struct Open {
+    /// The first of them.
     place: u16,
+    /// All of them, one bit each.
+    places: u64,
     kind: Kind,
     need: Need,
 }
@@ -68,28 +71,19 @@ impl Pattern {
         if !rest.is_empty() {
             words.push(sum(rest.into_iter()));
         }
-        let fixed = tokens.iter().filter(|t| is_word(t.kind)).count();
-        let mut open = Vec::new();
-        for (place, token) in tokens.iter().enumerate().take(MAX_WORDS) {
-            let (Ok(at), true) = (u16::try_from(place), may_vary(&tokens, place)) else { continue };
-            if open.len() == MAX_OPEN {
-                break;
-            }
-            let before = place.checked_sub(1).and_then(|n| tokens.get(n)).map_or("", |t| t.text);
-            let need = Need {
-                fixed: u16::try_from(fixed - usize::from(is_word(token.kind))).unwrap_or(u16::MAX),
-                parameter: before.ends_with(['=', '(', '[', '{']),
-                first: place == 0,
-            };
-            open.push(Open { place: at, kind: token.kind, need });
+        Pattern {
+            key: sum(words.iter().copied()),
+            shape,
+            wild: words.contains(&WILD),
+            open: open_words(&tokens, &words),
+            words: words.into(),
         }
-        Pattern { key: sum(words.iter().copied()), shape, wild: words.contains(&WILD), words: words.into(), open }
     }
 
-    /// What is left when a place is open.
+    /// What is left when a word is open.
     pub fn context(&self, open: Open) -> u64 {
-        let place = usize::from(open.place);
-        self.key.wrapping_sub(mixed(place, self.word(open))).wrapping_add(mixed(place, WILD))
+        let differs = |place: usize| mixed(place, WILD).wrapping_sub(mixed(place, self.word(open)));
+        open.each_place().fold(self.key, |key, place| key.wrapping_add(differs(place)))
     }
 
     fn word(&self, open: Open) -> u64 {
@@ -102,7 +96,7 @@ impl Pattern {
 
     /// Whether this pattern's variables take what `other` has in their places, and the rest is equal.
     pub fn takes(&self, other: &Pattern) -> bool {
-        let may_vary = |place: usize| other.open.iter().any(|o| usize::from(o.place) == place);
+        let may_vary = |place: usize| place < MAX_WORDS && other.open.iter().any(|o| o.places >> place & 1 == 1);
         self.shape == other.shape
             && self.words.len() == other.words.len()
             && self
@@ -114,12 +108,52 @@ impl Pattern {
     }
 }
 
-/// A template with a place made a variable.
+impl Open {
+    fn each_place(self) -> impl Iterator<Item = usize> {
+        (0..MAX_WORDS).filter(move |place| self.places >> place & 1 == 1)
+    }
+}
+
+fn open_words(tokens: &[Token<'_>], words: &[u64]) -> Vec<Open> {
+    let fixed = tokens.iter().filter(|t| is_word(t.kind)).count();
+    let mut open: Vec<Open> = Vec::new();
+    let mut taken = 0_u64;
+    for (place, token) in tokens.iter().enumerate().take(MAX_WORDS) {
+        if open.len() == MAX_OPEN {
+            break;
+        }
+        if taken >> place & 1 == 1 || !may_vary(tokens, place) {
+            continue;
+        }
+        // Masks are all alike, but not the same.
+        let is_same = |at: &usize| *at == place || is_word(token.kind) && words.get(*at) == words.get(place);
+        let places: u64 = (place..tokens.len().min(MAX_WORDS))
+            .filter(|at| is_same(at) && may_vary(tokens, *at))
+            .fold(0, |places, at| places | 1 << at);
+        taken |= places;
+        let own = if is_word(token.kind) { places.count_ones() as usize } else { 0 };
+        let before = place.checked_sub(1).and_then(|n| tokens.get(n)).map_or("", |t| t.text);
+        let need = Need {
+            fixed: u16::try_from(fixed.saturating_sub(own)).unwrap_or(u16::MAX),
+            parameter: before.ends_with(['=', '(', '[', '{']),
+            first: place == 0,
+        };
+        open.push(Open { place: u16::try_from(place).unwrap_or(u16::MAX), places, kind: token.kind, need });
+    }
+    open
+}
+
+/// A template with a word made a variable.
 pub fn widened(template: &str, open: Open) -> Option<String> {
     let tokens = token::of(template);
-    let token = tokens.get(usize::from(open.place))?;
-    let (before, rest) = template.split_at_checked(token.at)?;
-    Some(format!("{before}{}{}", token::WILD, rest.get(token.text.len()..)?))
+    let (mut wide, mut end) = (String::with_capacity(template.len()), 0);
+    for token in open.each_place().filter_map(|place| tokens.get(place)) {
+        wide.push_str(template.get(end..token.at)?);
+        wide.push_str(token::WILD);
+        end = token.at + token.text.len();
+    }
+    wide.push_str(template.get(end..)?);
+    Some(wide)
 }
 
 impl Slot {

@@ -40,6 +40,13 @@ pub fn of_title(title: &str) -> String {
                     words.out.extend_from_slice(b"<str>");
                     length
                 }
+                Quoted::Request(method, length) => {
+                    words.out.extend_from_slice(b"\"");
+                    words.out.extend_from_slice(method);
+                    words.end();
+                    words.out.extend_from_slice(b"<path>\"");
+                    length
+                }
                 Quoted::Key(length) => {
                     words.out.extend_from_slice(rest.get(..length).unwrap_or_default());
                     length
@@ -114,9 +121,27 @@ impl Words {
         if self.starts.last().is_some_and(|start| *start == self.out.len()) {
             return;
         }
+        self.join_unit();
         while self.drop_repeated() {}
         self.out.push(b' ');
         self.starts.push(self.out.len());
+    }
+
+    /// A number and its unit are one amount, as they are when no space stands between them.
+    fn join_unit(&mut self) {
+        let Some(last) = self.starts.len().checked_sub(1).filter(|last| *last > 0) else { return };
+        // What the number may stand behind: a bracket, a key.
+        let number = self.range(last - 1);
+        let Some(before) = self.word(last - 1).strip_suffix(b"<num>").map(<[u8]>::len) else { return };
+        let word = self.word(last);
+        let end = word.iter().rposition(u8::is_ascii_alphanumeric).map_or(0, |at| at + 1);
+        let (unit, tail) = word.split_at(end);
+        let Some(amount) = mask::with_unit(unit) else { return };
+        let tail = tail.to_vec();
+        self.out.truncate(number.start + before);
+        self.out.extend_from_slice(amount.as_bytes());
+        self.out.extend_from_slice(&tail);
+        self.starts.truncate(last);
     }
 
     /// Drops the last words where they say what the words before them say, one more entry of a list of masked words.
@@ -164,18 +189,20 @@ fn bare(word: &[u8]) -> &[u8] {
 }
 
 /// What a quote begins; with the length of the whole.
-enum Quoted {
+enum Quoted<'a> {
     /// A variable.
     Value(usize),
     /// `"user":` of JSON.
     Key(usize),
+    /// `"GET /v1/items HTTP/1.1"`, whose method this is.
+    Request(&'a [u8], usize),
     /// What happened: `msg="read timeout"`. It is read like any text.
     Said(usize),
     /// An apostrophe inside of a word, an inch, half a pair.
     No,
 }
 
-fn quoted(rest: &[u8], before: &[u8]) -> Quoted {
+fn quoted<'a>(rest: &'a [u8], before: &[u8]) -> Quoted<'a> {
     let quote = rest.first().copied().unwrap_or_default();
     let window = rest.get(1..rest.len().min(MAX_QUOTED)).unwrap_or_default();
     let in_word = before.last().is_some_and(u8::is_ascii_alphanumeric);
@@ -188,12 +215,27 @@ fn quoted(rest: &[u8], before: &[u8]) -> Quoted {
     if rest.get(length) == Some(&b':') && !inner.is_empty() && inner.len() <= MAX_KEY && inner.iter().all(is_key) {
         return Quoted::Key(length);
     }
+    if let Some(method) = request_method(inner) {
+        return Quoted::Request(method, length);
+    }
     if is_said(before, inner) { Quoted::Said(length) } else { Quoted::Value(length) }
 }
 
-/// Whether the text before a quote names what is in it as what happened: `msg=`, `"error":`, `error: ` before a
-/// sentence.
+fn request_method(inner: &[u8]) -> Option<&[u8]> {
+    const METHODS: [&[u8]; 7] = [b"GET", b"POST", b"PUT", b"PATCH", b"HEAD", b"OPTIONS", b"DELETE"];
+    let method = inner.split(|b| *b == b' ').next()?;
+    (METHODS.contains(&method) && inner.len() > method.len()).then_some(method)
+}
+
+/// Whether a quoted text is what happened: a word that says so (`'inactive'`), a sentence that ends as one, or what the
+/// text before it names as such (`msg=`, `"error":`, `error: ` before a sentence).
 fn is_said(before: &[u8], inner: &[u8]) -> bool {
+    let spaces = inner.iter().filter(|b| **b == b' ').count();
+    let is_sentence = spaces >= 2 && inner.ends_with(b".") && inner.first().is_some_and(u8::is_ascii_uppercase);
+    let is_word = inner.len() <= 16 && inner.iter().all(u8::is_ascii_alphabetic);
+    if is_sentence || is_word && std::str::from_utf8(inner).is_ok_and(token::says) {
+        return true;
+    }
     let Some((separator, key)) = before.trim_ascii_end().split_last() else { return false };
     let is_json = key.last() == Some(&b'"');
     if !(*separator == b'=' || *separator == b':' && (is_json || inner.contains(&b' '))) {
@@ -212,6 +254,10 @@ fn word(rest: &[u8], out: &mut Vec<u8>) -> usize {
         end = until(|b| b.is_ascii_whitespace() || b"'\"`<>)]}".contains(b));
     }
     let whole = rest.get(..end).unwrap_or_default();
+    // What a colon joins to a key without a space: `"ts":1700000000`.
+    let colons = whole.iter().take_while(|b| **b == b':').count();
+    let (lead, whole) = whole.split_at(colons);
+    out.extend_from_slice(lead);
     let core_end = whole.iter().rposition(|b| !b".:!?".contains(b)).map_or(0, |last| last + 1);
     let (core, tail) = whole.split_at(core_end);
     match mask::of_word(core) {

@@ -40,7 +40,9 @@ fn variable_parts_are_masked_by_their_form() {
         ("user 'bob' at 10.0.0.1:80 denied", "user <str> at <ip> denied"),
         ("can't open /srv/a b.txt", "can't open <path> b.txt"),
         ("id 550e8400-e29b-41d4-a716-446655440000 0xff12 took 12ms", "id <hex> took <duration>"),
-        ("took 1h5m30s at 3.5GB, 20%, -1.5e-3", "took <duration> at <duration>, <num>"),
+        ("took 1h5m30s at 3.5GB, 20%, -1.5e-3", "took <duration> at <size>, <num>"),
+        ("read 12 KB (free 3.5 MB) in 5 seconds, 7 times", "read <size> (free <size>) in <duration>, <num> times"),
+        ("key mapred.task.id of www.example.de and mail-1.example.fr", "key mapred.task.id of <host> and <host>"),
         ("KeyError: 'user_5'", "KeyError: <str>"),
         ("req_9 of blk_-160 failed: 503.", "req_<num> of blk_<num> failed: <num>."),
         ("GET https://api.x.com/v1?x=1 failed", "GET <url> failed"),
@@ -77,6 +79,10 @@ fn what_is_quoted_as_what_happened_is_text_and_keys_of_json_stay() {
             r#"{"level":"error","msg":"bad token <num>","user":<str>}"#,
         ),
         (r#"request failed: error: "connection refused""#, r#"request failed: error: "connection refused""#),
+        (r#"{"level":50,"time":1700000000123,"msg":"gone"}"#, r#"{"level":<num>,"time":<num>,"msg":"gone"}"#),
+        (r#"10.0.0.1 - bob [10/Oct/2025:13:55:36 -0700] "GET /v1/a HTTP/1.1" 504 16"#, r#""GET <path>" <num>"#),
+        (r#"state 'Inactive' of 'bob'"#, r#"state 'Inactive' of <str>"#),
+        (r#"Domain=x "The request timed out." id=5"#, r#"Domain=x "The request timed out." id=<num>"#),
         (r#"reason: "bob" is no number"#, r#"reason: <str> is no number"#),
     ] {
         assert_eq!(template(title), expected, "{title}");
@@ -107,6 +113,9 @@ fn headers_split_no_group() {
         "- 1131566461 2005.11.09 dn228 Nov 9 12:01:01 dn228/dn228 crond(pam_unix)[2915]: ",
         "- 1131566461 2005.11.09 dn228 Nov 9 12:01:01 local@dn228 kernel: ",
         "134681 node-246 unix.hw state.change 1077804742 1 ",
+        "2025-06-01T10:00:03.5Z  ERROR 1 --- [nio-8080-exec-3] ",
+        "2025/01/02 03:04:05 [emerg] 29#29: ",
+        "2025-06-01 10:00:03.123 UTC [77] LOG:  ",
         "E0102 03:04:05.123456   12345 server.go:123] ",
         "I, [2025-01-02T03:04:05.123456 #1234]  INFO -- : ",
         "[10.30 16:49:06] ",
@@ -184,6 +193,7 @@ fn a_place_where_many_names_stand_is_a_variable() {
     one(&each("login; ruser= rhost=10.0.0.1 user={}", "root ftp git mysql backup"));
     one(&each("Failed to start {}.service: Unit not found.", "nginx postgresql redis worker mailer cron"));
     one(&each("task app.jobs.{}[5] raised something", "sync_users load_orders fetch_mail rotate_keys build_index"));
+    one(&each("cannot start service {} now: service {} is not there", "web-a web-b cache queue-x search-y mailer"));
     one(&lines("Connection to db-1.internal:5432 lost\n Connection to 10.0.0.7:5432 lost"));
     one(&lines("clock synchronized to 10.0.0.1, stratum 3\n clock synchronized to LOCAL(0), stratum 10"));
     apart(&each("user {} exceeded his quota", "alice bob carol"));

@@ -30,12 +30,13 @@ pub struct Token<'a> {
 }
 
 pub const WILD: &str = "<*>";
-const MASKS: [&str; 12] = [
+const MASKS: [&str; 13] = [
     WILD,
     "<num>",
     "<ip>",
     "<hex>",
     "<duration>",
+    "<size>",
     "<version>",
     "<id>",
     "<str>",
@@ -195,7 +196,8 @@ pub fn is_meaning(word: &str) -> bool {
     parts(word).last().is_some_and(|part| part.len() > if is_compound { 3 } else { 1 } && says(part))
 }
 
-fn says(part: &str) -> bool {
+/// Whether a word says what happened.
+pub fn says(part: &str) -> bool {
     let lower = part.to_ascii_lowercase();
     MEANING.contains(lower.as_str())
 }
