@@ -28,7 +28,7 @@ mod time;
 #[cfg(test)]
 mod tests;
 
-pub use group::group_titles;
+pub use group::Titles;
 pub use signature::SignatureSet;
 pub use state::LogState;
 

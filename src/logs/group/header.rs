@@ -40,9 +40,9 @@ const LEVELS: [&[u8]; 26] = [
 ];
 /// Levels where a timestamp stands before them; else they are words.
 const TITLE_LEVELS: [&[u8]; 7] = [b"Info", b"Error", b"Warning", b"Warn", b"Debug", b"Fatal", b"Critical"];
-const MONTHS: [&[u8]; 12] =
-    [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
-const WEEKDAYS: [&[u8]; 7] = [b"Mon ", b"Tue ", b"Wed ", b"Thu ", b"Fri ", b"Sat ", b"Sun "];
+const MONTHS: [[u8; 3]; 12] =
+    [*b"Jan", *b"Feb", *b"Mar", *b"Apr", *b"May", *b"Jun", *b"Jul", *b"Aug", *b"Sep", *b"Oct", *b"Nov", *b"Dec"];
+const WEEKDAYS: [[u8; 4]; 7] = [*b"Mon ", *b"Tue ", *b"Wed ", *b"Thu ", *b"Fri ", *b"Sat ", *b"Sun "];
 /// `9` is a digit, `-` one of `-/.`, `T` one of `T _-`, `M` a month.
 const STAMPS: [&[u8]; 9] = [
     b"9999-99-99T99:99:99",
@@ -190,7 +190,7 @@ fn shape(text: &[u8], shape: &[u8]) -> Option<usize> {
             b'9' => usize::from(byte.is_ascii_digit()),
             b'-' => usize::from(b"-/.".contains(&byte)),
             b'T' => usize::from(b"T _-".contains(&byte)),
-            b'M' => MONTHS.iter().find(|m| rest.starts_with(m)).map_or(0, |m| m.len()),
+            b'M' => rest.first_chunk().filter(|m| MONTHS.contains(m)).map_or(0, |m| m.len()),
             literal => usize::from(byte == *literal),
         };
         if step == 0 {
@@ -209,7 +209,7 @@ fn epoch_length(text: &[u8]) -> Option<usize> {
 
 /// `Nov  9 12:01:01`, also with a weekday before and a year after it.
 fn syslog_length(text: &[u8]) -> Option<(usize, Stamp)> {
-    let weekday = if WEEKDAYS.iter().any(|d| text.starts_with(d)) { 4 } else { 0 };
+    let weekday = text.first_chunk().filter(|day| WEEKDAYS.contains(day)).map_or(0, |day| day.len());
     let mut at = weekday + shape(text.get(weekday..)?, b"M ")?;
     at += skip(text.get(at..)?, b" ");
     at += text.get(at..)?.iter().take(2).take_while(|b| b.is_ascii_digit()).count();
@@ -308,8 +308,15 @@ fn program(word: &[u8]) -> Option<bool> {
 
 /// Length of the level that a text starts with.
 fn level(text: &[u8]) -> Option<usize> {
-    let is_end = |n: usize| text.get(n).is_none_or(|b| b" :]|\t-".contains(b));
-    LEVELS.iter().find(|l| text.starts_with(l) && is_end(l.len())).map(|l| l.len())
+    let word = letters(text);
+    let is_end = text.get(word.len()).is_none_or(|b| b" :]|\t-".contains(b));
+    (is_end && LEVELS.contains(&word)).then_some(word.len())
+}
+
+/// The letters that a text starts with.
+fn letters(text: &[u8]) -> &[u8] {
+    let end = text.iter().position(|b| !b.is_ascii_alphabetic()).unwrap_or(text.len());
+    text.get(..end).unwrap_or_default()
 }
 
 /// Length of a balanced bracket.
@@ -371,8 +378,9 @@ impl Parts {
 
     fn after_level<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
         let titled = || {
-            let found = TITLE_LEVELS.iter().find(|l| text.starts_with(l))?;
-            text.get(found.len()).is_some_and(|b| b" :,\t".contains(b)).then_some(found.len())
+            let word = letters(text);
+            let is_end = text.get(word.len()).is_some_and(|b| b" :,\t".contains(b));
+            (is_end && TITLE_LEVELS.contains(&word)).then_some(word.len())
         };
         let length = match level(text) {
             // `error reading x` is a sentence where no timestamp precedes it.

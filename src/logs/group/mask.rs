@@ -229,7 +229,7 @@ fn is_hex(word: &[u8]) -> bool {
 }
 
 fn is_unit(units: &str, unit: &str) -> bool {
-    !unit.is_empty() && units.split(' ').any(|known| known == unit)
+    unit.len() < 8 && !unit.is_empty() && units.split(' ').any(|known| known == unit)
 }
 
 fn of_unit(unit: &str) -> Option<&'static str> {

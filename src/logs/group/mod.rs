@@ -5,6 +5,7 @@
 //! is learned to be a variable too ([`pattern`], `token`), and their groups become one ([`Groups`]). The same titles in
 //! the same order make the same groups; memory is bounded, time linear. Pure. Not here: counting.
 
+mod fingerprint;
 mod header;
 mod mask;
 mod pattern;
@@ -14,6 +15,7 @@ mod token;
 #[cfg(test)]
 mod tests;
 
+use fingerprint::{ByFingerprint, Fingerprints};
 use jiff::Timestamp;
 use pattern::{Open, Pattern, Slot};
 use serde::{Deserialize, Serialize};
@@ -69,7 +71,8 @@ pub struct Handle(u32);
 struct Index {
     /// By position in the groups.
     nodes: Vec<Node>,
-    by_title: HashMap<u64, u32>,
+    fingerprints: Fingerprints,
+    by_title: ByFingerprint<u32>,
     by_key: HashMap<u64, u32>,
     /// By the hash of an id, a former one too.
     by_id: HashMap<u64, u32>,
@@ -93,17 +96,17 @@ impl Groups {
     /// The group of a title seen at a time; none when too many are known already.
     pub fn add(&mut self, title: &str, time: Timestamp) -> Option<Handle> {
         self.build();
-        let template = template(title);
-        let title = pattern::hash(&template);
-        let seen = self.index.as_ref().and_then(|index| index.by_title.get(&title)).copied();
-        let at = match seen {
+        let index = self.index.get_or_insert_default();
+        let print = index.fingerprints.of(title);
+        let at = match index.by_title.get(&print).copied() {
             Some(at) => at,
             None => {
-                let at = self.place(template, time)?;
-                let index = self.index.get_or_insert_default();
-                if index.by_title.len() < MAX_TITLES {
-                    index.by_title.insert(title, at);
+                let at = self.place(template(title), time)?;
+                let by_title = &mut self.index.get_or_insert_default().by_title;
+                if by_title.len() >= MAX_TITLES {
+                    by_title.clear();
                 }
+                by_title.insert(print, at);
                 at
             }
         };
@@ -289,16 +292,36 @@ pub fn id(template: &str) -> String {
     Sha256::digest(template.as_bytes()).iter().take(6).map(|b| format!("{b:02x}")).collect()
 }
 
-/// Groups titles as one reading does: id and template of each, in order.
-pub fn group_titles(titles: impl IntoIterator<Item = String>) -> Vec<(String, String)> {
-    let mut groups = Groups::default();
-    let handles: Vec<Result<Handle, String>> = titles
-        .into_iter()
-        .map(|title| groups.add(&title, Timestamp::UNIX_EPOCH).ok_or_else(|| template(&title)))
-        .collect();
-    let told = |found: &Result<Handle, String>| match found {
-        Ok(handle) => groups.get(*handle).map(|group| (group.id.clone(), group.template.clone())).unwrap_or_default(),
-        Err(template) => (id(template), template.clone()),
-    };
-    handles.iter().map(told).collect()
+/// Titles grouped as one reading groups them, without events around them.
+#[derive(Debug, Default)]
+pub struct Titles {
+    groups: Groups,
+    of_title: Vec<Option<Handle>>,
+    /// Templates of the titles that are of no group.
+    alone: Vec<String>,
+}
+
+impl Titles {
+    pub fn add(&mut self, title: &str) {
+        let handle = self.groups.add(title, Timestamp::UNIX_EPOCH);
+        if handle.is_none() {
+            self.alone.push(template(title));
+        }
+        self.of_title.push(handle);
+    }
+
+    /// Id and template of each title's group as it is now, in order.
+    pub fn tell<E>(&self, mut tell: impl FnMut(&str, &str) -> Result<(), E>) -> Result<(), E> {
+        let mut alone = self.alone.iter();
+        for handle in &self.of_title {
+            match handle.and_then(|handle| self.groups.get(handle)) {
+                Some(group) => tell(&group.id, &group.template)?,
+                None => {
+                    let template = alone.next().map_or("", String::as_str);
+                    tell(&id(template), template)?;
+                }
+            }
+        }
+        Ok(())
+    }
 }

@@ -2,12 +2,11 @@
 //!
 //! Pure: one title at a time. Not here: what is learned from many titles.
 
+use super::fingerprint::MAX_TITLE;
 use super::{header, mask, token};
 use memchr::memmem;
 use std::borrow::Cow;
 
-/// Bytes of a title that are looked at.
-const MAX_TITLE: usize = 512;
 /// A quoted text longer than this is no quoted text.
 const MAX_QUOTED: usize = 200;
 /// A key of JSON longer than this is a quoted text.

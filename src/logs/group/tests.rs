@@ -3,10 +3,22 @@
 use super::*;
 use proptest::prelude::*;
 
+/// Id and template of each title's group.
+fn grouped(titles: &[String]) -> Vec<(String, String)> {
+    let (mut all, mut found) = (Titles::default(), Vec::new());
+    titles.iter().for_each(|title| all.add(title));
+    let told: Result<(), ()> = all.tell(|id, template| {
+        found.push((id.to_owned(), template.to_owned()));
+        Ok(())
+    });
+    assert_eq!(told, Ok(()));
+    found
+}
+
 /// The groups of titles as lists of positions, in order.
 fn groups_of(titles: &[String]) -> Vec<Vec<usize>> {
     let mut found: Vec<(String, Vec<usize>)> = Vec::new();
-    for (at, (id, _)) in group_titles(titles.iter().cloned()).into_iter().enumerate() {
+    for (at, (id, _)) in grouped(titles).into_iter().enumerate() {
         match found.iter_mut().find(|(known, _)| *known == id) {
             Some((_, places)) => places.push(at),
             None => found.push((id, vec![at])),
@@ -25,13 +37,13 @@ fn lines(text: &str) -> Vec<String> {
 
 #[track_caller]
 fn one(titles: &[String]) {
-    assert_eq!(groups_of(titles).len(), 1, "should be one group: {:#?}", group_titles(titles.iter().cloned()));
+    assert_eq!(groups_of(titles).len(), 1, "should be one group: {:#?}", grouped(titles));
 }
 
 #[track_caller]
 fn apart(titles: &[String]) {
     let groups = groups_of(titles);
-    assert_eq!(groups.len(), titles.len(), "should stay apart: {:#?}", group_titles(titles.iter().cloned()));
+    assert_eq!(groups.len(), titles.len(), "should stay apart: {:#?}", grouped(titles));
 }
 
 #[test]
@@ -327,8 +339,8 @@ proptest! {
 
     #[test]
     fn any_titles_are_grouped_and_equal_ones_are_one(titles in prop::collection::vec(any_title(), 1..30)) {
-        let found = group_titles(titles.iter().cloned());
-        prop_assert_eq!(&found, &group_titles(titles.iter().cloned()));
+        let found = grouped(&titles);
+        prop_assert_eq!(&found, &grouped(&titles));
         for (n, title) in titles.iter().enumerate() {
             let same = titles.iter().position(|t| t == title).unwrap();
             prop_assert_eq!(&found[n], &found[same]);
