@@ -232,29 +232,22 @@ impl Groups {
         }
         // What is part of a wider group already stays there: groups that share a template are not one for that.
         let is_root = |at: &u32| index.nodes.get(*at as usize).is_some_and(|node| node.parent == *at);
-        let parts: Vec<u32> = slot.values().iter().map(|value| value.owner).filter(is_root).collect();
+        let first = slot.values().iter().map(|value| value.owner).filter(is_root).min();
         index.slots.remove(&context);
-        let oldest = parts.iter().min().and_then(|at| self.known.get(*at as usize)).cloned();
-        let Some((oldest, template)) = oldest.and_then(|group| {
-            let wide = pattern::widened(&group.template, open)?;
-            Some((group, wide))
-        }) else {
-            return;
-        };
+        let first = first.and_then(|at| self.known.get(at as usize)).cloned();
+        let widened = first.and_then(|group| Some((pattern::widened(&group.template, open)?, group)));
+        let Some((template, first)) = widened else { return };
         let pattern = Pattern::of(&template);
         let wide = match self.find(&pattern) {
             Some(found) => found,
-            None => self.push(Group { template, former: Vec::new(), ..oldest }, pattern.clone(), false),
+            None => self.push(Group { template, former: Vec::new(), ..first }, pattern.clone(), false),
         };
-        for part in parts {
-            self.join(part, wide);
-        }
-        let same: Vec<u32> = (0..)
+        let parts: Vec<u32> = (0..)
             .zip(self.index.iter().flat_map(|index| &index.nodes))
             .filter(|(at, node)| node.parent == *at && pattern.takes(&node.pattern))
             .map(|(at, _)| at)
             .collect();
-        for part in same {
+        for part in parts {
             self.join(part, wide);
         }
     }

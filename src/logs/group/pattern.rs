@@ -80,10 +80,11 @@ impl Pattern {
         }
     }
 
-    /// What is left when a word is open.
+    /// What is left when a word is open, and where it stood: other places may be open already.
     pub fn context(&self, open: Open) -> u64 {
         let differs = |place: usize| mixed(place, WILD).wrapping_sub(mixed(place, self.word(open)));
-        open.each_place().fold(self.key, |key, place| key.wrapping_add(differs(place)))
+        let key = self.key.wrapping_add(mixed(MAX_WORDS, open.places));
+        open.each_place().fold(key, |key, place| key.wrapping_add(differs(place)))
     }
 
     fn word(&self, open: Open) -> u64 {
