@@ -3,14 +3,16 @@
 //! Pure but for the state it is handed. Not here: reading, scanning.
 
 use super::events::RawEvent;
+use super::group::{Group, Handle};
 use super::scan::Scan;
 use super::signature::SignatureSet;
-use super::state::{Known, LogState};
-use super::{group, time};
+use super::state::LogState;
+use super::time;
 use crate::model::{ErrorGroup, LogEvent, LogGap, LogProblem, LogReport};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::cell::OnceCell;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 /// Groups of one reading; further ones are counted, but only by their signatures.
@@ -27,7 +29,7 @@ pub struct Collector<'a> {
     pub now: Timestamp,
     // Finding it out can mean reading the whole time zone database: not for a pass with nothing new.
     zone: OnceCell<TimeZone>,
-    groups: HashMap<String, ErrorGroup>,
+    groups: HashMap<Handle, ErrorGroup>,
     /// By signature id.
     matched: Vec<u64>,
     by_signature: BTreeMap<String, u64>,
@@ -90,23 +92,19 @@ impl<'a> Collector<'a> {
             return;
         }
         self.report.events += 1;
-        let template = group::template(&title);
-        let id = group::id(&template);
-        let new = !self.state.groups.contains_key(&id);
-        let known = self.state.groups.entry(id.clone()).or_insert(Known { first: time, last: time });
-        (known.first, known.last) = (known.first.min(time), known.last.max(time));
-        if let Some(group) = self.groups.get_mut(&id) {
+        // Beyond the groups that can be known it is counted by its signatures alone.
+        let Some(handle) = self.state.known_groups.add(&raw.title, time) else { return };
+        if let Some(group) = self.groups.get_mut(&handle) {
             add(group, self.set, &raw, origin.source, time);
         } else if self.groups.len() < MAX_GROUPS {
-            let event = self.shown(origin, raw, title, time, &id);
-            let group = first(event, id.clone(), template, new);
-            self.groups.insert(id, group);
+            let event = self.shown(origin, raw, title, time);
+            self.groups.insert(handle, first(event));
         }
     }
 
     /// The report of everything taken.
     pub fn finish(mut self) -> LogReport {
-        let mut groups: Vec<ErrorGroup> = self.groups.into_values().collect();
+        let mut groups = self.settled_groups();
         groups.sort_by(|a, b| {
             (b.severity, b.count).cmp(&(a.severity, a.count)).then_with(|| a.template.cmp(&b.template))
         });
@@ -121,6 +119,27 @@ impl<'a> Collector<'a> {
         self.report
     }
 
+    /// The groups as they are at the end of the reading: those that turned out to be one are one.
+    fn settled_groups(&mut self) -> Vec<ErrorGroup> {
+        let mut parts: Vec<(Handle, ErrorGroup)> = std::mem::take(&mut self.groups).into_iter().collect();
+        parts.sort_unstable_by_key(|(handle, _)| *handle);
+        let known = &self.state.known_groups;
+        let mut whole: BTreeMap<Handle, ErrorGroup> = BTreeMap::new();
+        for (handle, group) in parts {
+            match whole.entry(known.resolve(handle)) {
+                Entry::Vacant(free) => drop(free.insert(group)),
+                Entry::Occupied(mut taken) => join(taken.get_mut(), group),
+            }
+        }
+        for (handle, group) in &mut whole {
+            if let Some(known) = known.get(*handle) {
+                name(group, known, self.state.known_groups.is_new(*handle));
+            }
+        }
+        self.state.known_groups.settle();
+        whole.into_values().collect()
+    }
+
     /// Its own timestamp, else its envelope's, else that of the line before it, else now. An envelope is believed more
     /// than a timestamp without a zone: a container's zone is often not the host's.
     fn time_of(&self, raw: &RawEvent) -> Timestamp {
@@ -133,7 +152,7 @@ impl<'a> Collector<'a> {
         own.or_else(|| raw.before.iter().rev().find_map(read)).map_or(self.now, |stamp| stamp.time)
     }
 
-    fn shown(&self, origin: Origin<'_>, raw: RawEvent, title: String, time: Timestamp, group: &str) -> LogEvent {
+    fn shown(&self, origin: Origin<'_>, raw: RawEvent, title: String, time: Timestamp) -> LogEvent {
         let (category, severity) = self.set.verdict(&raw.signatures);
         LogEvent {
             source: origin.source.to_owned(),
@@ -147,15 +166,16 @@ impl<'a> Collector<'a> {
             signatures: raw.signatures.iter().map(|id| self.set.name(*id).to_owned()).collect(),
             category,
             severity,
-            group: group.to_owned(),
+            group: String::new(),
         }
     }
 }
 
-fn first(example: LogEvent, id: String, template: String, new: bool) -> ErrorGroup {
+/// A group of one event; named when the reading ends.
+fn first(example: LogEvent) -> ErrorGroup {
     ErrorGroup {
-        id,
-        template,
+        id: String::new(),
+        template: String::new(),
         category: example.category.clone(),
         severity: example.severity,
         signatures: example.signatures.clone(),
@@ -164,7 +184,35 @@ fn first(example: LogEvent, id: String, template: String, new: bool) -> ErrorGro
         first: example.time,
         last: example.time,
         example,
-        new,
+        new: false,
+        former: Vec::new(),
+    }
+}
+
+fn name(group: &mut ErrorGroup, known: &Group, new: bool) {
+    known.id.clone_into(&mut group.id);
+    known.id.clone_into(&mut group.example.group);
+    known.template.clone_into(&mut group.template);
+    known.former.clone_into(&mut group.former);
+    group.new = new;
+}
+
+/// Adds a group to another, which was seen first.
+fn join(group: &mut ErrorGroup, part: ErrorGroup) {
+    group.count += part.count;
+    (group.first, group.last) = (group.first.min(part.first), group.last.max(part.last));
+    if part.severity > group.severity {
+        (group.category, group.severity) = (part.category, part.severity);
+    }
+    for signature in part.signatures {
+        if !group.signatures.contains(&signature) {
+            group.signatures.push(signature);
+        }
+    }
+    for source in part.sources {
+        if group.sources.len() < MAX_SOURCES && !group.sources.contains(&source) {
+            group.sources.push(source);
+        }
     }
 }
 

@@ -29,7 +29,7 @@ mod time;
 #[cfg(test)]
 mod tests;
 
-pub use group::{id as group_id, template as group_template};
+pub use group::Titles;
 pub use signature::SignatureSet;
 pub use state::LogState;
 

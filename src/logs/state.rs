@@ -3,6 +3,7 @@
 
 use super::container::ContainerCursor;
 use super::cursor::FileCursor;
+use super::group::Groups;
 use super::journal::JournalCursor;
 use crate::config::Redactor;
 use crate::host::files;
@@ -13,8 +14,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Groups remembered at most; the ones not seen for longest are forgotten.
-const MAX_GROUPS: usize = 4000;
 /// Counts older than this, in seconds, are kept per minute.
 const FINE: i64 = 3600;
 
@@ -31,14 +30,7 @@ pub struct LogState {
     pub(super) journals: BTreeMap<String, JournalCursor>,
     /// By source, then signature.
     pub(super) tallies: BTreeMap<String, BTreeMap<String, Tally>>,
-    pub(super) groups: BTreeMap<String, Known>,
-}
-
-/// When a group was seen on this host.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(super) struct Known {
-    pub first: Timestamp,
-    pub last: Timestamp,
+    pub(super) known_groups: Groups,
 }
 
 impl LogState {
@@ -110,12 +102,6 @@ impl LogState {
             by_signature.retain(|_, tally| !tally.buckets.is_empty());
         }
         self.tallies.retain(|_, by_signature| !by_signature.is_empty());
-        if self.groups.len() > MAX_GROUPS {
-            let mut seen: Vec<Timestamp> = self.groups.values().map(|k| k.last).collect();
-            seen.sort_unstable();
-            let oldest = seen.get(seen.len() - MAX_GROUPS).copied().unwrap_or_default();
-            self.groups.retain(|_, known| known.last >= oldest);
-        }
     }
 
     /// All recent counts.

@@ -53,7 +53,8 @@ pub struct LogEvent {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ErrorGroup {
     pub id: String,
-    /// The title with its variable parts masked.
+    /// The title with its variable parts masked: `<num>`, `<ip>`, ... by their form, `<*>` because many different words
+    /// were seen there.
     pub template: String,
     pub category: String,
     pub severity: Severity,
@@ -65,6 +66,9 @@ pub struct ErrorGroup {
     pub example: LogEvent,
     /// Never seen before on this host.
     pub new: bool,
+    /// Ids it was told by before; groups that turned out to be one go on under the oldest id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<String>,
 }
 
 /// Events of one signature in one source over time, enough to answer 'how many within the last N'.

@@ -1,8 +1,9 @@
 #!/usr/bin/python3 -B
-"""Measures the release binary against its targets: `tests/measure/run.py [pass] [version] [stats]`, all without a name.
+"""Measures the release binary against its targets: `tests/measure/run.py [pass] [version] [stats] [groups]`, all without a name.
 
 Prints ratios from interleaved runs on this machine, each with its target; asserts nothing, since absolute times are the
 machine's. `pass` needs the services of tests/run (HEALER_TEST_*): `tests/support/with-services tests/measure/run.py pass`.
+`groups` needs labelled logs, whose directory HEALER_LOGHUB names; without it, it is left out.
 HEALER_BIN names another binary than target/release/healer, which is built first.
 """
 
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 
+import measure_groups
 import measure_pass
 from runner import Table, interleaved, median_cpu, median_wall, ms, peak_memory, run
 
@@ -59,7 +61,14 @@ def check_stats(healer):
         sys.exit(f"healer stats did not read all {RECORDS} records: {data}")
 
 
-PARTS = {"version": measure_version, "stats": measure_stats, "pass": measure_pass.measure}
+def measure_groups_of(table, _):
+    if "HEALER_LOGHUB" in os.environ:
+        measure_groups.measure(table, os.environ["HEALER_LOGHUB"])
+    else:
+        table.plain("groups", "left out: HEALER_LOGHUB names no labelled logs")
+
+
+PARTS = {"version": measure_version, "stats": measure_stats, "pass": measure_pass.measure, "groups": measure_groups_of}
 
 
 def main():

@@ -96,6 +96,14 @@ class Table:
         figure = f"{value:.3g}{unit}" + (f" ({detail})" if detail else "")
         self.line(what, figure, f"<= {limit:.3g}{unit}", "met" if met else "MISSED")
 
+    def at_least(self, what, value, limit, unit="", detail=""):
+        """A figure and the least that it must be."""
+        met = value >= limit
+        if not met:
+            self.missed.append(what)
+        figure = f"{value:.3g}{unit}" + (f" ({detail})" if detail else "")
+        self.line(what, figure, f">= {limit:.3g}{unit}", "met" if met else "MISSED")
+
     def plain(self, what, figure):
         self.line(what, figure, "", "")
 

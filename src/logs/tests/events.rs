@@ -194,6 +194,33 @@ fn a_signature_counts_lines_as_grep_does_and_events_once() {
     assert_eq!((report.by_signature["exc"], report.by_signature["db"]), (2, 1));
 }
 
+/// Ids, counts, templates and `new` of the groups that one reading of these users' errors finds.
+fn groups_of_users(state: &mut LogState, users: &str) -> Vec<(String, u64, String, bool)> {
+    let set = signature_set(&[signature("quota", "exceeded")]);
+    let lines: String =
+        users.split(' ').map(|user| format!("ERROR user {user} exceeded the quota of 5 GB\n")).collect();
+    let mut collector = Collector::new(&set, state, Timestamp::UNIX_EPOCH);
+    let source = Source { name: "file:x", format: Format::Plain, chunk: 1 << 16 };
+    scan_stream(&mut collector, source, &mut FileCursor::default(), &mut lines.as_bytes(), End::Taken);
+    let groups = collector.finish().groups;
+    assert!(groups.iter().all(|g| g.example.group == g.id));
+    groups.into_iter().map(|g| (g.id, g.count, g.template, g.new)).collect()
+}
+
+#[test]
+fn groups_are_told_as_they_are_at_the_end_of_a_reading_and_stay_known() {
+    let mut state = LogState::default();
+    let first = groups_of_users(&mut state, "alice bob alice");
+    assert_eq!(first.iter().map(|g| (g.1, g.3)).collect::<Vec<_>>(), [(2, true), (1, true)]);
+    let oldest = first[0].0.clone();
+    let state_text = serde_json::to_string(&state).unwrap();
+    let mut state = serde_json::from_str(&state_text).unwrap();
+    let many = groups_of_users(&mut state, "carol dave erin frank grace heidi ivan judy mallory oscar");
+    assert_eq!(many, [(oldest.clone(), 10, "user <*> exceeded the quota of <size>".to_owned(), false)]);
+    let again = groups_of_users(&mut state, "bob zoe");
+    assert_eq!(again, [(oldest, 2, "user <*> exceeded the quota of <size>".to_owned(), false)]);
+}
+
 fn any_line() -> impl Strategy<Value = Vec<u8>> {
     let known = prop::sample::select(vec![
         "Traceback (most recent call last):",
