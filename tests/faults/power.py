@@ -10,6 +10,7 @@ boot id and the boot clock are other ones (time is tested elsewhere).
 import collections
 import dataclasses
 import pathlib
+import random
 
 import filesystem
 import oracle
@@ -26,13 +27,13 @@ TOLD = 3
 def plan(run, options):
     """Tries it all; yields results. Cases are whole runs: what is written down holds the path of the worker's root."""
     lengths = {}
-    for result in run([Case(kind, cut, (kind, None, options.all or 12)) for kind in _slowest_first(options.kinds)]):
-        lengths[result.case.name] = result.outcome.note.pop("points")
+    for result in run([Case(kind, cut, (kind, None, options.all or 8)) for kind in _slowest_first(options.kinds)]):
+        lengths[result.case.name] = result.outcome.note["points"]
         yield result
     killed = [(kind, point) for kind in options.kinds if kind != "prune" for point in range(1, lengths[kind])]
     yield from run(
         [
-            Case(f"{kind}~{point}", cut, (kind, point, options.all or 6), point=("killed", kind, point))
+            Case(f"{kind}~{point}", cut, (kind, point, options.all or 4), point=("killed", kind, point))
             for kind, point in options.sample(killed, 6)
         ]
     )
@@ -66,9 +67,9 @@ class State:
         return "\n".join(lines)
 
 
-def cut(workshop, kind, killed, wanted, only=""):
+def cut(workshop, kind, killed, wanted, only="", most=None):
     """Every crash state of a run of this kind, or of the recovery after a kill at a point of it. `wanted` is True for
-    all states, else how many of them."""
+    all states, else how many of them; after `most` bad ones the rest is not looked at."""
     scene = workshop.scene(kind)
     record = recorded(scene, workshop.directory / "trace")
     first = 0
@@ -82,18 +83,24 @@ def cut(workshop, kind, killed, wanted, only=""):
         found = [state for state in found if str(state) == only]
     elif wanted is not True:
         found = [found[(n + 1) * len(found) // wanted - 1] for n in range(min(wanted, len(found)))]
-    restarts, broken = scene.restarts_before, []
+    if most:
+        # A bad state is found sooner when the states are not in order.
+        random.Random(0).shuffle(found)
+    restarts, broken, tried = scene.restarts_before, [], 0
     for state in found:
+        tried += 1
         make(scene, record, state, log, restarts)
         laws = oracle.judge(scene)
         if laws:
             name = f"{kind}{'' if killed is None else f'~{killed}'}@{state}"
             broken.append("\n".join([f"state {name}", state.told(record), *laws]))
+            if len(broken) == most:
+                break
     # The next case finds a scene that it can restore.
     workshop.discard()
     told = broken[:TOLD] + [f"and {len(broken) - TOLD} states more"] * (len(broken) > TOLD)
-    note = collections.Counter({"points": len(record.operations) + 1 - first, "bad states": len(broken)})
-    return Outcome(told, note, len(found))
+    note = collections.Counter({"points": len(record.operations) + 1 - first, "failures": len(broken)})
+    return Outcome(told, note, tried)
 
 
 def recorded(scene, path):

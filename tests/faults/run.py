@@ -23,13 +23,28 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import cut
 import errors
 import kill
+import meanwhile
+import mutants
 import pool
 import power
 import races
 import space
+import syncs
 from scene import KINDS
 
-PARTS = {"kill": kill, "errors": errors, "races": races, "power": power, "cut": cut, "space": space}
+PARTS = {
+    "kill": kill,
+    "errors": errors,
+    "syncs": syncs,
+    "races": races,
+    "meanwhile": meanwhile,
+    "power": power,
+    "cut": cut,
+    "space": space,
+    "mutants": mutants,
+}
+# Only with --all, or when named.
+ONLY_WHOLE = {"mutants"}
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -60,7 +75,10 @@ def main():
     table = []
     failures = 0
     with pool.workers(base, binary, arguments.jobs) as run:
-        for name in arguments.parts or list(PARTS):
+        for name in arguments.parts or [name for name in PARTS if arguments.all or name not in ONLY_WHOLE]:
+            if why := getattr(PARTS[name], "missing", lambda: None)():
+                failures += skipped(why, f"the fault harness, {name}")
+                continue
             row, broken = try_part(name, run, arguments)
             table.append(row)
             failures += broken
@@ -97,9 +115,9 @@ def missing():
     return None if probe.returncode == 0 else f"strace does not work here: {probe.stderr.decode().strip()}"
 
 
-def skipped(why):
+def skipped(why, what="the fault harness"):
     """The same words, list and rule as in the tests' support."""
-    line = f"skipped: the fault harness: {why}"
+    line = f"skipped: {what}: {why}"
     print(line, file=sys.stderr)
     if path := os.environ.get("HEALER_TEST_SKIPS"):
         with open(path, "a", encoding="utf-8") as skips:
@@ -126,24 +144,28 @@ def try_part(name, run, arguments):
     part = PARTS[name]
     start = time.monotonic()
     count, notes = collections.Counter(), collections.Counter()
-    told, points = start, set()
+    told, points, shown = start, set(), 0
     results = run([part.one(arguments.only)]) if arguments.only else part.plan(run, Options(arguments))
     for result in results:
         count["cases"] += result.outcome.tried
-        points.add(result.case.point or result.case.name)
         if isinstance(result.outcome.note, collections.Counter):
             notes += result.outcome.note
+        if "points" not in notes:
+            points.add(result.case.point or result.case.name)
         if result.outcome.broken:
-            count["failures"] += 1
-            if count["failures"] <= SHOWN:
+            shown += 1
+            count["failures"] += max(1, result.outcome.note["failures"] if "failures" in notes else 1)
+            if shown <= SHOWN:
                 show_failure(name, result)
         told = tell_progress(name, count, told)
     if not count["cases"]:
         print(f"!! {name}: nothing was tried", flush=True)
+    several = notes.pop("points", 0)
+    notes.pop("failures", 0)
     if notes:
         print(f"{name}: " + ", ".join(f"{n} {what}" for what, n in sorted(notes.items())), flush=True)
     seconds = time.monotonic() - start
-    return (name, len(points), count["cases"], count["failures"], seconds), count["failures"] or not count["cases"]
+    return (name, several or len(points), count["cases"], count["failures"], seconds), count["failures"] or not count["cases"]
 
 
 def tell_progress(name, count, told):
