@@ -27,10 +27,10 @@ import shutil
 import stat
 
 CALLS = (
-    "open openat openat2 creat write pwrite64 writev pwritev pwritev2 lseek ftruncate truncate fallocate fsync fdatasync"
-    " sync syncfs sync_file_range rename renameat renameat2 unlink unlinkat rmdir mkdir mkdirat chmod fchmod fchmodat"
-    " chown lchown fchown fchownat setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr link linkat symlink"
-    " symlinkat mknod mknodat copy_file_range sendfile splice"
+    "open openat openat2 creat write pwrite64 writev pwritev pwritev2 lseek ftruncate truncate fallocate fsync"
+    " fdatasync sync syncfs sync_file_range rename renameat renameat2 unlink unlinkat rmdir mkdir mkdirat chmod fchmod"
+    " fchmodat chown lchown fchown fchownat setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr link"
+    " linkat symlink symlinkat mknod mknodat copy_file_range sendfile splice"
 ).split()
 
 

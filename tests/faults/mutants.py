@@ -5,9 +5,9 @@ in `planted`. A bug that nothing catches is a gap in the harness; one that canno
 anew.
 """
 
-import collections
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -23,17 +23,17 @@ import power
 import races
 import space
 import syncs
-from planted import PLANTED
+from planted import planted
 from pool import Case, Outcome, Result
 
-PARTS = {"kill": kill, "errors": errors, "races": races, "cut": cut, "space": space, "syncs": syncs, "meanwhile": meanwhile}
+PARTS = {module.__name__: module for module in (kill, errors, syncs, races, meanwhile, cut, space)}
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 SOURCES = ("Cargo.toml", "Cargo.lock", "src", "examples", "man", "systemd", "README.md")
 
 
 def plan(_run, options):
     """Tries each; yields results. Builds and runs with binaries of its own, so what it is given is not used."""
-    yield from _try_all(PLANTED, options.jobs)
+    yield from _try_all(planted(), options.jobs)
 
 
 def one(name):
@@ -42,7 +42,7 @@ def one(name):
 
 
 def alone(_workshop, name):
-    found = [bug for bug in PLANTED if bug.name == name]
+    found = [bug for bug in planted() if bug.name == name]
     if not found:
         return Outcome([f"no bug is called {name}"])
     return next(_try_all(found, 1)).outcome
@@ -67,7 +67,6 @@ def _try(bug, works, jobs):
     for trial in bug.tried_by:
         for result in _results(trial, binary, jobs):
             if result.outcome.broken:
-                law = [why for why in result.outcome.broken[0].splitlines() if why.strip()][-1]
                 return Outcome(note=f"{' '.join(trial)}: {told(result)}")
     return Outcome([f"nothing caught it: tried by {bug.tried_by}"])
 
@@ -75,12 +74,13 @@ def _try(bug, works, jobs):
 def told(result):
     """The first law that was broken, in short."""
     lines = "\n".join(result.outcome.broken).splitlines()
-    laws = [line for line in lines if not line.startswith(("state ", "the cut is", "mutant")) and "not yet durable" not in line]
+    of_the_state = re.compile("state |the cut is|.*not yet durable")
+    laws = [line for line in lines if not of_the_state.match(line)]
     return (laws or lines or ["?"])[0].strip()[:90]
 
 
 def _results(trial, binary, jobs):
-    """What a trial gives, as it comes: `power KIND`, `power KIND killed`, or a part with a kind or the begin of a case."""
+    """What a trial gives, as it comes: a part and a kind; `power KIND killed`; `races` and the begin of a case."""
     part, *rest = trial
     base = tempfile.mkdtemp(prefix="healer-faults.")
     with pool.workers(base, binary, jobs) as run:
@@ -128,7 +128,8 @@ class Works:
         for part in ("deps", "build", ".fingerprint"):
             if (built / part).is_dir():
                 own = shutil.ignore_patterns("*healer*", "*.lock")
-                shutil.copytree(built / part, self.target / "debug" / part, ignore=own, copy_function=link, symlinks=True)
+                options = {"ignore": own, "copy_function": link, "symlinks": True}
+                shutil.copytree(built / part, self.target / "debug" / part, **options)
 
     def build(self, bug):
         """The binary with this bug in it."""
@@ -141,9 +142,7 @@ class Works:
                 raise Unplantable(f"{path} holds {text.count(old)} times, not once:\n{old}")
             (self.sources / path).write_text(text.replace(old, new))
         argv = ["cargo", "build", "--locked", "--offline", "--quiet", "--bin", "healer"]
-        environment = os.environ | {"CARGO_TARGET_DIR": str(self.target), "RUSTFLAGS": os.environ.get("RUSTFLAGS", "")}
-        if not environment["RUSTFLAGS"]:
-            del environment["RUSTFLAGS"]
+        environment = os.environ | {"CARGO_TARGET_DIR": str(self.target)}
         ran = subprocess.run(argv, cwd=self.sources, env=environment, capture_output=True, text=True)
         if ran.returncode != 0:
             raise Unplantable(f"it does not build: {ran.stderr[-3000:]}")

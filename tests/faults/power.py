@@ -45,7 +45,7 @@ def _slowest_first(kinds):
 
 
 def one(name):
-    """The case of this name: KIND, or KIND~POINT for a cut in the recovery after a kill there; with @STATE that state."""
+    """The case of this name: KIND, or KIND~POINT for a cut in the recovery after a kill there; @STATE for that alone."""
     name, _, state = name.partition("@")
     kind, _, point = name.partition("~")
     return Case(name, cut, (kind, int(point) if point else None, True, state))
@@ -61,7 +61,7 @@ class State:
         return f"{self.point}:" + "".join(f"{n}{how[0]}" for n, how in sorted(self.chosen.items()))
 
     def told(self, record):
-        lines = [f"the cut is before: {record.operations[self.point].text}"] if self.point < len(record.operations) else []
+        lines = [f"the cut is before: {operation.text}" for operation in record.operations[self.point :][:1]]
         for n in record.pending(self.point):
             lines.append(f"{n}, not yet durable: {record.operations[n].text}: {self.chosen.get(n, 'lost')}")
         return "\n".join(lines)

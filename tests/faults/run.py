@@ -1,9 +1,19 @@
 #!/usr/bin/python3
-"""The fault harness: kills, errors and races at every place of every kind of change, against the binary from outside.
+"""The fault harness: faults at every place of every kind of change, against the binary from outside.
 
-PART is one of kill, errors, races; all of them when none is named. --short (the default) tries a sample in under three
-minutes, --all everything in about half an hour. The binary is the one that HEALER_BIN names, else a debug build, for --all a release
-build. Ends with 1 when a law was broken, and says how to repeat that one case.
+PART is one of
+  kill       SIGKILL at every call, and again in the recovery
+  errors     every call fails
+  syncs      a sync that fails is fatal for the fix
+  races      many invocations, an editor, a directory swapped for a link
+  meanwhile  somebody saves the target after every call
+  power      what a power cut may leave at every point, from a model of the file system
+  cut        real file systems (ext4, XFS) cut off at every call
+  space      a full disk, and one that becomes read-only
+  mutants    planted bugs, each of which one of the others must catch
+or all of them when none is named, mutants only with --all. --short (the default) tries a sample in a few minutes, --all
+everything in an hour or two. The binary is the one that HEALER_BIN names, else a debug build, for --all a release
+build. cut and space need root. Ends with 1 when a law was broken, and says how to repeat that one case.
 """
 
 import argparse
@@ -154,7 +164,7 @@ def try_part(name, run, arguments):
             points.add(result.case.point or result.case.name)
         if result.outcome.broken:
             shown += 1
-            count["failures"] += max(1, result.outcome.note["failures"] if "failures" in notes else 1)
+            count["failures"] += failed_in(result.outcome)
             if shown <= SHOWN:
                 show_failure(name, result)
         told = tell_progress(name, count, told)
@@ -165,7 +175,13 @@ def try_part(name, run, arguments):
     if notes:
         print(f"{name}: " + ", ".join(f"{n} {what}" for what, n in sorted(notes.items())), flush=True)
     seconds = time.monotonic() - start
-    return (name, several or len(points), count["cases"], count["failures"], seconds), count["failures"] or not count["cases"]
+    row = (name, several or len(points), count["cases"], count["failures"], seconds)
+    return row, count["failures"] or not count["cases"]
+
+
+def failed_in(outcome):
+    """How many; a case that tries several things says so."""
+    return max(1, outcome.note["failures"]) if isinstance(outcome.note, collections.Counter) else 1
 
 
 def tell_progress(name, count, told):

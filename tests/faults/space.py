@@ -1,10 +1,10 @@
 """Space: a disk with no or few free blocks, and one that becomes read-only in the middle of a run.
 
-Lives here: how much room there is, and when it ends. What must hold then is the oracle's, what a run must say of it
-`errors`'s, the file systems are `mounts`'s.
+Lives here: how much room there is, and when it ends. What must hold then is the oracle's, what a run must say of it is
+from `errors`, the file systems are from `mounts`.
 
-Targets, or the state, or both are on a small ext4 with blocks of 1 KiB. First the run and the pass after it see the full
-disk; then there is room again, and everything must come to its end.
+Targets, or the state, or both are on a small ext4 with blocks of 1 KiB. First the run and the pass after it see the
+full disk; then there is room again, and everything must come to its end.
 """
 
 import collections
@@ -22,9 +22,10 @@ from scene import KINDS
 from stopping import Stopped
 
 WHERE = {"targets": ("srv",), "state": ("state",), "both": ("srv", "state")}
-# With so many free blocks no run lacks any: `undisturbed` sees to that.
-ENOUGH = 128
-BLOCKS = 32
+# With so many free blocks no run lacks any.
+ENOUGH = 97
+# One case tries so many numbers or places, on one file system that is made for it.
+PER_CASE = 24
 KIND_NAMES = ("edit", "undone", "rollback")
 RECOVERY = ("heal", "--json")
 
@@ -37,23 +38,30 @@ def missing():
 def plan(run, options):
     """Tries it all; yields results."""
     kinds = [kind for kind in options.kinds if kind in KIND_NAMES]
-    cases = []
-    for kind in kinds if options.all else kinds[:1]:
-        for where in WHERE:
-            needed = list(range(0, ENOUGH if options.all else 40, 1 if options.all else 8))
-            cases += [
-                Case(f"{kind}:{where}:{part[0]}-{part[-1]}", full, (kind, where, part))
-                for part in (needed[k : k + BLOCKS] for k in range(0, len(needed), BLOCKS))
-            ]
-    yield from run(cases)
+    chosen = kinds if options.all else kinds[:1]
+    yield from run([case for kind in chosen for where in WHERE for case in _of_space(kind, where, options)])
     cases = []
     for result in run([Case(kind, kill.record, (kind,)) for kind in (kinds if options.all else kinds[1:2])]):
         kind, points = result.case.name, [p for p in result.outcome.note if p.has_effect() and p.name not in OF_NO_FILE]
         for where in WHERE:
-            chosen = options.sample(points, 2)
-            slices = [chosen[k : k + BLOCKS] for k in range(0, len(chosen), BLOCKS)]
-            cases += [Case(f"{kind}:{where}:ro:{part[0]}", read_only, (kind, where, part)) for part in slices]
+            cases += _of_places(kind, where, options.sample(points, 2), options)
     yield from run(cases)
+
+
+def _of_space(kind, where, options):
+    """Every number of free blocks for the first kind; what the others do more they do in the same way."""
+    step = 8 if not options.all else 1 if options.every or kind == KIND_NAMES[0] else 4
+    needed = list(range(0, ENOUGH if options.all else 41, step))
+    parts = [needed[k : k + PER_CASE] for k in range(0, len(needed), PER_CASE)]
+    # A case is a whole range, but for the step.
+    return [Case(f"{kind}:{where}:{part[0]}-{part[-1]}", full, (kind, where, part)) for part in parts]
+
+
+def _of_places(kind, where, points, options):
+    if options.all and not options.every and kind != KIND_NAMES[0]:
+        points = points[::2]
+    parts = [points[k : k + PER_CASE] for k in range(0, len(points), PER_CASE)]
+    return [Case(f"{kind}:{where}:ro:{part[0]}", read_only, (kind, where, part)) for part in parts]
 
 
 def one(name):
