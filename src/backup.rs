@@ -102,7 +102,7 @@ pub fn create(backups: &Path, purpose: &Purpose, saved: &[ToSave], now: Timestam
         restarts: purpose.plan.restarts().cloned().collect(),
         backup_id: backup_id.clone(),
     };
-    let unfinished = backups.join(".unfinished");
+    let unfinished = backups.join(UNFINISHED);
     let write = || -> Result<()> {
         remove_dir(&unfinished)?;
         files::ensure_dir(&unfinished.join("files"), 0o700)?;
@@ -291,27 +291,28 @@ pub fn prune(
 ) -> Result<Vec<String>> {
     let kept = retention(&list(backups)?, policy.keep_last, policy.keep_within, needed, now);
     let doomed: Vec<String> = kept.into_iter().filter(|k| k.because.is_none()).map(|k| k.id).collect();
-    remove_all(backups, &doomed)?;
+    doomed.iter().try_for_each(|id| remove(backups, id))?;
     Ok(doomed)
 }
 
-/// Removes these backups, and first what a removal that was cut short left behind.
+/// Removes what was left of a backup that was being made or removed when its process was killed.
 ///
 /// # Errors
-/// When one cannot be removed.
-pub fn remove_all(backups: &Path, ids: &[String]) -> Result<()> {
-    remove_dir(&backups.join(DOOMED))?;
-    ids.iter().try_for_each(|id| remove(backups, id))
+/// When it cannot be removed.
+pub fn sweep(backups: &Path) -> Result<()> {
+    remove_dir(&backups.join(UNFINISHED))?;
+    remove_dir(&backups.join(DOOMED))
 }
 
-/// A backup that is being removed.
+/// A backup that is not whole yet, and one that has lost its name.
+const UNFINISHED: &str = ".unfinished";
 const DOOMED: &str = ".doomed";
 
 /// Removes one backup: it loses its name first, so that a crash leaves no half of it listed.
 ///
 /// # Errors
 /// When it cannot be removed.
-fn remove(backups: &Path, id: &str) -> Result<()> {
+pub fn remove(backups: &Path, id: &str) -> Result<()> {
     if !is_id(id) {
         bail!(NoSuchBackup(id.to_owned()));
     }
@@ -411,16 +412,16 @@ mod tests {
         check(1, 0, &[], &[true, false, false, false]);
         check(0, 2, &[], &[true, true, false, false]);
         check(1, 0, &["backup_20251001_000000".into()], &[true, false, false, true]);
-        remove_all(dir.path(), &["backup_20251001_000000".into()]).unwrap();
+        remove(dir.path(), "backup_20251001_000000").unwrap();
         assert_eq!(list(dir.path()).unwrap().len(), 3);
     }
 
     #[test]
-    fn what_a_removal_that_was_cut_short_left_goes_with_the_next() {
+    fn what_a_removal_that_was_cut_short_left_is_swept_up() {
         let dir = tempfile::tempdir().unwrap();
         save(dir.path(), "2025-10-01T00:00:00Z");
         std::fs::rename(dir.path().join("backup_20251001_000000"), dir.path().join(DOOMED)).unwrap();
-        remove_all(dir.path(), &[]).unwrap();
+        sweep(dir.path()).unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

@@ -1,6 +1,8 @@
 //! What was typed. The only place that names clap.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Self-healing for a single host.
@@ -16,7 +18,7 @@ pub struct Cli {
     pub command: Command,
 }
 
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct Global {
     /// Configuration file [default: $HEALER_CONFIG, else /etc/healer/healer.toml]
     #[arg(short, long, global = true, value_name = "FILE")]
@@ -44,8 +46,9 @@ pub struct Global {
     pub yes: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum ColorChoice {
+    #[default]
     Auto,
     Always,
     Never,
@@ -121,7 +124,10 @@ pub enum BackupsAction {
     /// Every backup, newest first
     List,
     /// One backup, with the difference to the files as they are now
-    Show { id: String },
+    Show {
+        /// A backup's id, or `latest`: the newest fix still in place
+        id: String,
+    },
     /// Check every checksum (exit 10 when something is damaged)
     Verify { id: Option<String> },
     /// Remove old backups
@@ -136,4 +142,49 @@ pub enum BackupsAction {
         #[arg(long, value_name = "DURATION")]
         keep_within: Option<String>,
     },
+}
+
+/// What was typed is no command, or asks for the help or the version.
+#[derive(Debug)]
+pub struct Misuse {
+    error: clap::Error,
+    /// The verb, as far as it can be told, is `check`.
+    pub is_check: bool,
+    /// `--json` was typed.
+    pub json: bool,
+}
+
+/// Understands what was typed, the program's name first.
+pub fn parse(typed: &[OsString]) -> Result<Cli, Misuse> {
+    Cli::try_parse_from(typed).map_err(|error| {
+        let guess = Cli::command().ignore_errors(true).try_get_matches_from(typed).ok();
+        Misuse {
+            error,
+            is_check: guess.as_ref().and_then(|m| m.subcommand_name()) == Some("check"),
+            json: typed.iter().take_while(|a| *a != "--").any(|a| a == "--json"),
+        }
+    })
+}
+
+impl Misuse {
+    /// Help and version are answers, not errors.
+    pub fn is_answer(&self) -> bool {
+        matches!(self.error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion)
+    }
+
+    /// Shows it as clap does; a stream that is closed or full is no error of ours.
+    pub fn print(&self) {
+        let _ = self.error.print();
+    }
+
+    /// What is wrong, in one sentence.
+    pub fn message(&self) -> String {
+        if self.error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            return "a command is missing: `healer --help` lists them".to_owned();
+        }
+        let text = self.error.to_string();
+        let sentence = text.split("\n\n").next().unwrap_or_default();
+        let words: Vec<&str> = sentence.split_whitespace().collect();
+        words.join(" ").trim_start_matches("error: ").to_owned()
+    }
 }

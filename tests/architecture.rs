@@ -113,6 +113,12 @@ const RULES: &[Rule] = &[
         except: &[],
     },
     Rule {
+        law: "a thread that cannot be started is an error and no panic: `thread::Builder`",
+        files: AllBut(&[]),
+        names: Never(&["std::thread::spawn"]),
+        except: &[],
+    },
+    Rule {
         law: "only the command line names its parser",
         files: AllBut(&["cli.rs", "main.rs"]),
         names: Never(&["clap"]),

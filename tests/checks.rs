@@ -128,10 +128,13 @@ fn postgres_queries_write_nothing_and_end_in_time() {
     assert!(result.message.contains("read-only transaction"), "{}", result.message);
 
     let start = Instant::now();
-    let result =
-        look(Duration::from_secs(1), Probe::Postgres(postgres(&url, vec![query("slow", "select pg_sleep(60)")])));
+    let queries = vec![query("slow", "select pg_sleep(60)")];
+    let result = look(Duration::from_secs(4), Probe::Postgres(postgres(&url, queries)));
     assert!(start.elapsed() < LONG);
-    assert_ne!(result.status, Status::Healthy);
+    // The server is there: it is the query that is slow.
+    assert_eq!((result.status, result.connected), (Status::Critical, Some(true)), "{result:?}");
+    assert_eq!(result.message, "query slow was cancelled: it did not end in time");
+    assert!(result.metric("connections").is_some(), "{result:?}");
 }
 
 #[test]
@@ -141,6 +144,11 @@ fn postgres_queries_that_fail_say_why() {
     let result = look(LONG, Probe::Postgres(postgres(&url, vec![missing])));
     assert_eq!(result.status, Status::Unknown);
     assert!(result.message.contains("\"no_such_table\" does not exist"), "{}", result.message);
+    for value in ["'nan'::float8", "'infinity'::float8", "'many'", "null", "1 where false"] {
+        let result = look(LONG, Probe::Postgres(postgres(&url, vec![query("odd", &format!("select {value}"))])));
+        assert_eq!((result.status, result.metric("query_odd")), (Status::Unknown, None), "{value}: {result:?}");
+        assert!(result.message.starts_with("query odd failed: it returns no "), "{}", result.message);
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod support;
 use std::fs::File;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{Answer, Docker, HttpServer, Ran, Root, free_port, healer, require_env};
+use support::{Answer, Docker, HttpServer, Ran, Root, free_port, healer, require_env, spawn_command};
 
 const ONLY: &str = "[checks.host]\nenabled = false\n[checks.docker]\nenabled = false\n";
 
@@ -176,10 +176,55 @@ fn only_the_named_checks_run_and_an_unknown_name_is_unknown() {
     assert!(healer(&root, &["check", "api"]).expect_code(0).stdout.contains("1 of 1 healthy"));
     let ran = healer(&root, &["check", "apu"]).expect_code(3);
     assert!(ran.stdout.starts_with("HEALER UNKNOWN - ") && ran.stderr.contains("did you mean `api`?"), "{ran:?}");
+    let far = healer(&root, &["check", "tap"]).expect_code(3);
+    assert!(far.stdout.contains("there are: ") && !far.stdout.contains("did you mean"), "{far:?}");
     healer(&root, &["check", "--no-such-option"]).expect_code(3);
     healer(&root, &["heal", "--no-such-option"]).expect_code(2);
     let unknown = healer(&root, &["heal", "--only", "nothing"]).expect_code(2);
     assert!(unknown.stderr.contains("there is no rule `nothing`"), "{}", unknown.stderr);
+}
+
+#[test]
+fn what_is_no_command_says_so_in_the_form_that_was_asked_for() {
+    use std::os::unix::ffi::OsStrExt;
+    let root = root("");
+    let not_unicode = std::ffi::OsStr::from_bytes(b"\xff");
+    let check = |args: &[&str], code: i32, start: &str| {
+        let mut command = root.command(&[]);
+        let args = args.iter().map(|a| if *a == "<ff>" { not_unicode } else { a.as_ref() });
+        let ran = spawn_command({
+            command.args(args);
+            command
+        })
+        .wait()
+        .expect_code(code);
+        let first = ran.stdout.lines().next().unwrap_or_default();
+        assert!(first.starts_with(start) && (start.is_empty() == first.is_empty()), "{ran:?}");
+        assert!(ran.stderr.contains("error:") || ran.stderr.contains("Usage:"), "{ran:?}");
+        ran
+    };
+    let unknown = "HEALER UNKNOWN - unexpected argument '--bogus' found";
+    check(&["check", "--bogus"], 3, unknown);
+    check(&["--color", "never", "check", "--bogus"], 3, unknown);
+    check(&["--color", "ever", "check"], 3, "HEALER UNKNOWN - invalid value 'ever'");
+    // Its own name elsewhere makes no other command a monitoring plugin.
+    check(&["rollback", "check", "--bogus"], 2, "");
+    check(&["check", "<ff>"], 3, "HEALER UNKNOWN - ");
+    check(&["<ff>"], 2, "");
+    check(&["stats", "--json", "<ff>"], 2, "{");
+    check(&[], 2, "");
+    for (args, code) in [
+        (&["--json"][..], 2),
+        (&["--json", "rollback"], 2),
+        (&["backups", "prune", "--keep-last", "x", "--json"], 2),
+        (&["check", "--json", "--bogus"], 3),
+    ] {
+        let json = check(args, code, "{").json();
+        assert_eq!((&json["status"], &json["code"]), (&"error".into(), &code.into()));
+        assert!(!json["message"].as_str().unwrap().starts_with("error"), "{json:#}");
+    }
+    let help = healer(&root, &["check", "--help", "--json"]).expect_code(0);
+    assert!(help.stdout.contains("Usage:"), "{help:?}");
 }
 
 #[test]
@@ -198,7 +243,9 @@ fn a_bad_configuration_runs_nothing_and_shows_all_errors() {
     all(&healer(&root, &["stats"]).expect_code(78));
     let check = healer(&root, &["check"]).expect_code(3);
     all(&check);
-    assert!(check.stdout.starts_with("HEALER UNKNOWN - "), "{}", check.stdout);
+    let first = check.stdout.lines().next().unwrap();
+    assert!(first.starts_with("HEALER UNKNOWN - configuration: ") && first.contains("healer.toml:1: "), "{first}");
+    assert!(first.ends_with("; and 4 more"), "{first}");
     let json = healer(&root, &["heal", "--json"]).expect_code(78).json();
     assert_eq!((&json["status"], &json["code"]), (&"error".into(), &78.into()));
     before.assert_unchanged(&root.snapshot());

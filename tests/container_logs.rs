@@ -7,7 +7,7 @@ mod support;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use support::{Container, Docker, Ran, Relay, Root, is_root, skip, spawn_command};
+use support::{Container, Docker, Ran, Relay, Root, healer, is_root, skip, spawn_command};
 
 const RATE_LIMITED: &str = "ERROR worker request failed: 429 Client Error: Too Many Requests";
 /// Any user but root.
@@ -127,4 +127,22 @@ fn a_user_who_may_only_use_the_socket_reads_logs_too() {
         };
         check_each_line_once(&root, &container, true, &pass);
     }
+}
+
+#[test]
+fn a_crash_is_not_hidden_behind_what_the_crashed_one_had_logged() {
+    let Some(docker) = Docker::require() else { return };
+    let script =
+        "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do printf '\\033[31m429 Too Many Requests\\033[0m\\n'; done; exit 3";
+    let container = docker.run(&Docker::unique_name("crashed"), &[], &["/bin/sh", "-c", script]);
+    container.wait_for_lines(12, "429");
+    let root = Root::new();
+    configure(&root, &docker.socket, &container);
+    let pass = healer(&root, &["heal", "-n", "--json"]).expect_code(10).data();
+    // A colour in front of its first word hides no line.
+    assert_eq!(pass["logs"]["by_signature"]["rate_limit"], 12, "{:#}", pass["logs"]);
+    let diagnoses = pass["diagnoses"].as_array().unwrap();
+    let told: Vec<_> = diagnoses.iter().map(|d| (d["issue_type"].as_str(), d["severity"].as_str())).collect();
+    assert_eq!(told, [(Some("container_crash"), Some("critical"))], "{pass:#}");
+    assert_eq!(pass["competing"][0]["issue_type"], "rate_limiting", "{:#}", pass["competing"]);
 }

@@ -152,3 +152,22 @@ fn a_disk_that_is_full_while_backing_up_changes_nothing() {
     std::fs::remove_file(scene.root.path("state/ballast")).unwrap();
     assert_eq!(scene.heal_json(&[], 0)["fix"]["outcome"], "healed");
 }
+
+#[test]
+fn a_full_disk_keeps_no_pass_from_telling_what_is_wrong() {
+    if !is_root() {
+        return skip("mounting needs root");
+    }
+    let scene = Scene::new(|p| p.fixes = String::new());
+    let Some(_mounted) = Tmpfs::mount(&scene.root.state_dir(), "64k") else { return skip("no tmpfs can be mounted") };
+    std::fs::create_dir_all(scene.root.path("state/journal")).unwrap();
+    std::fs::create_dir_all(scene.root.path("state/backups")).unwrap();
+    scene.root.write("state/lock", "");
+    // Writes what fits and fails.
+    let _ = std::fs::write(scene.root.path("state/ballast"), vec![0; 100_000]);
+    scene.log_errors(20);
+    let ran = scene.heal().expect_code(1);
+    assert!(ran.stdout.contains("rate_limiting file:worker"), "{}", ran.output());
+    assert!(ran.stderr.contains("alert     held: "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("No space left on device"), "{}", ran.stderr);
+}

@@ -142,9 +142,16 @@ fn a_line_without_end_is_read_in_bounded_memory() {
 fn given_files_are_analysed_without_state() {
     let scene = watching();
     let log = scene.root.write("given.log", format!("all is well\n{}", RATE_LIMITED.repeat(7)));
+    let old = scene.root.write("old.log", "2001-02-03T04:05:06Z ERROR HTTP 429 Too Many Requests\n".repeat(3));
     let before = scene.root.snapshot();
     let data = healer(&scene.root, &["diagnose", "--json", "--log", log.to_str().unwrap()]).expect_code(0).data();
     assert_eq!((&data["by_signature"]["rate_limit"], &data["lines"]), (&7.into(), &8.into()));
+    let cause = &data["diagnoses"][0];
+    assert_eq!((&cause["issue_type"], &cause["decision"]), (&"rate_limiting".into(), &"no_rule".into()), "{data:#}");
+    let text = healer(&scene.root, &["diagnose", "--log", old.to_str().unwrap()]).expect_code(0).stdout;
+    assert!(text.starts_with("3 error events in 3 lines") && text.contains("rate_limiting file:"), "{text}");
+    let rule = healer(&scene.root, &["diagnose", "slow-down", "--log", old.to_str().unwrap()]).expect_code(2);
+    assert!(rule.stderr.contains("cannot be asked about files"), "{}", rule.stderr);
     let missing = healer(&scene.root, &["diagnose", "--log", "/no/such/file"]).expect_code(2);
     assert!(missing.stderr.contains("/no/such/file: there is no such file"), "{}", missing.stderr);
     before.assert_unchanged(&scene.root.snapshot());

@@ -133,6 +133,7 @@ fn a_dry_rollback_shows_the_difference_and_writes_nothing() {
     assert!(lines.iter().all(|l| ran.stdout.contains(l)), "{}", ran.stdout);
 
     let shown = healer(&scene.root, &["backups", "show", &backup]).expect_code(0);
+    assert_eq!(healer(&scene.root, &["backups", "show", "latest"]).expect_code(0).stdout, shown.stdout);
     assert!(lines[..2].iter().all(|l| shown.stdout.contains(l)), "{}", shown.stdout);
     let listed = healer(&scene.root, &["backups", "--json"]).expect_code(0).data();
     assert_eq!((&listed["total"], &listed["backups"][0]["backup_id"]), (&1.into(), &backup.as_str().into()));

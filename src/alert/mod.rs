@@ -102,10 +102,16 @@ pub fn send(engine: &Engine, alerts: &[Alert]) -> Vec<String> {
     std::thread::scope(|scope| {
         let told: Vec<_> = notifiers
             .iter()
-            .map(|notifier| (notifier.name(), scope.spawn(|| tell_all(notifier.as_ref(), &wanted))))
+            .map(|notifier| {
+                let tell = || tell_all(notifier.as_ref(), &wanted);
+                (notifier, std::thread::Builder::new().spawn_scoped(scope, tell))
+            })
             .collect();
         told.into_iter()
-            .filter_map(|(name, thread)| thread.join().unwrap_or_else(|_| Some(format!("{name}: it panicked"))))
+            .filter_map(|(notifier, thread)| match thread {
+                Ok(thread) => thread.join().unwrap_or_else(|_| Some(format!("{}: it panicked", notifier.name()))),
+                Err(error) => Some(format!("{}: no thread can be started: {error}", notifier.name())),
+            })
             .map(|problem| engine.redactor.redact(&problem))
             .collect()
     })

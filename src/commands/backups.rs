@@ -2,7 +2,7 @@
 
 use crate::backup::{self, Kept, Metadata, NoSuchBackup};
 use crate::cli::{BackupsAction, Global};
-use crate::commands::{confirmed, duration, open_fix};
+use crate::commands::{confirmed, duration, open_fix, rollback};
 use crate::config::Engine;
 use crate::host::{clock, files, lock};
 use crate::pass::Busy;
@@ -37,7 +37,7 @@ fn list(dir: &StateDir, out: &Output) -> Result<u8> {
 }
 
 fn show_one(dir: &StateDir, id: &str, out: &Output) -> Result<u8> {
-    let metadata = backup::load(&dir.backups(), id)?;
+    let metadata = rollback::find(dir, id)?;
     let diffs = differences(dir, &metadata, out)?;
     let mut body = json::backup(&metadata);
     if let serde_json::Value::Object(body) = &mut body {
@@ -46,7 +46,7 @@ fn show_one(dir: &StateDir, id: &str, out: &Output) -> Result<u8> {
     out.document(&json::success(body));
     out.text(&format!(
         "{} made {} for {} ({} of rule {})",
-        out.bold(id),
+        out.bold(&metadata.backup_id),
         clock::to_second(metadata.created),
         metadata.reason,
         metadata.fix_type,
@@ -130,7 +130,7 @@ fn prune(
         for one in judged.iter_mut().filter(|one| one.because.is_none() && !doomed.contains(&one.id)) {
             one.because = Some("not among those that were asked about".to_owned());
         }
-        backup::remove_all(&dir.backups(), &doomed_of(&judged))?;
+        doomed_of(&judged).iter().try_for_each(|id| backup::remove(&dir.backups(), id))?;
     } else if !dry_run {
         out.note("nothing was done");
     }

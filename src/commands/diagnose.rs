@@ -1,24 +1,33 @@
 //! `healer diagnose`: what is wrong and why, read-only. The same stages as a pass, up to the gate.
 
+use crate::attempts::Attempts;
 use crate::commands::{Usage, duration, known_rule};
 use crate::config::Engine;
-use crate::diagnose::streaks;
+use crate::diagnose::streaks::{self, Streaks};
+use crate::diagnose::{self, Observed};
 use crate::host::clock;
+use crate::learn::Knowledge;
 use crate::logs;
 use crate::model::{Analysis, LogReport};
-use crate::pass::{self, History, Options, Report, World};
+use crate::pass::{self, History, Judged, Options, Report, World};
 use crate::show::live::analysis_text;
-use crate::show::{Output, diagnosis, json};
+use crate::show::{self, Output, diagnosis, json};
 use crate::state::StateDir;
 use anyhow::{Result, anyhow};
+use jiff::Timestamp;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub fn run(engine: &Engine, since: &str, files: &[PathBuf], rule: Option<&str>, out: &Output) -> Result<u8> {
     let span = duration(since, "--since")?;
     let rule = rule.map(|name| known_rule(engine, name)).transpose()?;
-    if !files.is_empty() {
-        return analyse(engine, files, out);
+    match (files.is_empty(), rule) {
+        (true, _) => {}
+        (false, None) => return analyse(engine, files, out),
+        (false, Some(rule)) => {
+            let why = format!("--log: a rule looks at the logs that it names, so `{rule}` cannot be asked about files");
+            return Err(anyhow!(Usage(why)));
+        }
     }
     let mut world = World::load(engine, StateDir::of(engine));
     let begin = clock::since_boot();
@@ -66,7 +75,7 @@ fn only(analysis: &mut Analysis, rule: &str) {
     analysis.not_fired.retain(|n| n.rule == rule);
 }
 
-/// `--log`: the same path over given files, whole, without cursors.
+/// `--log`: the same path over given files, whole and whatever the age of their lines, without cursors.
 fn analyse(engine: &Engine, files: &[PathBuf], out: &Output) -> Result<u8> {
     if let Some(missing) = files.iter().find(|f| !f.exists()) {
         return Err(anyhow!(Usage(format!("--log {}: there is no such file", missing.display()))));
@@ -74,23 +83,37 @@ fn analyse(engine: &Engine, files: &[PathBuf], out: &Output) -> Result<u8> {
     let begin = clock::since_boot();
     let report: LogReport = logs::analyse_files(engine, files, clock::now());
     let took = clock::since_boot().saturating_sub(begin);
-    out.document(&json::success(json::logs(&report)));
+    let causes = causes(engine, &report);
+    out.document(&json::success(json::files(&report, &causes)));
     out.text(&summary(&report, took));
     if let Some(groups) = diagnosis::groups(&report, out) {
         out.text("");
         out.text(&groups);
     }
     diagnosis::log_notes(&report).iter().for_each(|n| out.text(n));
+    for cause in &causes {
+        out.text("");
+        out.text(&diagnosis::judged(cause, out));
+    }
     Ok(0)
+}
+
+/// What lies behind the errors of files alone: no check was run and no history counts.
+fn causes(engine: &Engine, report: &LogReport) -> Vec<Judged> {
+    let (streaks, now) = (Streaks::default(), clock::moment());
+    let seen = Observed { checks: &[], logs: report, streaks: &streaks, since: Timestamp::MIN, now: &now };
+    let analysis = diagnose::diagnose(engine, &seen, &Knowledge::default(), &Attempts::default());
+    let judged = |diagnosis| Judged { diagnosis, decision: None, files: Vec::new() };
+    analysis.diagnoses.into_iter().filter(|d| d.rule.is_none()).map(judged).collect()
 }
 
 fn summary(report: &LogReport, took: Duration) -> String {
     let by_signature: Vec<String> = report.by_signature.iter().map(|(name, n)| format!("{name} {n}")).collect();
     let by_signature = if by_signature.is_empty() { String::new() } else { format!(": {}", by_signature.join(", ")) };
     format!(
-        "{} error events in {} lines ({} bytes, {} ms){by_signature}",
-        report.events,
-        report.lines,
+        "{} in {} ({} bytes, {} ms){by_signature}",
+        show::count(report.events, "error event"),
+        show::count(report.lines, "line"),
         report.bytes,
         took.as_millis()
     )

@@ -12,10 +12,11 @@ mod stats;
 mod status;
 
 use crate::backup::NoSuchBackup;
-use crate::cli::{Cli, ColorChoice, Command, Global};
+use crate::cli::{Cli, ColorChoice, Command, Global, Misuse};
 use crate::config::{self, Engine, LoadError, Redactor};
 use crate::pass::Busy;
 use crate::show::{self, Output};
+use crate::text::clean;
 use crate::transaction::ChangedSince;
 use anyhow::{Result, anyhow};
 use std::io::IsTerminal;
@@ -52,6 +53,25 @@ pub fn run(cli: &Cli) -> u8 {
         Ok(code) => code,
         Err(error) => report(cli, &error, is_check),
     }
+}
+
+/// Says what was wrong with what was typed and returns the exit code: `check` has the monitoring plugins' own word and
+/// line for it, `--json` its document.
+pub fn misused(misuse: &Misuse) -> u8 {
+    let code = match (misuse.is_answer(), misuse.is_check) {
+        (true, _) => 0,
+        (false, true) => 3,
+        (false, false) => 2,
+    };
+    let out = Output { json: misuse.json, ..output(&Global::default(), Redactor::default()) };
+    if code != 0 {
+        out.document(&show::json::error(&misuse.message(), code));
+    }
+    if code == 3 {
+        out.text(&unknown_line(&misuse.message()));
+    }
+    misuse.print();
+    code
 }
 
 fn dispatch(cli: &Cli) -> Result<u8> {
@@ -103,10 +123,16 @@ fn report(cli: &Cli, error: &anyhow::Error, is_check: bool) -> u8 {
     if cli.global.json {
         out.document(&show::json::error(&message, code));
     } else if is_check {
-        out.line(&format!("HEALER UNKNOWN - {}", message.lines().next().unwrap_or_default()));
+        let short = error.downcast_ref::<LoadError>().map_or_else(|| message.clone(), LoadError::in_one_line);
+        out.line(&unknown_line(&short));
     }
     out.note(&format!("healer: {message}"));
     code
+}
+
+/// The one line of a monitoring plugin that could not look at all. What follows a `|` would be read as figures.
+fn unknown_line(message: &str) -> String {
+    format!("HEALER UNKNOWN - {}", clean(message.lines().next().unwrap_or_default()).replace('|', "/"))
 }
 
 fn code_of(error: &anyhow::Error) -> u8 {
@@ -153,9 +179,8 @@ fn known_rule<'a>(engine: &'a Engine, name: &'a str) -> Result<&'a str> {
 /// `there is no rule X; did you mean Y?`
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.collect();
-    let near = known.iter().map(|k| (strsim::damerau_levenshtein(k, name), *k)).min().filter(|(d, _)| *d <= 3);
-    let help = match (near, known.is_empty()) {
-        (Some((_, near)), _) => format!("did you mean `{near}`?"),
+    let help = match (config::closest(name, known.iter().copied()), known.is_empty()) {
+        (Some(near), _) => format!("did you mean `{near}`?"),
         (None, true) => "none is configured".to_owned(),
         (None, false) => format!("there are: {}", known.join(", ")),
     };

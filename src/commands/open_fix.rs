@@ -33,16 +33,15 @@ pub fn on_ground<T>(
 /// # Errors
 /// When the journal cannot be read.
 pub fn end(engine: &Engine, dir: &StateDir, out: &Output) -> Result<Option<Ended>> {
-    let Some(open) = transaction::report_open(dir)? else { return Ok(None) };
-    if let Some(stop) = pass::stop_file(engine) {
+    if let (Some(open), Some(stop)) = (transaction::report_open(dir)?, pass::stop_file(engine)) {
         out.note(&format!("{open}; {stop} is there, so it is left as it is"));
         return Ok(None);
     }
     let (mut memory, _) = Memory::load(dir);
     let (mut logs, _): (LogState, _) = LogState::load(&dir.cursors())?;
     let ended = on_ground(engine, dir, out, |ground| transaction::recover(&mut logs, &mut memory.samples, ground))?;
-    logs.save(&dir.cursors(), &engine.redactor)?;
     if let Some(ended) = &ended {
+        logs.save(&dir.cursors(), &engine.redactor)?;
         let alerts = tell::of_ended(engine, ended, clock::now());
         Live::new(out.clone(), Some(dir.clone())).alerts(&alerts);
         alert::send(engine, &alerts).iter().for_each(|problem| out.note(&format!("healer: {problem}")));

@@ -72,7 +72,7 @@ fn restart_owed(dir: &StateDir, metadata: &Metadata) -> Result<bool> {
 }
 
 /// The backup that was meant. `latest` is the one of the newest fix still in place.
-fn find(dir: &StateDir, id: &str) -> Result<Metadata> {
+pub(super) fn find(dir: &StateDir, id: &str) -> Result<Metadata> {
     if id != backup::LATEST {
         return backup::load(&dir.backups(), id);
     }

@@ -307,4 +307,20 @@ mod tests {
             assert_eq!(engine.docker().is_some_and(|(_, d)| d.discovered), found, "{socket}");
         }
     }
+
+    #[test]
+    fn a_configuration_that_stands_on_docker_is_sound_without_its_socket_and_misses_it() {
+        let rule = |when: &str| format!("[[rule]]\nname = \"r\"\nwhen = {when}\nissue_type = \"x\"\nconfidence = 50\n");
+        for text in [
+            "[logs.docker]\n".to_owned(),
+            rule("{ container = \"shop-*\", state = \"exited\" }"),
+            rule("{ check = \"docker\", is = \"critical\" }"),
+        ] {
+            for socket in ["unix://ROOT/docker.sock", "unix://ROOT/none.sock"] {
+                let files: &[(&str, &[u8])] = &[("etc/healer.toml", text.as_bytes()), ("docker.sock", b"")];
+                let engine = Host::new(files, &[("DOCKER_HOST", socket)]).load(true, None).unwrap();
+                assert!(engine.docker().is_some_and(|(_, d)| !d.discovered), "{socket}: {text}");
+            }
+        }
+    }
 }

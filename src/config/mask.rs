@@ -12,6 +12,10 @@ const TOKEN_LENGTH: usize = 20;
 /// Whether a key's value is likely to be a secret.
 pub fn is_secret_key(key: &str) -> bool {
     let key = key.to_ascii_lowercase().replace('-', "_");
+    // How often a trigger must hold.
+    if key == "passes" {
+        return false;
+    }
     ["pass", "secret", "token", "auth", "cookie", "credential", "headers", "heartbeat"].iter().any(|w| key.contains(w))
         || ["api", "private", "access", "tls", "x"].iter().any(|w| key.contains(&format!("{w}_key")))
         || key.contains("apikey")
@@ -182,6 +186,7 @@ mod tests {
             (r#"Authorization = "Bearer ${T}""#, r#"Authorization = "***${T}""#),
             (r#"token = "${T}""#, r#"token = "${T}""#),
             ("password = 12345", "password = ***"),
+            ("when = { passes = 2 }", "when = { passes = 2 }"),
             (r#"key = "celery""#, r#"key = "celery""#),
             (r#"url = "http://127.0.0.1:8000/health""#, r#"url = "http://127.0.0.1:8000/health""#),
         ] {

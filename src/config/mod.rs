@@ -21,6 +21,6 @@ pub use duration::{DURATION_SYNTAX, parse_duration};
 pub use engine::*;
 pub use expand::{Reference, SecretSource, SystemSecrets};
 pub use load::{Options, load};
-pub use report::{ConfigError, LoadError};
+pub use report::{ConfigError, LoadError, closest};
 pub use secret::{Redactor, Secret};
 pub use selector::{Format, MODULE_SCOPE, Segment, Selector};

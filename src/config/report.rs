@@ -56,6 +56,17 @@ impl LoadError {
     pub fn errors(&self) -> &[ConfigError] {
         &self.errors
     }
+
+    /// The first error with its place, and how many more there are.
+    pub fn in_one_line(&self) -> String {
+        let Some(first) = self.errors.first() else { return self.to_string() };
+        let more = match self.errors.len() - 1 {
+            0 => String::new(),
+            n => format!("; and {n} more"),
+        };
+        let line = first.line.map_or_else(String::new, |line| format!(":{line}"));
+        format!("configuration: {}{line}: {}{more}", printable(&first.file.display().to_string()), first.message)
+    }
 }
 
 impl std::fmt::Display for LoadError {

@@ -18,6 +18,7 @@ use crate::model::{
 };
 use crate::plan;
 use jiff::Timestamp;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// Everything one pass saw.
@@ -60,9 +61,7 @@ pub fn diagnose(engine: &Engine, seen: &Observed, knowledge: &Knowledge, attempt
         let taken = analysis.diagnoses.iter().any(|d| d.trigger.component == candidate.trigger.component);
         if taken { analysis.competing.push(candidate) } else { analysis.diagnoses.push(candidate) }
     }
-    analysis
-        .diagnoses
-        .sort_by_key(|d| (d.symptom_of.is_some(), std::cmp::Reverse(d.severity), std::cmp::Reverse(d.confidence)));
+    analysis.diagnoses.sort_by_key(|d| (d.symptom_of.is_some(), Reverse(d.severity), Reverse(d.confidence)));
     for diagnosis in &mut analysis.diagnoses {
         diagnosis.affected = affected(&diagnosis.trigger.component, seen.checks);
     }
@@ -70,9 +69,12 @@ pub fn diagnose(engine: &Engine, seen: &Observed, knowledge: &Knowledge, attempt
 }
 
 /// Within one component: the operator's rules before built-in causes, then the most confident, then the most specific.
-fn rank_candidate(engine: &Engine, d: &Diagnosis) -> (bool, std::cmp::Reverse<u8>, std::cmp::Reverse<u8>, String) {
+/// Of built-in causes the most severe first: a crash is not hidden behind what the crashed one had logged.
+fn rank_candidate(engine: &Engine, d: &Diagnosis) -> (bool, Reverse<Status>, Reverse<u8>, Reverse<u8>, String) {
+    let severity = if d.rule.is_none() { d.severity } else { Status::Healthy };
     let specific = d.rule.as_deref().and_then(|name| engine.rule(name)).map_or(0, specificity);
-    (d.rule.is_none(), std::cmp::Reverse(d.confidence), std::cmp::Reverse(specific), d.rule.clone().unwrap_or_default())
+    let name = d.rule.clone().unwrap_or_default();
+    (d.rule.is_none(), Reverse(severity), Reverse(d.confidence), Reverse(specific), name)
 }
 
 /// How specific a trigger is: one named place is more than a pattern, a number more than a colour.
@@ -206,7 +208,7 @@ fn findings(engine: &Engine, seen: &Observed, attempts: &Attempts) -> Vec<Findin
         }
     }
     findings.extend(in_logs(engine, seen, attempts));
-    findings.sort_by_key(|f| (f.symptom_of.is_some(), std::cmp::Reverse(f.status)));
+    findings.sort_by_key(|f| (f.symptom_of.is_some(), Reverse(f.status)));
     findings
 }
 

@@ -14,7 +14,7 @@ pub struct Lock {
 /// Who holds a lock that could not be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// `None` where it is not written down: in the instant after locking, and on a full disk.
+    /// `None` in the instant between locking and writing it down, and where the disk was too full for that.
     pub pid: Option<u32>,
     pub command: String,
 }
@@ -23,7 +23,7 @@ impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.pid {
             Some(pid) => write!(f, "process {pid} (`{}`)", self.command),
-            None => f.write_str("another process"),
+            None => f.write_str("another process, which could not write its id down (yet),"),
         }
     }
 }
@@ -31,7 +31,7 @@ impl std::fmt::Display for Holder {
 /// Takes the lock at `path`, or says at once who holds it.
 ///
 /// # Errors
-/// When the file cannot be opened.
+/// When the file cannot be opened or locked.
 pub fn try_lock(path: &Path) -> Result<Result<Lock, Holder>> {
     let mut file = open(path)?;
     match file.try_lock() {
@@ -81,9 +81,9 @@ fn open(path: &Path) -> Result<File> {
         .with_context(|| format!("cannot open the lock {}", path.display()))
 }
 
-/// Writes down who holds it. The lock holds without: a full disk must not keep a pass from looking and telling.
+/// Writes down who holds the lock. It is held without that too: a full disk must not keep a pass from telling of it.
 fn sign(file: &mut File) {
-    let args: Vec<String> = std::env::args().take(8).collect();
+    let args: Vec<String> = std::env::args_os().take(8).map(|a| a.to_string_lossy().into_owned()).collect();
     let line = format!("{} {}\n", std::process::id(), args.join(" "));
     let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(line.as_bytes()));
 }

@@ -5,7 +5,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -40,28 +40,39 @@ pub fn run(argv: &[String], stdin: Option<&[u8]>, timeout: Duration, max_output:
         .spawn()
         .with_context(|| format!("cannot start `{program}`"))?;
     let pid = Pid::from_child(&child);
-    let pidfd = pidfd_open(pid, PidfdFlags::empty()).context("cannot watch the started program")?;
-
-    if let (Some(mut pipe), Some(data)) = (child.stdin.take(), stdin.map(<[u8]>::to_vec)) {
-        // A program that does not read its input ends the write with EPIPE: its own exit code says more.
-        std::thread::spawn(move || drop(pipe.write_all(&data)));
-    }
-    let stdout = child.stdout.take().map(|pipe| collect(pipe, max_output));
-    let stderr = child.stderr.take().map(|pipe| collect(pipe, max_output));
-
-    let timed_out = !ends_before(&pidfd, deadline)?;
-    if timed_out {
+    let watched = watch(&mut child, stdin, deadline, max_output);
+    if !watched.as_ref().is_ok_and(|w| !w.timed_out) {
         // The leader has not been waited for, so the group id cannot have been given to somebody else.
         let _ = kill_process_group(pid, Signal::KILL);
     }
     let status = child.wait().with_context(|| format!("cannot wait for `{program}`"))?;
+    let watched = watched.with_context(|| format!("cannot watch `{program}`: it was killed"))?;
     let until = Instant::now() + AFTER_EXIT;
     Ok(Finished {
-        code: if timed_out { None } else { status.code() },
-        stdout: received(stdout, until),
-        stderr: received(stderr, until),
-        timed_out,
+        code: if watched.timed_out { None } else { status.code() },
+        stdout: received(watched.stdout, until),
+        stderr: received(watched.stderr, until),
+        timed_out: watched.timed_out,
     })
+}
+
+/// What arrives of a program's output, and whether it ran past its deadline.
+struct Watched {
+    stdout: Option<mpsc::Receiver<Vec<u8>>>,
+    stderr: Option<mpsc::Receiver<Vec<u8>>>,
+    timed_out: bool,
+}
+
+/// Feeds a program and watches it until it ends or the deadline has come.
+fn watch(child: &mut Child, stdin: Option<&[u8]>, deadline: Instant, max_output: usize) -> Result<Watched> {
+    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    if let (Some(mut pipe), Some(data)) = (child.stdin.take(), stdin.map(<[u8]>::to_vec)) {
+        // A program that does not read its input ends the write with EPIPE: its own exit code says more.
+        std::thread::Builder::new().spawn(move || drop(pipe.write_all(&data)))?;
+    }
+    let stdout = child.stdout.take().map(|pipe| collect(pipe, max_output)).transpose()?;
+    let stderr = child.stderr.take().map(|pipe| collect(pipe, max_output)).transpose()?;
+    Ok(Watched { stdout, stderr, timed_out: !ends_before(&pidfd, deadline)? })
 }
 
 /// How long a process has been running, by the boot clock; `None` where it is none of this host's.
@@ -88,9 +99,9 @@ fn ends_before(pidfd: &rustix::fd::OwnedFd, deadline: Instant) -> Result<bool> {
 }
 
 /// Reads a stream to its end on a thread of its own, keeping the first `keep` bytes.
-fn collect(mut pipe: impl Read + Send + 'static, keep: usize) -> mpsc::Receiver<Vec<u8>> {
+fn collect(mut pipe: impl Read + Send + 'static, keep: usize) -> std::io::Result<mpsc::Receiver<Vec<u8>>> {
     let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
+    std::thread::Builder::new().spawn(move || {
         let mut kept = 0;
         let mut buffer = [0; 8192];
         while let Ok(n @ 1..) = pipe.read(&mut buffer) {
@@ -100,8 +111,8 @@ fn collect(mut pipe: impl Read + Send + 'static, keep: usize) -> mpsc::Receiver<
                 break;
             }
         }
-    });
-    receiver
+    })?;
+    Ok(receiver)
 }
 
 /// What has arrived until the stream ended or the moment came.

@@ -102,9 +102,11 @@ pub fn read(path: &Path, since: Option<jiff::Timestamp>) -> Result<Knowledge> {
     if size < LARGE {
         return fold(0, u64::MAX);
     }
+    let half = || fold(size / 2, u64::MAX);
     let (first, second) = std::thread::scope(|scope| {
-        let second = scope.spawn(|| fold(size / 2, u64::MAX));
-        (fold(0, size / 2), second.join())
+        let second = std::thread::Builder::new().spawn_scoped(scope, half);
+        let first = fold(0, size / 2);
+        (first, second.map_or_else(|_| Ok(half()), |thread| thread.join()))
     });
     let second = second.map_err(|_| anyhow::anyhow!("reading the knowledge base {} broke off", path.display()))?;
     Ok(first?.and(second?))

@@ -87,16 +87,14 @@ fn follow(
     )?;
     let set = collector.set;
     let mut lines = StampedLines::new(set, source, std::mem::take(&mut cursor.open), cursor.bytes);
-    let entries = entries(&mut child);
-    let stderr = child.stderr.take();
-    let complaint = std::thread::spawn(move || {
-        let mut text = Vec::new();
-        if let Some(pipe) = stderr {
-            // What does not fit is of no interest; a full pipe ends with the program.
-            let _ = pipe.take(4096).read_to_end(&mut text);
+    let threads = entries(&mut child).and_then(|entries| Ok((entries, complaint(&mut child)?)));
+    let (entries, complaint) = match threads {
+        Ok(threads) => threads,
+        Err(error) => {
+            let _ = child.kill().and_then(|()| child.wait());
+            return Err(error).with_context(|| format!("cannot start a thread to read what `{program}` says"));
         }
-        String::from_utf8_lossy(&text).trim().to_owned()
-    });
+    };
     let deadline = Instant::now() + TIMEOUT;
     let timed_out = loop {
         match entries.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -142,11 +140,24 @@ fn follow(
     Ok(())
 }
 
+/// What the program says on its standard error, read by a thread of its own.
+fn complaint(child: &mut Child) -> std::io::Result<std::thread::JoinHandle<String>> {
+    let stderr = child.stderr.take();
+    std::thread::Builder::new().spawn(move || {
+        let mut text = Vec::new();
+        if let Some(pipe) = stderr {
+            // What does not fit is of no interest; a full pipe ends with the program.
+            let _ = pipe.take(4096).read_to_end(&mut text);
+        }
+        String::from_utf8_lossy(&text).trim().to_owned()
+    })
+}
+
 /// The program's output, line by line, from a thread of its own: a program that hangs holds nobody up.
-fn entries(child: &mut Child) -> mpsc::Receiver<Vec<u8>> {
+fn entries(child: &mut Child) -> std::io::Result<mpsc::Receiver<Vec<u8>>> {
     let (sender, receiver) = mpsc::sync_channel(64);
     if let Some(stdout) = child.stdout.take() {
-        std::thread::spawn(move || {
+        std::thread::Builder::new().spawn(move || {
             let mut reader = BufReader::new(stdout);
             loop {
                 let mut line = Vec::new();
@@ -162,9 +173,9 @@ fn entries(child: &mut Child) -> mpsc::Receiver<Vec<u8>> {
                     break;
                 }
             }
-        });
+        })?;
     }
-    receiver
+    Ok(receiver)
 }
 
 fn take(collector: &mut Collector<'_>, lines: &mut StampedLines<'_>, cursor: &mut JournalCursor, entry: Entry) {

@@ -11,6 +11,7 @@ mod collect;
 mod container;
 mod cursor;
 mod envelope;
+mod escapes;
 mod events;
 mod files;
 mod group;

@@ -2,6 +2,7 @@
 //!
 //! Lives here: from bytes to events, with bounded memory. Not here: where the bytes come from, what is counted.
 
+use super::escapes;
 use super::events::{Assembler, CONTEXT, Line, shown};
 use super::signature::{SigId, SignatureSet};
 use jiff::Timestamp;
@@ -47,9 +48,10 @@ impl<'s> Scan<'s> {
             }
             let end = text.get(at..).and_then(|t| memchr(b'\n', t)).map_or(text.len(), |n| at + n);
             let line = text.get(at..end.min(at + MAX_LINE)).unwrap_or_default();
+            let line = escapes::without(line);
             let is_hit = hit.is_some_and(|h| h < end);
-            let matched = if is_hit || every { self.set.matches(line) } else { Vec::new() };
-            self.feed(text, at, line, matched, place(at));
+            let matched = if is_hit || every { self.set.matches(&line) } else { Vec::new() };
+            self.feed(text, at, &line, matched, place(at));
             at = end + 1;
             if is_hit {
                 hit = if at < text.len() { self.set.next_hit(text, at) } else { None };

@@ -86,9 +86,14 @@ fn next_metric(text: &str) -> Option<(Option<Metric>, &str)> {
     };
     let end = rest.find(' ').unwrap_or(rest.len());
     let (value, after) = rest.split_at(end);
-    let metric = value.strip_prefix('=').filter(|_| !label.is_empty()).and_then(|value| read_metric(&label, value));
+    let metric = value.strip_prefix('=').filter(|_| is_label(&label)).and_then(|value| read_metric(&label, value));
     // A lone word: go on behind it.
     Some((metric, if value.is_empty() { after.trim_start() } else { after }))
+}
+
+/// What a plugin means as a label; random bytes are none.
+fn is_label(label: &str) -> bool {
+    !label.is_empty() && !label.contains(char::is_control)
 }
 
 /// A label up to its closing quote; two quotes stand for one.
@@ -174,6 +179,7 @@ mod tests {
                 metric("c", 3.0, Unit::Count, None, None),
             ],
         );
+        check("OK | \u{1b}[31ma=1 'b\u{7}'=2 c=3", &[metric("c", 3.0, Unit::Count, None, None)]);
         check("OK | time=-1,5e1s", &[metric("time", -15.0, Unit::Seconds, None, None)]);
     }
 

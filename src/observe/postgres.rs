@@ -8,6 +8,7 @@ use crate::host::tls::{PostgresTls, Roots, Trust, client_config};
 use crate::model::{Metric, Status, Unit};
 use anyhow::{Result, anyhow};
 use postgres::config::{Host, SslMode};
+use postgres::error::SqlState;
 use postgres::{Client, Config, NoTls, SimpleQueryMessage};
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -61,10 +62,14 @@ impl PostgresCheck {
             if moment.left().is_zero() {
                 return Ok(moment.silent(&self.target()));
             }
-            match number(&mut client, &query.sql) {
+            match timed_number(&mut client, &query.sql, moment.left()) {
                 Ok(count) => {
                     parts.push(judge_count(query, count));
                     metrics.push(count_metric(query, count));
+                }
+                Err(e) if is_cancelled(&e) => {
+                    let words = format!("query {} was cancelled: it did not end in time", query.name);
+                    parts.push((Status::Critical, words));
                 }
                 Err(e) => parts.push((Status::Unknown, format!("query {} failed: {}", query.name, words(&e)))),
             }
@@ -174,8 +179,23 @@ fn first_row(client: &mut Client, sql: &str) -> Result<Vec<Option<f64>>> {
     Err(anyhow!("it returns no row"))
 }
 
+/// The first value of the first row. Not a number and infinity are beyond no level, so they are none.
 fn number(client: &mut Client, sql: &str) -> Result<f64> {
-    first_row(client, sql)?.first().copied().flatten().ok_or_else(|| anyhow!("it returns no number"))
+    let value = first_row(client, sql)?.first().copied().flatten();
+    value.filter(|v| v.is_finite()).ok_or_else(|| anyhow!("it returns no number"))
+}
+
+/// One of the operator's own queries, ended by the server while there is still time to tell: a slow query is not a
+/// server that does not answer.
+fn timed_number(client: &mut Client, sql: &str, left: Duration) -> Result<f64> {
+    let most = (left - left / 5).max(Duration::from_millis(1));
+    client.batch_execute(&format!("set statement_timeout = {}", most.as_millis()))?;
+    number(client, sql)
+}
+
+fn is_cancelled(error: &anyhow::Error) -> bool {
+    let code = error.downcast_ref::<postgres::Error>().and_then(postgres::Error::code);
+    code == Some(&SqlState::QUERY_CANCELED)
 }
 
 fn judge_count(query: &CountQuery, count: f64) -> (Status, String) {

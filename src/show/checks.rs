@@ -3,6 +3,7 @@
 use crate::model::{CheckResult, Container, Metric, Status, Unit};
 use crate::show::Output;
 use crate::state;
+use crate::text::clean;
 
 /// `HEALER CRITICAL - api: connection refused; 4 of 5 healthy | failing=1;0;0;0;5 api_ms=12;5000`, the format of the
 /// [monitoring plugins' guidelines](https://www.monitoring-plugins.org/doc/guidelines.html).
@@ -53,9 +54,11 @@ fn perfdata(check: &CheckResult) -> Vec<String> {
     check.metrics.iter().map(of).collect()
 }
 
+/// Labels are keys of Redis, mount points, what plugins call them: fit to be shown, and quoted where it must be.
 fn quoted(label: &str) -> String {
+    let label = clean(label);
     let bare = label.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./:".contains(&b));
-    if bare { label.to_owned() } else { format!("'{}'", label.replace(['\'', '='], "_")) }
+    if bare { label } else { format!("'{}'", label.replace(['\'', '=', '|'], "_")) }
 }
 
 /// At most two decimals, none that say nothing.
@@ -127,6 +130,17 @@ mod tests {
             containers: Vec::new(),
             depends_on: Vec::new(),
         }
+    }
+
+    #[test]
+    fn labels_cannot_end_their_place_or_reach_the_terminal() {
+        let check = |label: &str, expected: &str| assert_eq!(quoted(label), expected);
+        check("api_ms", "api_ms");
+        check("disk_percent:/srv", "disk_percent:/srv");
+        check("queue_a b", "'queue_a b'");
+        check("it's=1", "'it_s_1'");
+        check("a\u{1b}[31m\nb", "'a\\u{1b}[31m b'");
+        check("a|b", "'a_b'");
     }
 
     #[test]

@@ -49,6 +49,15 @@ pub(super) fn rounded(value: f64) -> Value {
     if value.fract() == 0.0 && value.abs() < 9e15 { Value::from(value as i64) } else { Value::from(value) }
 }
 
+/// What given files said, and the causes behind it.
+pub fn files(report: &LogReport, causes: &[Judged]) -> Value {
+    let mut body = logs(report);
+    if let Value::Object(body) = &mut body {
+        body.insert("diagnoses".into(), causes.iter().map(judged).collect());
+    }
+    body
+}
+
 /// What the logs said.
 pub fn logs(logs: &LogReport) -> Value {
     json!({

@@ -4,7 +4,7 @@ use crate::alert::Alert;
 use crate::host::clock;
 use crate::model::{Outcome, Plan, Status};
 use crate::pass::Report;
-use crate::show::{Output, checks, diagnosis};
+use crate::show::{Output, checks, count, diagnosis};
 use crate::state::{self, StateDir};
 use crate::tell::PassTell;
 use crate::text::clean;
@@ -71,7 +71,7 @@ impl Tell for Live {
         let text = if progress.settling {
             format!("settling  {left} left before {watched} is watched")
         } else {
-            format!("watching  {watched}: {} errors so far, {left} left", progress.errors)
+            format!("watching  {watched}: {} so far, {left} left", count(progress.errors, "error"))
         };
         if self.out.live {
             let _ = write!(std::io::stderr(), "\r\u{1b}[2K{}", self.out.redactor.redact(&text));
@@ -155,7 +155,6 @@ pub fn analysis_text(report: &Report, out: &Output) {
     if (status != Status::Healthy || out.verbose) && !report.checks.is_empty() {
         out.text(&checks::table(&report.checks, out));
     } else if !out.quiet || !report.judged.is_empty() {
-        let count = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         out.text(&format!(
             "{}: {}, {}",
             out.status(status),

@@ -110,6 +110,11 @@ impl Output {
     }
 }
 
+/// `1 check`, `2 checks`.
+pub fn count(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
 /// Columns of the terminal at stdout; `COLUMNS`, else 100 elsewhere.
 pub fn terminal_width() -> u16 {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|s| s.ws_col).filter(|c| *c > 0);

@@ -1,5 +1,6 @@
 //! Finishing or undoing what an earlier pass left open, from the journal and the files alone.
 
+use crate::backup;
 use crate::host::clock;
 use crate::logs::LogState;
 use crate::model::{Moment, Outcome, ValidationSpec, Verdict, VerdictKind, Watched};
@@ -19,6 +20,9 @@ use std::time::Duration;
 /// When the journal cannot be read.
 pub fn recover(logs: &mut LogState, samples: &mut Samples, ground: &mut Ground) -> Result<Option<Ended>> {
     journal::sweep(&ground.dir.journal())?;
+    if let Err(error) = backup::sweep(&ground.dir.backups()) {
+        ground.tell.line(&format!("cannot clear up: {error:#}"));
+    }
     let Some(open) = journal::open(&ground.dir.journal())? else { return Ok(None) };
     let mut journal = Journal::resume(&ground.dir.journal(), &open);
     ground.tell.line(&format!("recover   {}: an earlier pass ended in the middle of it", open.intent.fix_id));

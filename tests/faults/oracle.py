@@ -51,7 +51,18 @@ def next_passes(scene, human_may_be_called=False):
     broken += [f"after the next pass: {why}" for why in settled(scene, called)]
     if broken:
         return broken + [ran.shown()]
-    return quiet(scene, called)
+    return quiet(scene, called) + (repeated(scene) if called else [])
+
+
+def repeated(scene):
+    """A rollback that failed says that the same command repeats it: then it does, to the end."""
+    if scene.kind.command[0] != "rollback" or "rollback_failed" not in outcomes(scene):
+        return []
+    metadata = [json.loads(path.read_text()) for path in (scene.state / "backups").glob("*/metadata.json")]
+    meant = [m["backup_id"] for m in metadata if m["reason"] not in ("rollback", "conflict")]
+    ran = scene.run(("rollback", *meant, "--yes"))
+    broken = ended_well(ran, {0}) + settled(scene, called=False)
+    return [f"the rollback again: {why}" for why in broken] + ([ran.shown()] if broken else [])
 
 
 def settled(scene, called):
@@ -163,7 +174,9 @@ def new_records(scene):
 
 
 def outcomes(scene):
-    return {line.get("result_status") or line.get("verdict") for line in new_lines(scene)}
+    """How everything ended since the scene was made; of a rollback whose restart failed only the attempts say so."""
+    said = {line.get("result_status") or line.get("verdict") for line in new_lines(scene)}
+    return said | {line.get("outcome") for line in scene.lines("attempts.jsonl")[scene.attempts_before :]}
 
 
 def charged(scene):

@@ -66,7 +66,6 @@ class Options:
         self.every = arguments.every
         self.kinds = arguments.kind or list(KINDS)
         self.count = arguments.count
-        self.jobs = arguments.jobs
 
     def sample(self, items, count):
         """All items, or in short form `count` of them, evenly spread and the last one always among them."""
@@ -105,12 +104,14 @@ def parse():
     parser.add_argument("--only", metavar="CASE", help="one case, as a failure names it")
     parser.add_argument("--kind", action="append", choices=list(KINDS), help="only this kind of change (repeatable)")
     parser.add_argument("--count", type=int, metavar="N", help="races: how many fixes and how many invocations")
-    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="cases at a time (2)")
+    # A case waits most of its time: for windows, for the disk.
+    parser.add_argument("--jobs", type=int, metavar="N", help="cases at a time (2, with --all 4)")
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     arguments = parser.parse_args()
     unknown = [part for part in arguments.parts if part not in PARTS]
     if unknown:
         parser.error(f"there is no part {unknown[0]}: {', '.join(PARTS)}")
+    arguments.jobs = arguments.jobs or (4 if arguments.all else 2)
     if arguments.only and len(arguments.parts) != 1:
         parser.error("--only needs the one part that the case is of")
     return arguments
@@ -146,7 +147,7 @@ def find_binary(profile):
     return (REPOSITORY / target / profile / "healer").resolve(strict=True)
 
 
-# So many failures are shown in full; more say nothing new.
+# So many failures are shown in full; of the others the case and the first law.
 SHOWN = 20
 
 
@@ -165,8 +166,7 @@ def try_part(name, run, arguments):
         if result.outcome.broken:
             shown += 1
             count["failures"] += failed_in(result.outcome)
-            if shown <= SHOWN:
-                show_failure(name, result)
+            show_failure(name, result, in_full=shown <= SHOWN)
         told = tell_progress(name, count, told)
     if not count["cases"]:
         print(f"!! {name}: nothing was tried", flush=True)
@@ -192,9 +192,9 @@ def tell_progress(name, count, told):
     return time.monotonic()
 
 
-def show_failure(name, result):
+def show_failure(name, result, in_full):
     print(f"!! {name} {result.case.name}: a law was broken", flush=True)
-    for why in result.outcome.broken:
+    for why in result.outcome.broken if in_full else [result.outcome.broken[0].split("\n")[0]]:
         print("   " + why.replace("\n", "\n   "))
     print(f"   repeat it with: tests/faults/run.py {name} --only '{result.case.name}'", flush=True)
 

@@ -258,6 +258,7 @@ class Scene:
         else:
             self.after = self.before
         self.records_before = len(self.lines("fix_knowledge_base.jsonl"))
+        self.attempts_before = len(self.lines("attempts.jsonl"))
         self.charges_before = sum(line.get("kind") == "charge" for line in self.lines("attempts.jsonl"))
         self.restarts_before = self.restarts()
 

@@ -13,17 +13,17 @@ import re
 # They change nothing outside the process and fail for no reason that a file system has.
 OF_THE_PROCESS = set(
     "arch_prctl brk clock_gettime clock_nanosleep execve exit fcntl futex getcwd getegid geteuid getgid getpid"
-    " getrandom gettid getuid ioctl madvise mmap mprotect mremap munmap prctl prlimit64 restart_syscall rseq rt_sigaction"
-    " rt_sigprocmask rt_sigreturn sched_getaffinity sched_yield set_robust_list set_tid_address sigaltstack sysinfo"
-    " uname".split()
+    " getrandom gettid getuid ioctl madvise mmap mprotect mremap munmap prctl prlimit64 restart_syscall rseq"
+    " rt_sigaction rt_sigprocmask rt_sigreturn sched_getaffinity sched_yield set_robust_list set_tid_address"
+    " sigaltstack sysinfo uname".split()
 )
 
 # Killed at the entry of any other call, the world is what it is at the entry of the next one of these.
 WITH_EFFECT = set(
     "clone clone3 exit_group fallocate fchmod fchmodat fchown fchownat fdatasync flock fork fremovexattr fsetxattr"
-    " fsync ftruncate kill link linkat mkdir mkdirat pidfd_open pidfd_send_signal poll ppoll pwrite64 pwritev rename renameat"
-    " renameat2 rmdir sendto setxattr symlink symlinkat sync_file_range syncfs truncate unlink unlinkat utimensat vfork"
-    " wait4 waitid write writev".split()
+    " fsync ftruncate kill link linkat mkdir mkdirat pidfd_open pidfd_send_signal poll ppoll pwrite64 pwritev"
+    " rename renameat renameat2 rmdir sendto setxattr symlink symlinkat sync_file_range syncfs truncate unlink unlinkat"
+    " utimensat vfork wait4 waitid write writev".split()
 )
 
 CALL = re.compile(r"(\w+)\((.*)")

@@ -74,14 +74,24 @@ fn default_timeout(kind: CheckKind) -> Duration {
     })
 }
 
+/// Why there may be a Docker check that is not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unwritten {
+    /// Something else that is written stands on it: it is missed when the engine is gone.
+    Needed,
+    /// It is there if the engine is.
+    Discovered,
+    Absent,
+}
+
 /// Every check of the configuration, and those that are there without being written.
-pub fn checks(cx: Cx<'_>, raw: Section<RawChecks>, around: &Surroundings, nothing_written: bool) -> Checks {
+pub fn checks(cx: Cx<'_>, raw: Section<RawChecks>, around: &Surroundings, docker: Unwritten) -> Checks {
     let raw = raw.map(|r| r.value).unwrap_or_default();
     let mut b = Builder { cx, specs: vec![], switched_off: vec![], seen: BTreeMap::new(), depends_on: vec![] };
     match raw.docker {
         Some(t) => b.docker(t, around),
-        None if around.docker_found || nothing_written => b.discovered_docker(around),
-        None => {}
+        None if docker == Unwritten::Absent => {}
+        None => b.unwritten_docker(around, docker == Unwritten::Discovered),
     }
     for (name, t) in in_order(raw.postgres) {
         let common = common(name, t.value.enabled.clone(), t.value.timeout.clone(), t.value.depends_on.clone());
@@ -177,14 +187,14 @@ impl Builder<'_> {
         self.add(CheckKind::Docker, common, || Some(Probe::Docker(probe)));
     }
 
-    fn discovered_docker(&mut self, around: &Surroundings) {
+    fn unwritten_docker(&mut self, around: &Surroundings, discovered: bool) {
         let probe = DockerProbe {
             socket: around.docker_socket.clone(),
             include: None,
             labels: Vec::new(),
             cpu_percent: Levels::default(),
             memory_percent: Levels::default(),
-            discovered: true,
+            discovered,
         };
         let name = At { value: "docker".to_owned(), span: 0..0 };
         self.add(CheckKind::Docker, common(name, None, None, None), || Some(Probe::Docker(probe)));

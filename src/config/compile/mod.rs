@@ -9,7 +9,7 @@ mod signatures;
 mod steps;
 mod values;
 
-use crate::config::at::Span;
+use crate::config::at::{At, Span};
 use crate::config::expand::SecretSource;
 use crate::config::raw::{RawConfig, RawRulesFile};
 use crate::config::read::{Reading, read};
@@ -136,7 +136,8 @@ fn engine(
     surroundings: &Surroundings,
     nothing_written: bool,
 ) -> Option<Engine> {
-    let checks = checks::checks(cx, raw.checks, surroundings, nothing_written);
+    let docker = unwritten_docker(&raw, &files, surroundings.docker_found || nothing_written);
+    let checks = checks::checks(cx, raw.checks, surroundings, docker);
     let logs = sections::logs(cx, raw.logs, &checks, nothing_written);
     let allow = sections::allow(cx, raw.allow);
     let (signatures, rules) = rules_and_signatures(cx, raw.signatures, files, &checks, &logs, allow.as_ref());
@@ -176,6 +177,21 @@ fn engine(
         warnings: Vec::new(),
         redactor: Redactor::default(),
     })
+}
+
+/// Whether the configuration stands on a Docker check that it does not write: it must be as sound, and its engine as
+/// much missed, when the engine is gone as it was with it.
+fn unwritten_docker(raw: &RawConfig, files: &[RawRulesFile], found: bool) -> checks::Unwritten {
+    let logs = raw.logs.as_ref().and_then(|l| l.value.docker.as_ref());
+    let reads = logs.is_some_and(|d| d.value.enabled.as_ref().is_none_or(|e| e.value));
+    let mut triggers = files.iter().flat_map(|f| &f.rule).filter_map(|r| r.value.when.as_ref());
+    let names = |check: &Option<At<String>>| check.as_ref().is_some_and(|c| c.value == "docker");
+    let judges = triggers.any(|when| when.value.container.is_some() || names(&when.value.check));
+    match (reads || judges, found) {
+        (true, _) => checks::Unwritten::Needed,
+        (false, true) => checks::Unwritten::Discovered,
+        (false, false) => checks::Unwritten::Absent,
+    }
 }
 
 fn rules_and_signatures(

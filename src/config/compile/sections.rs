@@ -34,7 +34,7 @@ pub fn logs(cx: Cx<'_>, raw: Section<RawLogs>, checks: &Checks, nothing_written:
         if has_docker {
             specs.push(docker());
         } else {
-            let help = "add a section [checks.docker]: its containers are those whose logs are read";
+            let help = "take `enabled = false` out of [checks.docker], or take this section out";
             cx.error_help(&section.span, "there is no Docker check to read the logs of", help);
         }
     }

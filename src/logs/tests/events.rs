@@ -256,3 +256,17 @@ proptest! {
         prop_assert_eq!(whole.matched_lines, passes.matched_lines);
     }
 }
+
+#[test]
+fn colours_hide_no_event_and_belong_to_no_title() {
+    check("\x1b[31mConnection refused\x1b[0m\n", &["Connection refused"]);
+    check(
+        "\x1b[2m2026-01-01T00:00:00Z\x1b[0m \x1b[31mERROR\x1b[0m \x1b[1mConnection refused\x1b[0m\n",
+        &["2026-01-01T00:00:00Z ERROR Connection refused"],
+    );
+    check(
+        "\x1b[1mTraceback (most recent call last):\x1b[0m\n  File \x1b[35m\"a.py\"\x1b[0m, line 1, in f\n    g()\n\
+         \x1b[1;35mValueError\x1b[0m: \x1b[35mbad\x1b[0m\n",
+        &["ValueError: bad"],
+    );
+}
