@@ -222,9 +222,14 @@ fn read(path: &Path) -> Result<Open> {
 }
 
 impl Open {
-    /// The last phase reached; `None` when only the intent is written.
+    /// The last phase reached; `None` when only the intent is written. Restarts of an undoing are part of it: what is
+    /// left of them is looked up.
     pub fn last(&self) -> Option<&Phase> {
-        self.phases.last()
+        let undoing = || self.phases.iter().find(|p| matches!(p, Phase::Undoing { .. }));
+        match self.phases.last() {
+            Some(restarting @ Phase::Restarting { .. }) => undoing().or(Some(restarting)),
+            last => last,
+        }
     }
 
     /// When the validation window began.
