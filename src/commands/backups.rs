@@ -31,7 +31,7 @@ fn list(dir: &StateDir, out: &Output) -> Result<u8> {
     let listed = backup::list(&dir.backups())?;
     let bodies: Vec<_> = listed.iter().filter_map(|l| l.metadata.as_ref().ok()).map(json::backup).collect();
     let damaged: Vec<_> = listed.iter().filter(|l| l.metadata.is_err()).map(|l| &l.id).collect();
-    out.document(&json::success(json!({ "backups": bodies, "total": bodies.len(), "damaged": damaged })));
+    out.document(|| json::success(json!({ "backups": bodies, "total": bodies.len(), "damaged": damaged })));
     out.text(&show::backups::table(&listed, out));
     Ok(0)
 }
@@ -43,7 +43,7 @@ fn show_one(dir: &StateDir, id: &str, out: &Output) -> Result<u8> {
     if let serde_json::Value::Object(body) = &mut body {
         body.insert("diffs".into(), diffs.iter().map(|d| d.1.clone()).collect::<Vec<_>>().into());
     }
-    out.document(&json::success(body));
+    out.document(|| json::success(body));
     out.text(&format!(
         "{} made {} for {} ({} of rule {})",
         out.bold(&metadata.backup_id),
@@ -101,7 +101,7 @@ fn verify(dir: &StateDir, id: Option<&str>, out: &Output) -> Result<u8> {
         }
     }
     let code = if damaged.is_empty() { 0 } else { 10 };
-    out.document(&json::success(json!({ "verified": ids.len(), "damaged": damaged })));
+    out.document(|| json::success(json!({ "verified": ids.len(), "damaged": damaged })));
     if ids.is_empty() {
         out.text("no backups yet");
     }
@@ -143,7 +143,7 @@ fn prune(
         out.text(&format!("{}  {word}", one.id));
     }
     let doomed = doomed_of(&judged);
-    out.document(&json::success(json!({
+    out.document(|| json::success(json!({
         "removed": if agreed { doomed.clone() } else { Vec::new() },
         "would_remove": doomed,
         "kept": judged.iter().filter(|k| k.because.is_some()).map(|k| json!({ "backup_id": k.id, "because": k.because })).collect::<Vec<_>>(),

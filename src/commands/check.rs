@@ -16,7 +16,7 @@ pub fn run(engine: &Engine, names: &[String], out: &Output) -> Result<u8> {
     }
     let (memory, _) = Memory::load(&StateDir::of(engine));
     let (results, _) = observe::run(engine, names, &memory.samples, clock::now());
-    out.document(&json::success(json::health(&results)));
+    out.document(|| json::success(json::health(&results)));
     out.text(&checks::plugin_line(&results));
     if !out.quiet {
         out.text(&checks::table(&results, out));

@@ -56,7 +56,7 @@ pub fn run(engine: &Engine, since: &str, files: &[PathBuf], rule: Option<&str>, 
         approve_missed: false,
         blocked: None,
     };
-    out.document(&json::success(json::pass(&report)));
+    out.document(|| json::success(json::pass(&report)));
     analysis_text(&report, out);
     report.problems.iter().for_each(|p| out.note(&format!("healer: {p}")));
     if let (Some(rule), false) = (rule, out.verbose) {
@@ -84,7 +84,7 @@ fn analyse(engine: &Engine, files: &[PathBuf], out: &Output) -> Result<u8> {
     let report: LogReport = logs::analyse_files(engine, files, clock::now());
     let took = clock::since_boot().saturating_sub(begin);
     let causes = causes(engine, &report);
-    out.document(&json::success(json::files(&report, &causes)));
+    out.document(|| json::success(json::files(&report, &causes)));
     out.text(&summary(&report, took));
     if let Some(groups) = diagnosis::groups(&report, out) {
         out.text("");

@@ -54,6 +54,6 @@ pub fn run(
         out.note(&format!("plan {id} was not applied: its decision says why; nothing else was applied either"));
     }
     report.problems.iter().for_each(|p| out.note(&format!("healer: {p}")));
-    out.document(&json::success(json::pass(&report)));
+    out.document(|| json::success(json::pass(&report)));
     Ok(report.exit_code())
 }

@@ -65,7 +65,7 @@ pub fn misused(misuse: &Misuse) -> u8 {
     };
     let out = Output { json: misuse.json, ..output(&Global::default(), Redactor::default()) };
     if code != 0 {
-        out.document(&show::json::error(&misuse.message(), code));
+        out.document(|| show::json::error(&misuse.message(), code));
     }
     if code == 3 {
         out.text(&unknown_line(&misuse.message()));
@@ -121,7 +121,7 @@ fn report(cli: &Cli, error: &anyhow::Error, is_check: bool) -> u8 {
     let out = output(&cli.global, Redactor::default());
     let message = format!("{error:#}");
     if cli.global.json {
-        out.document(&show::json::error(&message, code));
+        out.document(|| show::json::error(&message, code));
     } else if is_check {
         let short = error.downcast_ref::<LoadError>().map_or_else(|| message.clone(), LoadError::in_one_line);
         out.line(&unknown_line(&short));

@@ -26,7 +26,7 @@ pub fn run(engine: &Engine, id: &str, dry_run: bool, force: bool, global: &Globa
     let restart_owed = restart_owed(&dir, &metadata)?;
     if diffs.iter().all(|(_, d)| d.is_empty()) && !restart_owed {
         out.text(&format!("every file is already as in {id}: nothing to do"));
-        out.document(&serde_json::json!({ "status": "success", "message": format!("Already as in backup {id}") }));
+        out.document(|| serde_json::json!({ "status": "success", "message": format!("Already as in backup {id}") }));
         return Ok(0);
     }
     if restart_owed {
@@ -34,7 +34,7 @@ pub fn run(engine: &Engine, id: &str, dry_run: bool, force: bool, global: &Globa
     }
     if dry_run {
         out.text(&format!("dry run: {id} would be put back"));
-        out.document(&json::success(serde_json::json!({ "backup_id": id, "dry_run": true })));
+        out.document(|| json::success(serde_json::json!({ "backup_id": id, "dry_run": true })));
         return Ok(10);
     }
     if !confirmed(&format!("Roll back to {id}?"), global, out) {
@@ -56,9 +56,9 @@ pub fn run(engine: &Engine, id: &str, dry_run: bool, force: bool, global: &Globa
         "rolled back to {id}; its rule is held for this target until `healer reset '{}'`",
         metadata.target
     ));
-    out.document(
-        &serde_json::json!({ "status": "success", "message": format!("Rolled back to backup {id}"), "backup_id": id }),
-    );
+    out.document(|| {
+        serde_json::json!({ "status": "success", "message": format!("Rolled back to backup {id}"), "backup_id": id })
+    });
     Ok(0)
 }
 

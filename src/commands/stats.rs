@@ -11,7 +11,7 @@ pub fn run(engine: &Engine, since: Option<&str>, out: &Output) -> Result<u8> {
     let since = since.map(|text| duration(text, "--since")).transpose()?;
     let since = since.and_then(|s| clock::now().checked_sub(jiff::SignedDuration::try_from(s).ok()?).ok());
     let knowledge = learn::read(&engine.knowledge_base, since)?;
-    out.document(&json::success(json::stats(&knowledge)));
+    out.document(|| json::success(json::stats(&knowledge)));
     out.text(&stats::text(&knowledge, out));
     if let Some((line, why)) = &knowledge.first_skipped {
         out.note(&format!(

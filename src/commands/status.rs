@@ -29,7 +29,7 @@ pub fn run(engine: &Engine, out: &Output) -> Result<u8> {
         recent_backups: backups.into_iter().filter_map(|b| b.metadata.ok()).take(5).collect(),
         knowledge: learn::read(dir.knowledge_base(), None)?,
     };
-    out.document(&json::success(status::json(&status)));
+    out.document(|| json::success(status::json(&status)));
     out.text(&status::text(&status, out));
     warning.iter().for_each(|w| out.note(&format!("healer: {w}")));
     Ok(0)

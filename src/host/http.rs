@@ -10,7 +10,7 @@ use std::fmt;
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, TcpConnector, Transport, TransportAdapter,
 };
@@ -84,7 +84,7 @@ fn request_trusting(of: &HttpRequest<'_>, trust: Trust) -> Result<HttpAnswer, Ht
         .output_buffer_size(BUFFER)
         .user_agent(concat!("healer/", env!("CARGO_PKG_VERSION")))
         .build();
-    let agent = ureq::Agent::with_parts(config, connector, DefaultResolver::default());
+    let agent = ureq::Agent::with_parts(config, connector, AddressFirst::default());
 
     let mut request = ureq::http::Request::builder().method(of.method).uri(of.url);
     for (name, value) in of.headers {
@@ -158,6 +158,32 @@ fn explain_io(error: std::io::Error) -> HttpError {
             Err(_) => HttpError::Failed(text),
         },
         None => HttpError::Failed(text),
+    }
+}
+
+/// Resolves names as ureq does, on a thread that can be given up; an address needs neither.
+#[derive(Debug, Default)]
+struct AddressFirst(DefaultResolver);
+
+impl Resolver for AddressFirst {
+    fn resolve(
+        &self,
+        uri: &ureq::http::Uri,
+        config: &ureq::config::Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        let port = uri.port_u16().or(match uri.scheme_str() {
+            Some("http") => Some(80),
+            Some("https") => Some(443),
+            _ => None,
+        });
+        let (Ok(ip), Some(port)) = (host.parse::<std::net::IpAddr>(), port) else {
+            return self.0.resolve(uri, config, timeout);
+        };
+        let mut addresses = self.empty();
+        addresses.push((ip, port).into());
+        Ok(addresses)
     }
 }
 

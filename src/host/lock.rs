@@ -82,16 +82,20 @@ fn open(path: &Path) -> Result<File> {
 }
 
 /// Writes down who holds the lock. It is held without that too: a full disk must not keep a pass from telling of it.
+/// Not emptied first: giving a file's block back and taking another at once makes the file system write it out.
 fn sign(file: &mut File) {
     let args: Vec<String> = std::env::args_os().take(8).map(|a| a.to_string_lossy().into_owned()).collect();
     let line = format!("{} {}\n", std::process::id(), args.join(" "));
-    let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(line.as_bytes()));
+    let written = file.rewind().and_then(|()| file.write_all(line.as_bytes()));
+    let _ = written.and_then(|()| file.set_len(line.len() as u64));
 }
 
 fn holder(file: &mut File) -> Holder {
     let mut text = String::new();
     let _ = file.take(4096).read_to_string(&mut text);
-    let (pid, command) = text.trim_end().split_once(' ').unwrap_or((text.trim_end(), ""));
+    // What follows may be the rest of a longer line of the holder before.
+    let line = text.lines().next().unwrap_or_default();
+    let (pid, command) = line.split_once(' ').unwrap_or((line, ""));
     Holder { pid: pid.parse().ok(), command: command.to_owned() }
 }
 
@@ -103,9 +107,13 @@ mod tests {
     fn one_holds_and_the_other_is_told_who() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
+        std::fs::write(&path, format!("1 {}\nmore\n", "long ".repeat(1000))).unwrap();
         let first = try_lock(&path).unwrap().unwrap();
         let holder = try_lock(&path).unwrap().unwrap_err();
         assert_eq!(holder.pid, Some(std::process::id()));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let line = format!("{} {}\n", std::process::id(), holder.command);
+        assert_eq!(text, line, "the line of the holder before is gone");
         assert_eq!(holder_of(&path), Some(holder));
         drop(first);
         assert_eq!(holder_of(&path), None);

@@ -10,7 +10,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, NamedGroup, RootCertStore, SignatureScheme};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -42,7 +42,11 @@ pub enum Roots {
 /// # Errors
 /// When there are no root certificates to be had.
 pub fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>> {
-    let provider = Arc::new(ring::default_provider());
+    config_of(trust, ring::default_provider())
+}
+
+fn config_of(trust: &Trust, provider: CryptoProvider) -> Result<Arc<ClientConfig>> {
+    let provider = Arc::new(provider);
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .context("cannot set up TLS")?;
@@ -213,7 +217,21 @@ fn tagged(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 
 /// TLS for the PostgreSQL client, over tokio-rustls.
 #[derive(Clone)]
-pub struct PostgresTls(pub Arc<ClientConfig>);
+pub struct PostgresTls(Arc<ClientConfig>);
+
+impl PostgresTls {
+    /// TLS of this trust.
+    ///
+    /// # Errors
+    /// When there are no root certificates to be had.
+    pub fn new(trust: &Trust) -> Result<Self> {
+        let mut provider = ring::default_provider();
+        // All that a server takes by default up to version 17 (`ssl_ecdh_curve`): another first guess costs a second
+        // round of the handshake.
+        provider.kx_groups.sort_by_key(|group| group.name() != NamedGroup::secp256r1);
+        Ok(PostgresTls(config_of(trust, provider)?))
+    }
+}
 
 /// One connection's part of [`PostgresTls`].
 pub struct PostgresHandshake {

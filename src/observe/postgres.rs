@@ -4,7 +4,7 @@ use super::pending::Attempt;
 use super::{Check, Moment, Seen, grade, high, metric, milliseconds, verdict};
 use crate::config::{CountQuery, Levels, PostgresProbe};
 use crate::host::http::shown_url;
-use crate::host::tls::{PostgresTls, Roots, Trust, client_config};
+use crate::host::tls::{PostgresTls, Roots, Trust};
 use crate::model::{Metric, Status, Unit};
 use anyhow::{Result, anyhow};
 use postgres::config::{Host, SslMode};
@@ -110,7 +110,7 @@ fn connect(url: &str, left: Duration) -> Result<Client> {
     let client = if config.get_ssl_mode() == SslMode::Disable || !config.get_hosts().iter().any(is_tcp) {
         config.connect(NoTls)?
     } else {
-        config.connect(PostgresTls(client_config(&trust)?))?
+        config.connect(PostgresTls::new(&trust)?)?
     };
     Ok(client)
 }

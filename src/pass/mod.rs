@@ -97,7 +97,7 @@ pub fn run(engine: &Engine, options: &Options, tell: &mut dyn PassTell) -> Resul
     report.approve_missed = options.approve.as_ref().is_some_and(|id| !report.plans().any(|p| p.id == *id));
     if !options.dry_run {
         let acted = act(&mut world, &mut report, options, &interrupt, tell);
-        let remembered = remember(&mut world, &mut report, begin);
+        let remembered = remember(&mut world, &mut report, options, begin);
         acted.and(remembered)?;
     }
     report.duration = clock::since_boot().saturating_sub(begin);
@@ -231,8 +231,9 @@ fn recovered_by_itself(world: &mut World, permit: &Permit) -> Option<Plan> {
 }
 
 /// Leaves what the next pass needs.
-fn remember(world: &mut World, report: &mut Report, begin: Duration) -> Result<()> {
-    if !matches!(report.ended, Some(Ended::Interrupted(_))) {
+fn remember(world: &mut World, report: &mut Report, options: &Options, begin: Duration) -> Result<()> {
+    // Without a fix nothing was read since `act` has saved.
+    if report.permit(options).is_some() && !matches!(report.ended, Some(Ended::Interrupted(_))) {
         save_cursors(world)?;
     }
     let now = clock::now();

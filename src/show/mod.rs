@@ -52,10 +52,10 @@ impl Output {
         }
     }
 
-    /// Writes the one JSON document of `--json`.
-    pub fn document(&self, value: &serde_json::Value) {
+    /// Writes the one JSON document of `--json`; without it nothing is made.
+    pub fn document(&self, make: impl FnOnce() -> serde_json::Value) {
         if self.json {
-            self.line(&value.to_string());
+            self.line(&make().to_string());
         }
     }
 
