@@ -66,6 +66,7 @@ class Options:
         self.every = arguments.every
         self.kinds = arguments.kind or list(KINDS)
         self.count = arguments.count
+        self.jobs = arguments.jobs
 
     def sample(self, items, count):
         """All items, or in short form `count` of them, evenly spread and the last one always among them."""
