@@ -424,10 +424,12 @@ MOST_NAMES = 6
 
 
 class Record:
-    """What was done, and what a cut may leave of it."""
+    """What was done, and what a cut may leave of it. `lasting` are nodes that would have been synced, had the process
+    not been killed."""
 
-    def __init__(self, start, operations):
+    def __init__(self, start, operations, lasting=()):
         self.start, self.operations = start, operations
+        self.synced = {operation.node for operation in operations if operation.what == "sync"} | set(lasting)
         self.durable_from = [self._durable_from(n) for n in range(len(operations))]
 
     def _durable_from(self, n):
@@ -506,7 +508,7 @@ class Record:
         return self.operations[n].what == "content" and self.operations[n].change[1] is not None
 
     def is_synced(self, node):
-        return any(operation.what == "sync" and operation.node == node for operation in self.operations)
+        return node in self.synced
 
 
 def merged(ways):

@@ -101,7 +101,7 @@ def _power_cases(kind, killed=None):
         yield Case(kind, power.cut, (kind, None, True, "", 1))
         return
     for point in range(40, 75):
-        yield Case(f"{kind}~{point}", power.cut, (kind, point, 12, "", 1))
+        yield Case(f"{kind}~{point}", power.cut, (kind, point, True, "", 1))
 
 
 class Unplantable(Exception):

@@ -30,10 +30,12 @@ def plan(run, options):
     for result in run([Case(kind, cut, (kind, None, options.all or 8)) for kind in _slowest_first(options.kinds)]):
         lengths[result.case.name] = result.outcome.note["points"]
         yield result
+    # All states of the run itself; of a recovery after each of its kills so many, spread evenly, where there are more.
+    most = 24 if options.all else 4
     killed = [(kind, point) for kind in options.kinds if kind != "prune" for point in range(1, lengths[kind])]
     yield from run(
         [
-            Case(f"{kind}~{point}", cut, (kind, point, options.all or 4), point=("killed", kind, point))
+            Case(f"{kind}~{point}", cut, (kind, point, options.every or most), point=("killed", kind, point))
             for kind, point in options.sample(killed, 6)
         ]
     )
@@ -122,17 +124,17 @@ def recovered(scene, record, killed, path):
     recorder = Recorder(scene.root, TOPS, (EVENT,), goes_on=(record, killed))
     with scene.noise():
         scene.run(RECOVERY, filesystem.recording(path))
-    return read(scene, recorder, path)
+    return read(scene, recorder, path, record.synced)
 
 
-def read(scene, recorder, path):
+def read(scene, recorder, path, lasting=()):
     """The record; the model must end with what is on the disk."""
     recorder.read(pathlib.Path(path).read_text())
     found, expected = (sorted(tree.flat()) for tree in (filesystem.Tree.read(scene.root, TOPS), recorder.tree))
     if found[1:] != expected[1:]:
         differing = [pair for pair in zip(expected[1:], found[1:]) if pair[0] != pair[1]][:1]
         raise AssertionError(f"the model does not end with what is on the disk: {differing}")
-    return Record(recorder.start, recorder.operations)
+    return Record(recorder.start, recorder.operations, lasting)
 
 
 def states(record, first):
