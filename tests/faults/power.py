@@ -1,7 +1,7 @@
 """Power: what a cut may leave at every point of every kind of change, from one recorded run of it.
 
 Lives here: recording runs of healer, making a crash state on the disk, and the cut of a recovery after a kill. What a
-cut may leave is `filesystem`'s, what must hold then is the oracle's, a cut of a real file system is `cut`'s.
+cut may leave is `crashes`'s, what must hold then is the oracle's, a cut of a real file system is `cut`'s.
 
 After a cut the machine starts again: so the service is started with what is on the disk. What is not tried: that the
 boot id and the boot clock are other ones (time is tested elsewhere).
@@ -14,7 +14,8 @@ import random
 
 import filesystem
 import oracle
-from filesystem import Record, Recorder
+from crashes import Record
+from filesystem import Recorder
 from pool import Case, Outcome
 
 TOPS = ("state", "srv")
