@@ -48,7 +48,7 @@ def _slowest_first(kinds):
 
 
 def one(name):
-    """The case of this name: KIND, or KIND~POINT for a cut in the recovery after a kill there; @STATE for that alone."""
+    """The case of this name: KIND, or KIND~POINT for a cut in the recovery after a kill there; @STATE: only that."""
     name, _, state = name.partition("@")
     kind, _, point = name.partition("~")
     return Case(name, cut, (kind, int(point) if point else None, True, state))
