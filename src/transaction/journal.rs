@@ -145,6 +145,15 @@ impl Journal {
         Journal { path: path_of(dir, &open.intent.fix_id), phases: open.phases.clone() }
     }
 
+    /// What was read of it was in memory; whether it is on the disk only this says. Called before anything is done that
+    /// only the journal can explain.
+    ///
+    /// # Errors
+    /// When it cannot be synced.
+    pub fn secure(&self) -> Result<()> {
+        files::sync(&self.path).and_then(|()| files::sync_dir(&self.path)).context("cannot sync the journal")
+    }
+
     /// Writes down that a phase was reached, synced.
     ///
     /// # Errors

@@ -100,7 +100,7 @@ def _power_cases(kind, killed=None):
     if killed is None:
         yield Case(kind, power.cut, (kind, None, True, "", 1))
         return
-    for point in range(40, 75):
+    for point in range(20, 75):
         yield Case(f"{kind}~{point}", power.cut, (kind, point, True, "", 1))
 
 
