@@ -34,7 +34,10 @@ impl StateDir {
     /// # Errors
     /// When it cannot be created.
     pub fn prepare(&self) -> Result<()> {
+        // Made last. Where it is missing, the pass that made the others may have been killed before it had synced them.
+        let is_new = !self.journal().is_dir();
         files::ensure_dir(&self.root, 0o750)
+            .and_then(|()| if is_new { files::sync_dir(&self.root) } else { Ok(()) })
             .and_then(|()| files::ensure_dir(&self.backups(), 0o700))
             .and_then(|()| files::ensure_dir(&self.journal(), 0o700))
             .with_context(|| {

@@ -145,6 +145,15 @@ impl Journal {
         Journal { path: path_of(dir, &open.intent.fix_id), phases: open.phases.clone() }
     }
 
+    /// What was read of it was in memory; whether it is on the disk only this says. Called before anything is done that
+    /// only the journal can explain.
+    ///
+    /// # Errors
+    /// When it cannot be synced.
+    pub fn secure(&self) -> Result<()> {
+        files::sync(&self.path).and_then(|()| files::sync_dir(&self.path)).context("cannot sync the journal")
+    }
+
     /// Writes down that a phase was reached, synced.
     ///
     /// # Errors
@@ -222,9 +231,14 @@ fn read(path: &Path) -> Result<Open> {
 }
 
 impl Open {
-    /// The last phase reached; `None` when only the intent is written.
+    /// The last phase reached; `None` when only the intent is written. Restarts of an undoing are part of it: what is
+    /// left of them is looked up.
     pub fn last(&self) -> Option<&Phase> {
-        self.phases.last()
+        let undoing = || self.phases.iter().find(|p| matches!(p, Phase::Undoing { .. }));
+        match self.phases.last() {
+            Some(restarting @ Phase::Restarting { .. }) => undoing().or(Some(restarting)),
+            last => last,
+        }
     }
 
     /// When the validation window began.

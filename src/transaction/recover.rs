@@ -27,7 +27,9 @@ pub fn recover(logs: &mut LogState, samples: &mut Samples, ground: &mut Ground) 
     let mut journal = Journal::resume(&ground.dir.journal(), &open);
     ground.tell.line(&format!("recover   {}: an earlier pass ended in the middle of it", open.intent.fix_id));
     ground.tell.event("recovering", serde_json::json!({ "fix_id": open.intent.fix_id, "phases": open.phases }));
-    let seen = steps::settle(&open.intent, ground)
+    let seen = journal
+        .secure()
+        .and_then(|()| steps::settle(&open.intent, ground))
         .and_then(|()| open.intent.files.iter().map(steps::live).collect::<Result<Vec<_>>>());
     let intent = open.intent.clone();
     let ended = match seen {

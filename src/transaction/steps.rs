@@ -174,7 +174,8 @@ fn owed_by_undo(intent: &Intent, journal: &Journal, ground: &Ground) -> Vec<Rest
     if intent.files.is_empty() {
         return Vec::new();
     }
-    let undoing = journal.phases().iter().rposition(|p| matches!(p, Phase::Undoing { .. }));
+    // The first: a pass that goes on with an undoing begins it once more.
+    let undoing = journal.phases().iter().position(|p| matches!(p, Phase::Undoing { .. }));
     let since = undoing.and_then(|n| journal.phases().get(n..)).unwrap_or_default();
     let again = last_restarting(since);
     let owed = |before: &&Run| {

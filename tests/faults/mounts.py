@@ -15,7 +15,6 @@ import subprocess
 import tempfile
 
 import filesystem
-import processes
 from scene import Scene, copy
 
 MEBIBYTE = 1 << 20

@@ -26,7 +26,9 @@ CODES = {0, 1, 2, 10, 11, 12, 13, 14, 78, 130}
 def judge(scene, human_may_be_called=False):
     """Everything that must hold after a fault, at once and after the next passes. `human_may_be_called`: the fault may
     have been such that undoing was impossible (never so after a kill)."""
-    return at_once(scene) + next_passes(scene, human_may_be_called)
+    broken = at_once(scene) + next_passes(scene, human_may_be_called)
+    # Whoever cannot look up whether a restart has happened repeats it: so it is after other faults than these.
+    return broken if human_may_be_called else broken + repeated(scene)
 
 
 def at_once(scene):
@@ -224,6 +226,14 @@ def service(scene):
     if not scene.kind.restart or scene.loaded() == b"".join(contents(scene).values()):
         return []
     return ["the service runs with content that is not on the disk: its last restart is older than the last change"]
+
+
+def repeated(scene):
+    """A restart that has happened is not repeated: one for each fix and one for its undoing, one for a rollback."""
+    restarts = scene.restarts() - scene.restarts_before
+    charges = sum(line.get("kind") == "charge" for line in scene.lines("attempts.jsonl")) - scene.charges_before
+    most = 2 * charges if scene.kind.armed else int(scene.kind.restart)
+    return [f"the service was restarted {restarts} times where {most} are enough"] if restarts > most else []
 
 
 def leftovers(scene):

@@ -1,7 +1,7 @@
 """Power: what a cut may leave at every point of every kind of change, from one recorded run of it.
 
 Lives here: recording runs of healer, making a crash state on the disk, and the cut of a recovery after a kill. What a
-cut may leave is `filesystem`'s, what must hold then is the oracle's, a cut of a real file system is `cut`'s.
+cut may leave is `crashes`'s, what must hold then is the oracle's, a cut of a real file system is `cut`'s.
 
 After a cut the machine starts again: so the service is started with what is on the disk. What is not tried: that the
 boot id and the boot clock are other ones (time is tested elsewhere).
@@ -10,10 +10,12 @@ boot id and the boot clock are other ones (time is tested elsewhere).
 import collections
 import dataclasses
 import pathlib
+import random
 
 import filesystem
 import oracle
-from filesystem import Record, Recorder
+from crashes import Record
+from filesystem import Recorder
 from pool import Case, Outcome
 
 TOPS = ("state", "srv")
@@ -26,13 +28,15 @@ TOLD = 3
 def plan(run, options):
     """Tries it all; yields results. Cases are whole runs: what is written down holds the path of the worker's root."""
     lengths = {}
-    for result in run([Case(kind, cut, (kind, None, options.all or 12)) for kind in _slowest_first(options.kinds)]):
-        lengths[result.case.name] = result.outcome.note.pop("points")
+    for result in run([Case(kind, cut, (kind, None, options.all or 8)) for kind in _slowest_first(options.kinds)]):
+        lengths[result.case.name] = result.outcome.note["points"]
         yield result
+    # All states of the run itself; of a recovery after each of its kills so many, spread evenly, where there are more.
+    most = 24 if options.all else 4
     killed = [(kind, point) for kind in options.kinds if kind != "prune" for point in range(1, lengths[kind])]
     yield from run(
         [
-            Case(f"{kind}~{point}", cut, (kind, point, options.all or 6), point=("killed", kind, point))
+            Case(f"{kind}~{point}", cut, (kind, point, options.every or most), point=("killed", kind, point))
             for kind, point in options.sample(killed, 6)
         ]
     )
@@ -44,7 +48,7 @@ def _slowest_first(kinds):
 
 
 def one(name):
-    """The case of this name: KIND, or KIND~POINT for a cut in the recovery after a kill there; with @STATE that state."""
+    """The case of this name: KIND, or KIND~POINT for a cut in the recovery after a kill there; @STATE: only that."""
     name, _, state = name.partition("@")
     kind, _, point = name.partition("~")
     return Case(name, cut, (kind, int(point) if point else None, True, state))
@@ -60,15 +64,15 @@ class State:
         return f"{self.point}:" + "".join(f"{n}{how[0]}" for n, how in sorted(self.chosen.items()))
 
     def told(self, record):
-        lines = [f"the cut is before: {record.operations[self.point].text}"] if self.point < len(record.operations) else []
+        lines = [f"the cut is before: {operation.text}" for operation in record.operations[self.point :][:1]]
         for n in record.pending(self.point):
             lines.append(f"{n}, not yet durable: {record.operations[n].text}: {self.chosen.get(n, 'lost')}")
         return "\n".join(lines)
 
 
-def cut(workshop, kind, killed, wanted, only=""):
+def cut(workshop, kind, killed, wanted, only="", most=None):
     """Every crash state of a run of this kind, or of the recovery after a kill at a point of it. `wanted` is True for
-    all states, else how many of them."""
+    all states, else how many of them; after `most` bad ones the rest is not looked at."""
     scene = workshop.scene(kind)
     record = recorded(scene, workshop.directory / "trace")
     first = 0
@@ -82,18 +86,24 @@ def cut(workshop, kind, killed, wanted, only=""):
         found = [state for state in found if str(state) == only]
     elif wanted is not True:
         found = [found[(n + 1) * len(found) // wanted - 1] for n in range(min(wanted, len(found)))]
-    restarts, broken = scene.restarts_before, []
+    if most:
+        # A bad state is found sooner when the states are not in order.
+        random.Random(0).shuffle(found)
+    restarts, broken, tried = scene.restarts_before, [], 0
     for state in found:
+        tried += 1
         make(scene, record, state, log, restarts)
         laws = oracle.judge(scene)
         if laws:
             name = f"{kind}{'' if killed is None else f'~{killed}'}@{state}"
             broken.append("\n".join([f"state {name}", state.told(record), *laws]))
+            if len(broken) == most:
+                break
     # The next case finds a scene that it can restore.
     workshop.discard()
     told = broken[:TOLD] + [f"and {len(broken) - TOLD} states more"] * (len(broken) > TOLD)
-    note = collections.Counter({"points": len(record.operations) + 1 - first, "bad states": len(broken)})
-    return Outcome(told, note, len(found))
+    note = collections.Counter({"points": len(record.operations) + 1 - first, "failures": len(broken)})
+    return Outcome(told, note, tried)
 
 
 def recorded(scene, path):
@@ -115,17 +125,17 @@ def recovered(scene, record, killed, path):
     recorder = Recorder(scene.root, TOPS, (EVENT,), goes_on=(record, killed))
     with scene.noise():
         scene.run(RECOVERY, filesystem.recording(path))
-    return read(scene, recorder, path)
+    return read(scene, recorder, path, record.synced)
 
 
-def read(scene, recorder, path):
+def read(scene, recorder, path, lasting=()):
     """The record; the model must end with what is on the disk."""
     recorder.read(pathlib.Path(path).read_text())
     found, expected = (sorted(tree.flat()) for tree in (filesystem.Tree.read(scene.root, TOPS), recorder.tree))
     if found[1:] != expected[1:]:
         differing = [pair for pair in zip(expected[1:], found[1:]) if pair[0] != pair[1]][:1]
         raise AssertionError(f"the model does not end with what is on the disk: {differing}")
-    return Record(recorder.start, recorder.operations)
+    return Record(recorder.start, recorder.operations, lasting)
 
 
 def states(record, first):

@@ -1,9 +1,19 @@
 #!/usr/bin/python3
-"""The fault harness: kills, errors and races at every place of every kind of change, against the binary from outside.
+"""The fault harness: faults at every place of every kind of change, against the binary from outside.
 
-PART is one of kill, errors, races; all of them when none is named. --short (the default) tries a sample in under three
-minutes, --all everything in about half an hour. The binary is the one that HEALER_BIN names, else a debug build, for
---all a release build. Ends with 1 when a law was broken, and says how to repeat that one case.
+PART is one of
+  kill       SIGKILL at every call, and again in the recovery
+  errors     every call fails
+  syncs      a sync that fails is fatal for the fix
+  races      many invocations, an editor, a directory swapped for a link
+  meanwhile  somebody saves the target after every call
+  power      what a power cut may leave at every point, from a model of the file system
+  cut        real file systems (ext4, XFS) cut off at every call
+  space      a full disk, and one that becomes read-only
+  mutants    planted bugs, each of which one of the others must catch
+or all of them when none is named, mutants only with --all. --short (the default) tries a sample in a few minutes, --all
+everything in an hour or two. The binary is the one that HEALER_BIN names, else a debug build, for --all a release
+build. cut and space need root. Ends with 1 when a law was broken, and says how to repeat that one case.
 """
 
 import argparse
@@ -23,13 +33,28 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import cut
 import errors
 import kill
+import meanwhile
+import mutants
 import pool
 import power
 import races
 import space
+import syncs
 from scene import KINDS
 
-PARTS = {"kill": kill, "errors": errors, "races": races, "power": power, "cut": cut, "space": space}
+PARTS = {
+    "kill": kill,
+    "errors": errors,
+    "syncs": syncs,
+    "races": races,
+    "meanwhile": meanwhile,
+    "power": power,
+    "cut": cut,
+    "space": space,
+    "mutants": mutants,
+}
+# Only with --all, or when named.
+ONLY_WHOLE = {"mutants"}
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -41,6 +66,7 @@ class Options:
         self.every = arguments.every
         self.kinds = arguments.kind or list(KINDS)
         self.count = arguments.count
+        self.jobs = arguments.jobs
 
     def sample(self, items, count):
         """All items, or in short form `count` of them, evenly spread and the last one always among them."""
@@ -59,7 +85,10 @@ def main():
     table = []
     failures = 0
     with pool.workers(base, binary, arguments.jobs) as run:
-        for name in arguments.parts or list(PARTS):
+        for name in arguments.parts or [name for name in PARTS if arguments.all or name not in ONLY_WHOLE]:
+            if why := getattr(PARTS[name], "missing", lambda: None)():
+                failures += skipped(why, f"the fault harness, {name}")
+                continue
             row, broken = try_part(name, run, arguments)
             table.append(row)
             failures += broken
@@ -98,9 +127,9 @@ def missing():
     return None if probe.returncode == 0 else f"strace does not work here: {probe.stderr.decode().strip()}"
 
 
-def skipped(why):
+def skipped(why, what="the fault harness"):
     """The same words, list and rule as in the tests' support."""
-    line = f"skipped: the fault harness: {why}"
+    line = f"skipped: {what}: {why}"
     print(line, file=sys.stderr)
     if path := os.environ.get("HEALER_TEST_SKIPS"):
         with open(path, "a", encoding="utf-8") as skips:
@@ -127,23 +156,33 @@ def try_part(name, run, arguments):
     part = PARTS[name]
     start = time.monotonic()
     count, notes = collections.Counter(), collections.Counter()
-    told, points = start, set()
+    told, points, shown = start, set(), 0
     results = run([part.one(arguments.only)]) if arguments.only else part.plan(run, Options(arguments))
     for result in results:
         count["cases"] += result.outcome.tried
-        points.add(result.case.point or result.case.name)
         if isinstance(result.outcome.note, collections.Counter):
             notes += result.outcome.note
+        if "points" not in notes:
+            points.add(result.case.point or result.case.name)
         if result.outcome.broken:
-            count["failures"] += 1
-            show_failure(name, result, in_full=count["failures"] <= SHOWN)
+            shown += 1
+            count["failures"] += failed_in(result.outcome)
+            show_failure(name, result, in_full=shown <= SHOWN)
         told = tell_progress(name, count, told)
     if not count["cases"]:
         print(f"!! {name}: nothing was tried", flush=True)
+    several = notes.pop("points", 0)
+    notes.pop("failures", 0)
     if notes:
         print(f"{name}: " + ", ".join(f"{n} {what}" for what, n in sorted(notes.items())), flush=True)
     seconds = time.monotonic() - start
-    return (name, len(points), count["cases"], count["failures"], seconds), count["failures"] or not count["cases"]
+    row = (name, several or len(points), count["cases"], count["failures"], seconds)
+    return row, count["failures"] or not count["cases"]
+
+
+def failed_in(outcome):
+    """How many; a case that tries several things says so."""
+    return max(1, outcome.note["failures"]) if isinstance(outcome.note, collections.Counter) else 1
 
 
 def tell_progress(name, count, told):

@@ -1,20 +1,15 @@
 """Space: a disk with no or few free blocks, and one that becomes read-only in the middle of a run.
 
-Lives here: how much room there is, and when it ends. What must hold then is the oracle's, what a run must say of it
-`errors`'s, the file systems are `mounts`'s.
+Lives here: how much room there is, and when it ends. What must hold then is the oracle's, what a run must say of it is
+from `errors`, the file systems are from `mounts`.
 
-Targets, or the state, or both are on a small ext4 with blocks of 1 KiB. First the run and the pass after it see the full
-disk; then there is room again, and everything must come to its end.
+Targets, or the state, or both are on a small ext4 with blocks of 1 KiB. First the run and the pass after it see the
+full disk; then there is room again, and everything must come to its end.
 """
 
 import collections
 import contextlib
-import os
-import pathlib
-import signal
 import subprocess
-import threading
-import time
 
 import errors
 import kill
@@ -24,11 +19,13 @@ import tracing
 from cut import OF_NO_FILE
 from pool import Case, Outcome
 from scene import KINDS
+from stopping import Stopped
 
 WHERE = {"targets": ("srv",), "state": ("state",), "both": ("srv", "state")}
-# With so many free blocks no run lacks any: `undisturbed` sees to that.
-ENOUGH = 128
-BLOCKS = 32
+# With so many free blocks no run lacks any.
+ENOUGH = 97
+# One case tries so many numbers or places, on one file system that is made for it.
+PER_CASE = 24
 KIND_NAMES = ("edit", "undone", "rollback")
 RECOVERY = ("heal", "--json")
 
@@ -41,23 +38,30 @@ def missing():
 def plan(run, options):
     """Tries it all; yields results."""
     kinds = [kind for kind in options.kinds if kind in KIND_NAMES]
-    cases = []
-    for kind in kinds if options.all else kinds[:1]:
-        for where in WHERE:
-            needed = list(range(0, ENOUGH if options.all else 40, 1 if options.all else 8))
-            cases += [
-                Case(f"{kind}:{where}:{part[0]}-{part[-1]}", full, (kind, where, part))
-                for part in (needed[k : k + BLOCKS] for k in range(0, len(needed), BLOCKS))
-            ]
-    yield from run(cases)
+    chosen = kinds if options.all else kinds[:1]
+    yield from run([case for kind in chosen for where in WHERE for case in _of_space(kind, where, options)])
     cases = []
     for result in run([Case(kind, kill.record, (kind,)) for kind in (kinds if options.all else kinds[1:2])]):
         kind, points = result.case.name, [p for p in result.outcome.note if p.has_effect() and p.name not in OF_NO_FILE]
         for where in WHERE:
-            chosen = options.sample(points, 2)
-            slices = [chosen[k : k + BLOCKS] for k in range(0, len(chosen), BLOCKS)]
-            cases += [Case(f"{kind}:{where}:ro:{part[0]}", read_only, (kind, where, part)) for part in slices]
+            cases += _of_places(kind, where, options.sample(points, 2), options)
     yield from run(cases)
+
+
+def _of_space(kind, where, options):
+    """Every number of free blocks for the first kind; what the others do more they do in the same way."""
+    step = 8 if not options.all else 1 if options.every or kind == KIND_NAMES[0] else 4
+    needed = list(range(0, ENOUGH if options.all else 41, step))
+    parts = [needed[k : k + PER_CASE] for k in range(0, len(needed), PER_CASE)]
+    # A case is a whole range, but for the step.
+    return [Case(f"{kind}:{where}:{part[0]}-{part[-1]}", full, (kind, where, part)) for part in parts]
+
+
+def _of_places(kind, where, points, options):
+    if options.all and not options.every and kind != KIND_NAMES[0]:
+        points = points[::2]
+    parts = [points[k : k + PER_CASE] for k in range(0, len(points), PER_CASE)]
+    return [Case(f"{kind}:{where}:ro:{part[0]}", read_only, (kind, where, part)) for part in parts]
 
 
 def one(name):
@@ -137,78 +141,24 @@ def read_only(workshop, kind, where, points):
 
 def _read_only_after(scene, point):
     scene.arm()
-    with scene.noise(), Stopped(scene) as stopped:
-        ran = scene.run(scene.kind.command, stopped.wrapper(point))
+    with scene.noise(), Stopped(scene.binary, lambda: make_read_only(scene.mounted)) as stopped:
+        ran = scene.run(scene.kind.command, tracing.stopped_after(point))
+    how = stopped.done or "not reached"
     broken = oracle.no_panic(ran) + errors.code_fits(scene, ran)
-    broken += [] if stopped.how != "remounted" else oracle.at_once(scene)
+    broken += [] if how != "remounted" else oracle.at_once(scene)
     if ran.code in (1, 13) and not errors.says_why(ran):
         broken.append("it failed and did not say why")
     scene.mounted.start_again()
     if broken:
-        return broken, ran, stopped.how
-    return oracle.judge(scene, human_may_be_called=True), ran, stopped.how
+        return broken, ran, how
+    return oracle.judge(scene, human_may_be_called=True), ran, how
 
 
-class Stopped:
-    """A run that is stopped after a call, has its file system made read-only, and goes on; a context manager."""
-
-    def __init__(self, scene):
-        self.scene, self.how = scene, "not reached"
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-
-    def wrapper(self, point):
-        """As in `tracing`; strace leaves it stopped, for whoever watches it."""
-        return tracing.stopped_after(point)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._end.set()
-        self._thread.join()
-
-    def _watch(self):
-        while not self._end.wait(0.002):
-            pid = stopped_child(self.scene.binary)
-            if pid:
-                self._make_read_only()
-                os.kill(pid, signal.SIGCONT)
-                return
-
-    def _make_read_only(self):
-        """As an operator does it; the way of a file system that has found an error, where files are open to write."""
-        try:
-            self.scene.mounted.remount("ro")
-            self.how = "remounted"
-        except subprocess.CalledProcessError:
-            self.scene.mounted.remount("abort")
-            self.how = "aborted"
-
-
-def stopped_child(binary):
-    """A process of this program, below this process, that is stopped."""
-    for pid in descendants(os.getpid()):
-        with contextlib.suppress(OSError):
-            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-            if fields[0] in "tT" and os.readlink(f"/proc/{pid}/exe") == str(binary) and is_stopped(pid):
-                return pid
-    return None
-
-
-def is_stopped(pid):
-    """Not merely held by strace for the moment: the signal has come."""
-    return all(
-        pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "tT" or time.sleep(0.002)
-        for _ in range(5)
-    )
-
-
-def descendants(pid):
-    found = []
-    for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            for child in task.read_text().split():
-                found += [int(child), *descendants(int(child))]
-    return found
+def make_read_only(mounted):
+    """As an operator does it; the way of a file system that has found an error, where files are open to write."""
+    try:
+        mounted.remount("ro")
+        return "remounted"
+    except subprocess.CalledProcessError:
+        mounted.remount("abort")
+        return "aborted"

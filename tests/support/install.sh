@@ -24,6 +24,8 @@ missing_for_tests() {
     need python3 test -x /usr/bin/python3
     need util-linux have setpriv
     need strace have strace
+    need e2fsprogs have mkfs.ext4
+    need xfsprogs have mkfs.xfs
     need openssl have openssl
     need redis-server have redis-server
     need postgresql postgres_bin
