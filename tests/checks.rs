@@ -394,7 +394,9 @@ fn what_is_remembered_is_what_would_be_asked() {
 #[test]
 fn a_container_out_of_memory_is_seen() {
     let Some(all) = Containers::require("oom") else { return };
-    all.start("oom", &["--memory", "8m", "--memory-swap", "8m"], "busybox tail /dev/zero");
+    // The shell outlives the kill: an engine that hears of the exit before it hears of the kill does not report it.
+    let script = "busybox tail /dev/zero; busybox sleep 1; exit 137";
+    all.start("oom", &["--memory", "8m", "--memory-swap", "8m"], script);
     let ended = all.until("oom", |c| c.state == ContainerState::Exited);
     if !ended.oom_killed {
         // Some sandboxed kernels do not enforce the limit, so the engine never sees it reached.
