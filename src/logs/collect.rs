@@ -2,38 +2,70 @@
 //!
 //! Pure but for the state it is handed. Not here: reading, scanning.
 
-use super::events::RawEvent;
+use super::event::{RawEvent, Sink};
 use super::group::{Group, Handle};
 use super::scan::Scan;
-use super::signature::SignatureSet;
+use super::signature::{SigId, SignatureSet};
 use super::state::LogState;
-use super::time;
+use super::time::Clock;
 use crate::model::{ErrorGroup, LogEvent, LogGap, LogProblem, LogReport};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::cell::OnceCell;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// Groups of one reading; further ones are counted, but only by their signatures.
 const MAX_GROUPS: usize = 1000;
 /// Sources named in one group.
 const MAX_SOURCES: usize = 50;
-/// Bytes of a title.
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+/// Characters of a title.
 const MAX_TITLE: usize = 500;
+
+/// Which events are counted over time. All are counted once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counting {
+    /// Those of so many last seconds: nothing asks for older ones.
+    Recent(i64),
+    /// All; older ones by the day.
+    Whole(i64),
+}
 
 /// Gathers what one reading of the logs finds.
 pub struct Collector<'a> {
     pub set: &'a SignatureSet,
     pub state: &'a mut LogState,
     pub now: Timestamp,
+    counting: Counting,
     // Finding it out can mean reading the whole time zone database: not for a pass with nothing new.
-    zone: OnceCell<TimeZone>,
-    groups: HashMap<Handle, ErrorGroup>,
-    /// By signature id.
+    clock: OnceCell<Clock>,
+    /// By handle.
+    groups: Vec<Option<Gathered>>,
+    count: usize,
+    /// Lines, by signature id.
     matched: Vec<u64>,
-    by_signature: BTreeMap<String, u64>,
+    /// Events, by signature id.
+    by_signature: Vec<u64>,
+    source: String,
+    /// Of this source, by signature id.
+    recent: Vec<Recent>,
     report: LogReport,
+}
+
+/// A group, with what it is cheaply added to.
+struct Gathered {
+    group: ErrorGroup,
+    signatures: Vec<SigId>,
+}
+
+/// Events of one signature in one source, over time.
+#[derive(Clone, Default)]
+struct Recent {
+    buckets: BTreeMap<i64, u64>,
+    /// Title of the newest.
+    example: String,
 }
 
 /// Where events come from.
@@ -43,16 +75,38 @@ pub struct Origin<'a> {
     pub path: Option<&'a std::path::Path>,
 }
 
+/// Counts the events of one source.
+pub struct Counter<'c, 'a> {
+    pub collector: &'c mut Collector<'a>,
+    pub origin: Origin<'c>,
+}
+
+impl Sink for Counter<'_, '_> {
+    fn event(&mut self, event: &RawEvent<'_>) -> Option<u32> {
+        self.collector.event(self.origin, event)
+    }
+
+    fn after(&mut self, number: u32, lines: Vec<String>) {
+        if let Some(Some(gathered)) = self.collector.groups.get_mut(number as usize) {
+            gathered.group.example.after = lines;
+        }
+    }
+}
+
 impl<'a> Collector<'a> {
-    pub fn new(set: &'a SignatureSet, state: &'a mut LogState, now: Timestamp) -> Collector<'a> {
+    pub fn new(set: &'a SignatureSet, state: &'a mut LogState, now: Timestamp, counting: Counting) -> Collector<'a> {
         Collector {
             set,
             state,
             now,
-            zone: OnceCell::new(),
-            groups: HashMap::new(),
+            counting,
+            clock: OnceCell::new(),
+            groups: Vec::new(),
+            count: 0,
             matched: vec![0; set.len()],
-            by_signature: BTreeMap::new(),
+            by_signature: vec![0; set.len()],
+            source: String::new(),
+            recent: vec![Recent::default(); set.len()],
             report: LogReport::default(),
         }
     }
@@ -76,57 +130,97 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Counts one event.
-    pub fn event(&mut self, origin: Origin<'_>, raw: RawEvent) {
-        let time = self.time_of(&raw);
-        let title: String = raw.title.trim().chars().take(MAX_TITLE).collect();
-        for id in &raw.signatures {
-            let name = self.set.name(*id);
-            match self.by_signature.get_mut(name) {
-                Some(count) => *count += 1,
-                None => drop(self.by_signature.insert(name.to_owned(), 1)),
-            }
-            self.state.tally(origin.source, name, time.as_second(), &title);
+    /// Counts one event. A number when it is the example of its group and wants the lines after it.
+    fn event(&mut self, origin: Origin<'_>, event: &RawEvent<'_>) -> Option<u32> {
+        if self.source != origin.source {
+            self.flush();
+            origin.source.clone_into(&mut self.source);
         }
-        if raw.counted {
-            return;
+        let time = self.time_of(event);
+        let title = event.title();
+        self.count_signatures(event.signatures, time.as_second(), &title);
+        if event.counted {
+            return None;
         }
         self.report.events += 1;
         // Beyond the groups that can be known it is counted by its signatures alone.
-        let Some(handle) = self.state.known_groups.add(&raw.title, time) else { return };
-        if let Some(group) = self.groups.get_mut(&handle) {
-            add(group, self.set, &raw, origin.source, time);
-        } else if self.groups.len() < MAX_GROUPS {
-            let event = self.shown(origin, raw, title, time);
-            self.groups.insert(handle, first(event));
+        let handle = self.state.known_groups.add(&title, time)?;
+        if self.groups.len() <= handle.index() {
+            self.groups.resize_with(handle.index() + 1, || None);
+        }
+        if let Some(Some(gathered)) = self.groups.get_mut(handle.index()) {
+            gathered.add(self.set, event.signatures, origin.source, time);
+            return None;
+        }
+        if self.count >= MAX_GROUPS {
+            return None;
+        }
+        self.count += 1;
+        let first = first(self.example(origin, event, &title, time));
+        let gathered = Gathered { group: first, signatures: event.signatures.to_vec() };
+        if let Some(free) = self.groups.get_mut(handle.index()) {
+            *free = Some(gathered);
+        }
+        event.wants_after().then(|| handle.number())
+    }
+
+    fn count_signatures(&mut self, ids: &[SigId], second: i64, title: &str) {
+        let now = self.now.as_second();
+        let bucket = match self.counting {
+            Counting::Recent(span) => (second > now - span).then_some(second),
+            Counting::Whole(span) if second > now - span => Some(second),
+            Counting::Whole(span) => Some((second.div_euclid(DAY) * DAY + DAY - 1).min(now - span)),
+        };
+        for id in ids {
+            if let Some(count) = self.by_signature.get_mut(usize::from(*id)) {
+                *count += 1;
+            }
+            if let (Some(bucket), Some(recent)) = (bucket, self.recent.get_mut(usize::from(*id))) {
+                *recent.buckets.entry(bucket).or_default() += 1;
+                recent.example.clear();
+                recent.example.push_str(clipped(title));
+            }
         }
     }
 
-    /// The report of everything taken.
+    /// Adds the counts of one source to the state.
+    fn flush(&mut self) {
+        for (id, recent) in (0..).zip(&mut self.recent) {
+            if !recent.buckets.is_empty() {
+                let Recent { buckets, example } = std::mem::take(recent);
+                self.state.tally(&self.source, self.set.name(id), buckets, example);
+            }
+        }
+    }
+
+    /// The report of everything taken. Counts older than anything asks for are forgotten.
     pub fn finish(mut self) -> LogReport {
+        self.flush();
+        if let Counting::Recent(span) = self.counting {
+            self.state.prune(self.now, span);
+        }
         let mut groups = self.settled_groups();
         groups.sort_by(|a, b| {
             (b.severity, b.count).cmp(&(a.severity, a.count)).then_with(|| a.template.cmp(&b.template))
         });
         self.report.groups = groups;
-        self.report.by_signature = self.by_signature;
-        self.report.matched_lines = (0..)
-            .zip(&self.matched)
-            .filter(|(_, n)| **n > 0)
-            .map(|(id, n)| (self.set.name(id).to_owned(), *n))
-            .collect();
+        let named = |counts: &[u64]| {
+            let counted = (0..).zip(counts).filter(|(_, n)| **n > 0);
+            counted.map(|(id, n)| (self.set.name(id).to_owned(), *n)).collect()
+        };
+        self.report.by_signature = named(&self.by_signature);
+        self.report.matched_lines = named(&self.matched);
         self.report.tallies = self.state.all_tallies();
         self.report
     }
 
     /// The groups as they are at the end of the reading: those that turned out to be one are one.
     fn settled_groups(&mut self) -> Vec<ErrorGroup> {
-        let mut parts: Vec<(Handle, ErrorGroup)> = std::mem::take(&mut self.groups).into_iter().collect();
-        parts.sort_unstable_by_key(|(handle, _)| *handle);
         let known = &self.state.known_groups;
         let mut whole: BTreeMap<Handle, ErrorGroup> = BTreeMap::new();
-        for (handle, group) in parts {
-            match whole.entry(known.resolve(handle)) {
+        for (number, gathered) in (0..).zip(std::mem::take(&mut self.groups)) {
+            let Some(Gathered { group, .. }) = gathered else { continue };
+            match whole.entry(known.resolve(Handle::of(number))) {
                 Entry::Vacant(free) => drop(free.insert(group)),
                 Entry::Occupied(mut taken) => join(taken.get_mut(), group),
             }
@@ -142,33 +236,61 @@ impl<'a> Collector<'a> {
 
     /// Its own timestamp, else its envelope's, else that of the line before it, else now. An envelope is believed more
     /// than a timestamp without a zone: a container's zone is often not the host's.
-    fn time_of(&self, raw: &RawEvent) -> Timestamp {
-        let read = |line: &String| time::own(line.as_bytes(), self.zone.get_or_init(TimeZone::system), self.now);
-        let own = raw.lines.iter().find_map(read);
-        if let Some(envelope) = raw.time {
+    fn time_of(&self, event: &RawEvent<'_>) -> Timestamp {
+        let clock = self.clock.get_or_init(|| Clock::new(TimeZone::system(), self.now));
+        let own = clock.read(event.first_line());
+        if let Some(envelope) = event.place().1 {
             let zoned = own.filter(|stamp| stamp.zoned).map(|stamp| stamp.time);
-            return zoned.unwrap_or_else(|| time::clamp(envelope, self.now));
+            return zoned.unwrap_or_else(|| clock.clamp(envelope));
         }
-        own.or_else(|| raw.before.iter().rev().find_map(read)).map_or(self.now, |stamp| stamp.time)
+        own.or_else(|| event.find_before(|line| clock.read(line))).map_or(self.now, |stamp| stamp.time)
     }
 
-    fn shown(&self, origin: Origin<'_>, raw: RawEvent, title: String, time: Timestamp) -> LogEvent {
-        let (category, severity) = self.set.verdict(&raw.signatures);
+    fn example(&self, origin: Origin<'_>, event: &RawEvent<'_>, title: &str, time: Timestamp) -> LogEvent {
+        let (category, severity) = self.set.verdict(event.signatures);
         LogEvent {
             source: origin.source.to_owned(),
             path: origin.path.map(|p| p.display().to_string()),
-            offset: raw.offset,
+            offset: event.place().0,
             time,
-            title,
-            lines: raw.lines,
-            before: raw.before,
-            after: raw.after,
-            signatures: raw.signatures.iter().map(|id| self.set.name(*id).to_owned()).collect(),
+            title: clipped(title).to_owned(),
+            lines: event.lines(),
+            before: event.before(),
+            after: Vec::new(),
+            signatures: event.signatures.iter().map(|id| self.set.name(*id).to_owned()).collect(),
             category,
             severity,
             group: String::new(),
         }
     }
+}
+
+impl Gathered {
+    fn add(&mut self, set: &SignatureSet, signatures: &[SigId], source: &str, time: Timestamp) {
+        let group = &mut self.group;
+        group.count += 1;
+        (group.first, group.last) = (group.first.min(time), group.last.max(time));
+        for id in signatures {
+            if !self.signatures.contains(id) {
+                self.signatures.push(*id);
+                group.signatures.push(set.name(*id).to_owned());
+                let (category, severity) = set.verdict(&[*id]);
+                if severity > group.severity {
+                    (group.category, group.severity) = (category, severity);
+                }
+            }
+        }
+        let known = group.sources.last().is_some_and(|last| last == source) || group.sources.len() >= MAX_SOURCES;
+        if !known && !group.sources.iter().any(|s| s == source) {
+            group.sources.push(source.to_owned());
+        }
+    }
+}
+
+/// A title as it is kept: at most so many characters.
+fn clipped(title: &str) -> &str {
+    let title = title.trim();
+    title.char_indices().nth(MAX_TITLE).map_or(title, |(end, _)| title.get(..end).unwrap_or(title))
 }
 
 /// A group of one event; named when the reading ends.
@@ -213,23 +335,5 @@ fn join(group: &mut ErrorGroup, part: ErrorGroup) {
         if group.sources.len() < MAX_SOURCES && !group.sources.contains(&source) {
             group.sources.push(source);
         }
-    }
-}
-
-fn add(group: &mut ErrorGroup, set: &SignatureSet, raw: &RawEvent, source: &str, time: Timestamp) {
-    group.count += 1;
-    (group.first, group.last) = (group.first.min(time), group.last.max(time));
-    for id in &raw.signatures {
-        let name = set.name(*id);
-        if !group.signatures.iter().any(|s| s == name) {
-            group.signatures.push(name.to_owned());
-            let (category, severity) = set.verdict(&[*id]);
-            if severity > group.severity {
-                (group.category, group.severity) = (category, severity);
-            }
-        }
-    }
-    if group.sources.len() < MAX_SOURCES && !group.sources.iter().any(|s| s == source) {
-        group.sources.push(source.to_owned());
     }
 }

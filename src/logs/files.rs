@@ -2,7 +2,7 @@
 //!
 //! Lives here: one open file. Not here: which files there are and how they are rotated (`rotation`).
 
-use super::collect::{Collector, Origin};
+use super::collect::{Collector, Counter, Origin};
 use super::cursor::{FileCursor, Identity};
 use super::envelope::{MAX_RAW, Unpacked};
 use super::events::Assembler;
@@ -78,25 +78,20 @@ pub fn scan_stream(
     let start = Ended { offset: cursor.offset, pending: 0, mid_line: cursor.mid_line };
     let path = cursor.path.clone();
     let origin = Origin { source: source.name, path: (source.format == Format::Plain).then_some(path.as_path()) };
+    let mut counter = Counter { collector, origin };
     let mut unpacked = Unpacked::default();
     let continued = &mut cursor.continued;
     let cutting = source.cutting(end == End::Taken);
     let (ended, error) = read_regions(reader, start, cutting, &mut |text, offset| {
         match source.format {
-            Format::Plain => scan.region(text, &|at| (offset + at as u64, None)),
+            Format::Plain => scan.region(text, &|at| (offset + at as u64, None), &mut counter),
             Format::DockerJson => {
                 unpacked.fill(text, offset, continued);
-                scan.region(&unpacked.text, &|at| unpacked.place(at));
+                scan.region(&unpacked.text, &|at| unpacked.place(at), &mut counter);
             }
         }
-        for event in scan.assembler.take() {
-            collector.event(origin, event);
-        }
     });
-    cursor.open = scan.assembler.suspend(set, end == End::Taken);
-    for event in scan.assembler.take() {
-        collector.event(origin, event);
-    }
+    cursor.open = scan.assembler.suspend(set, end == End::Taken, &mut counter);
     if let Some(error) = error {
         collector.problem(source.name, format!("cannot read {} to its end: {error}", path.display()));
     }

@@ -10,14 +10,27 @@ const MAX_LENGTH: usize = 24;
 const MAX_STEMS: usize = 32;
 /// The same for a pattern of many alternatives, each with stems of its own.
 const MAX_INNER: usize = 128;
+/// A class of more characters than the digits is no literal.
+const MAX_CLASS: usize = 10;
 /// A shorter stem hits too often to be worth anything.
 const MIN_LENGTH: usize = 3;
 
+/// What a pattern requires.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Required {
+    pub stems: Vec<Vec<u8>>,
+    /// It matches where one of the stems stands, and nowhere else.
+    pub exact: bool,
+}
+
 /// The stems of a pattern, or `None` where it has none that are worth searching for.
-pub fn required(pattern: &str) -> Option<Vec<Vec<u8>>> {
+pub fn required(pattern: &str) -> Option<Required> {
     let hir = regex_syntax::ParserBuilder::new().utf8(false).build().parse(pattern).ok()?;
-    let best = visit(&hir).best()?;
-    (shortest(&best) >= MIN_LENGTH).then_some(best)
+    let known = visit(&hir);
+    let whole = |set: &Vec<Vec<u8>>| set.iter().all(|stem| stem.len() <= MAX_LENGTH && !stem.contains(&b'\n'));
+    let exact = known.exact.as_ref().is_some_and(whole) && hir.properties().look_set().is_empty();
+    let stems = known.best()?;
+    (shortest(&stems) >= MIN_LENGTH).then_some(Required { stems, exact })
 }
 
 /// What is known about the text that one part of a pattern matches.
@@ -110,7 +123,7 @@ fn small_class(class: &Class) -> Option<Vec<Vec<u8>>> {
             for range in class.ranges() {
                 for c in range.start()..=range.end() {
                     set.push(c.to_string().into_bytes());
-                    if set.len() > 4 {
+                    if set.len() > MAX_CLASS {
                         return None;
                     }
                 }
@@ -120,7 +133,7 @@ fn small_class(class: &Class) -> Option<Vec<Vec<u8>>> {
             for range in class.ranges() {
                 for b in range.start()..=range.end() {
                     set.push(vec![b]);
-                    if set.len() > 4 {
+                    if set.len() > MAX_CLASS {
                         return None;
                     }
                 }
@@ -161,8 +174,8 @@ mod tests {
     use super::*;
 
     fn check(pattern: &str, expected: Option<&[&str]>) {
-        let found = required(pattern).map(|set| {
-            let mut set: Vec<String> = set.iter().map(|s| String::from_utf8_lossy(s).into_owned()).collect();
+        let found = required(pattern).map(|found| {
+            let mut set: Vec<String> = found.stems.iter().map(|s| String::from_utf8_lossy(s).into_owned()).collect();
             set.sort();
             set
         });
@@ -185,5 +198,20 @@ mod tests {
         check(r"\d+", None);
         check("ab", None);
         check("(?:foo|x*)bar", Some(&["bar"]));
+        check("HTTP 50[0-2]", Some(&["HTTP 500", "HTTP 501", "HTTP 502"]));
+    }
+
+    #[test]
+    fn a_pattern_is_exact_when_it_is_nothing_but_its_stems() {
+        let check = |pattern: &str, exact: bool| assert_eq!(required(pattern).unwrap().exact, exact, "{pattern}");
+        check("Groq API error", true);
+        check("(Database|Integrity)Error", true);
+        check("(?i)abc", true);
+        check(r"\bGroq API error", false);
+        check("abc$", false);
+        check("429.*Too Many Requests", false);
+        check("(abc)+", false);
+        check("a text that is longer than any stem", false);
+        check("abc\ndef", false);
     }
 }

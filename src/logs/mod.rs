@@ -7,11 +7,13 @@
 //! that every event is counted exactly once. May not live here: what a count means.
 
 mod access;
+mod block;
 mod collect;
 mod container;
 mod cursor;
 mod envelope;
 mod escapes;
+mod event;
 mod events;
 mod files;
 mod group;
@@ -24,6 +26,7 @@ mod signature;
 mod stack;
 mod stamped;
 mod state;
+mod stems;
 mod time;
 
 #[cfg(test)]
@@ -36,7 +39,7 @@ pub use state::LogState;
 use crate::config::{Engine, LogKind, Signature, When};
 use crate::model::{Container, LogReport};
 use anyhow::Context;
-use collect::{Collector, Origin};
+use collect::{Collector, Counter, Counting, Origin};
 use files::{End, Format, Source};
 use globset::GlobMatcher;
 use jiff::Timestamp;
@@ -47,7 +50,7 @@ use std::path::{Path, PathBuf};
 pub const BUILTIN_SIGNATURES: &str = include_str!("signatures.toml");
 
 /// Counts are kept at least so long, in seconds.
-const MIN_HORIZON: u64 = 3600;
+const MIN_HORIZON: i64 = 3600;
 
 /// Takes signatures for searching; what that needs is built with the first text that is searched.
 pub fn signature_set(signatures: &[Signature]) -> SignatureSet {
@@ -66,7 +69,7 @@ pub fn read_new(
 ) -> LogReport {
     let set = signature_set(&engine.signatures);
     let wanted = |name: &str| only.is_none_or(|glob| glob.is_match(name));
-    let mut collector = Collector::new(&set, state, now);
+    let mut collector = Collector::new(&set, state, now, Counting::Recent(horizon(engine)));
     for spec in &engine.logs {
         match &spec.kind {
             LogKind::Docker { .. } => {
@@ -89,7 +92,6 @@ pub fn read_new(
             }
         }
     }
-    collector.state.prune(now, horizon(engine));
     collector.finish()
 }
 
@@ -102,7 +104,7 @@ pub fn analyse_files(engine: &Engine, files: &[PathBuf], now: Timestamp) -> LogR
 pub fn scan_files(signatures: &[Signature], files: &[PathBuf], now: Timestamp) -> LogReport {
     let set = signature_set(signatures);
     let mut state = LogState::default();
-    let mut collector = Collector::new(&set, &mut state, now);
+    let mut collector = Collector::new(&set, &mut state, now, Counting::Whole(MIN_HORIZON));
     for path in files {
         let name = format!("file:{}", path.display());
         if let Err(error) = analyse_file(&mut collector, &name, path) {
@@ -116,13 +118,11 @@ pub fn scan_files(signatures: &[Signature], files: &[PathBuf], now: Timestamp) -
 pub fn scan_lines(signatures: &[Signature], source: &str, text: &[u8], now: Timestamp) -> LogReport {
     let set = signature_set(signatures);
     let mut state = LogState::default();
-    let mut collector = Collector::new(&set, &mut state, now);
+    let mut collector = Collector::new(&set, &mut state, now, Counting::Whole(MIN_HORIZON));
     let mut scan = scan::Scan::new(&set, events::Assembler::default());
-    scan.region(text, &|at| (at as u64, None));
-    let _ = scan.assembler.suspend(&set, true);
-    for event in scan.assembler.take() {
-        collector.event(Origin { source, path: None }, event);
-    }
+    let mut counter = Counter { collector: &mut collector, origin: Origin { source, path: None } };
+    scan.region(text, &|at| (at as u64, None), &mut counter);
+    let _ = scan.assembler.suspend(&set, true, &mut counter);
     collector.scanned(&scan, text.len() as u64);
     collector.finish()
 }
@@ -174,5 +174,5 @@ fn horizon(engine: &Engine) -> i64 {
         When::Log(trigger) => Some(trigger.within.as_secs()),
         _ => None,
     });
-    i64::try_from(longest.max().unwrap_or(0).max(MIN_HORIZON)).unwrap_or(i64::MAX / 2)
+    longest.max().map_or(MIN_HORIZON, |span| i64::try_from(span).unwrap_or(i64::MAX / 2).max(MIN_HORIZON))
 }

@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 /// A prefix is looked for in so many first bytes of a line.
 const HEAD: usize = 160;
 
-/// The start of a line, with its timestamps taken out.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Prefix(Vec<Part>);
+/// The start of a line; timestamps in it stand for any timestamp.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Prefix(Vec<u8>);
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-enum Part {
-    Text(Vec<u8>),
+/// The next piece of a prefix.
+enum Piece<'a> {
+    Text(&'a [u8]),
     /// Digits with separators: a date, a time, a point in time.
     Stamp,
 }
@@ -22,29 +23,7 @@ enum Part {
 impl Prefix {
     /// Reads a prefix.
     pub fn of(text: &[u8]) -> Prefix {
-        let mut parts = Vec::new();
-        let mut plain = Vec::new();
-        let mut at = 0;
-        while let Some(byte) = text.get(at) {
-            let length = stamp_length(text.get(at..).unwrap_or_default());
-            let separators =
-                text.get(at..at + length).unwrap_or_default().iter().filter(|b| b":-/.".contains(b)).count();
-            if byte.is_ascii_digit() && separators >= 2 {
-                if !plain.is_empty() {
-                    parts.push(Part::Text(std::mem::take(&mut plain)));
-                }
-                parts.push(Part::Stamp);
-                at += length;
-            } else {
-                let step = if byte.is_ascii_digit() { length.max(1) } else { 1 };
-                plain.extend_from_slice(text.get(at..at + step).unwrap_or_default());
-                at += step;
-            }
-        }
-        if !plain.is_empty() {
-            parts.push(Part::Text(plain));
-        }
-        Prefix(parts)
+        Prefix(text.to_vec())
     }
 
     /// The part of a line's start that names its process: `web-1 | ` of compose, `Jan  2 03:04:05 host prog[12]: ` of
@@ -54,20 +33,57 @@ impl Prefix {
         Prefix::of(head.get(..process_length(head)).unwrap_or_default())
     }
 
+    /// Whether it is empty: every line begins with it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What follows the prefix, where the line begins with it.
     pub fn strip<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
-        let mut rest = line;
-        for part in &self.0 {
-            rest = match part {
-                Part::Text(text) => rest.strip_prefix(text.as_slice())?,
-                Part::Stamp => match stamp_length(rest) {
+        let (mut rest, mut left) = (line, self.0.as_slice());
+        while !left.is_empty() {
+            let (piece, after) = piece(left);
+            rest = match piece {
+                Piece::Text(text) => rest.strip_prefix(text)?,
+                Piece::Stamp => match stamp_length(rest) {
                     0 => return None,
                     n => rest.get(n..)?,
                 },
             };
+            left = after;
         }
         Some(rest)
     }
+}
+
+/// Prefixes are equal when they are but for their timestamps.
+impl PartialEq for Prefix {
+    fn eq(&self, other: &Prefix) -> bool {
+        let (mut a, mut b) = (self.0.as_slice(), other.0.as_slice());
+        while !a.is_empty() && !b.is_empty() {
+            let ((one, after_a), (two, after_b)) = (piece(a), piece(b));
+            match (one, two) {
+                (Piece::Stamp, Piece::Stamp) => {}
+                (Piece::Text(one), Piece::Text(two)) if one == two => {}
+                _ => return false,
+            }
+            (a, b) = (after_a, after_b);
+        }
+        a.is_empty() && b.is_empty()
+    }
+}
+
+impl Eq for Prefix {}
+
+/// The first piece of a text that is not empty, and the rest.
+fn piece(text: &[u8]) -> (Piece<'_>, &[u8]) {
+    let length = stamp_length(text);
+    let separators = text.iter().take(length).filter(|b| b":-/.".contains(b)).count();
+    if separators >= 2 {
+        return (Piece::Stamp, text.get(length..).unwrap_or_default());
+    }
+    let (text, rest) = text.split_at(length.clamp(1, text.len()));
+    (Piece::Text(text), rest)
 }
 
 /// Length of the run of digits and the separators of dates and times that a text starts with; 0 when it does not start

@@ -3,10 +3,13 @@
 //! Lives here: from bytes to events, with bounded memory. Not here: where the bytes come from, what is counted.
 
 use super::escapes;
-use super::events::{Assembler, CONTEXT, Line, shown};
+use super::event::{Region, Sink};
+use super::events::{Assembler, Line};
 use super::signature::{SigId, SignatureSet};
+use super::stems::Hit;
 use jiff::Timestamp;
-use memchr::{memchr, memchr_iter, memrchr, memrchr_iter};
+use memchr::{memchr, memchr_iter, memrchr};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::Read;
 
@@ -27,73 +30,82 @@ pub struct Scan<'s> {
     pub lines: u64,
     /// Lines that matched, by signature.
     pub matched: Vec<u64>,
+    // Kept for their memory.
+    hits: Vec<Hit>,
+    found: Vec<SigId>,
 }
 
 impl<'s> Scan<'s> {
     /// A scan that continues with the events that an earlier one left open.
     pub fn new(set: &'s SignatureSet, assembler: Assembler) -> Scan<'s> {
-        Scan { set, assembler, recent: VecDeque::new(), lines: 0, matched: vec![0; set.len()] }
+        let matched = vec![0; set.len()];
+        let (hits, found) = (Vec::new(), Vec::new());
+        Scan { set, assembler, recent: VecDeque::new(), lines: 0, matched, hits, found }
     }
 
     /// Scans whole lines. The last one may lack its newline when it is taken as it is.
-    pub fn region(&mut self, text: &[u8], place: &dyn Fn(usize) -> Place) {
+    pub fn region(&mut self, text: &[u8], place: &dyn Fn(usize) -> Place, sink: &mut dyn Sink) {
         self.lines += memchr_iter(b'\n', text).count() as u64 + u64::from(!text.ends_with(b"\n") && !text.is_empty());
         let every = self.set.needs_every_line();
+        let recent = std::mem::take(&mut self.recent);
+        let region = Region { text, recent: &recent, place };
+        let mut all = std::mem::take(&mut self.hits);
+        self.set.hits(text, &mut all);
+        let mut hits = all.as_slice();
         let mut at = 0;
-        let mut hit = self.set.next_hit(text, 0);
         while at < text.len() {
             if !every && !self.assembler.wants_next() {
-                let Some(found) = hit else { break };
-                at = at.max(text.get(..found).and_then(|t| memrchr(b'\n', t)).map_or(0, |nl| nl + 1));
+                let Some(hit) = hits.first() else { break };
+                let before = text.get(at..hit.at as usize).unwrap_or_default();
+                at += memrchr(b'\n', before).map_or(0, |newline| newline + 1);
             }
             let end = text.get(at..).and_then(|t| memchr(b'\n', t)).map_or(text.len(), |n| at + n);
+            let on_line = hits.iter().take_while(|hit| (hit.at as usize) < end).count();
+            let (here, rest) = hits.split_at_checked(on_line).unwrap_or_default();
             let line = text.get(at..end.min(at + MAX_LINE)).unwrap_or_default();
-            let line = escapes::without(line);
-            let is_hit = hit.is_some_and(|h| h < end);
-            let matched = if is_hit || every { self.set.matches(&line) } else { Vec::new() };
-            self.feed(text, at, &line, matched, place(at));
+            self.line(line, at, here, every, &region, sink);
+            hits = rest;
             at = end + 1;
-            if is_hit {
-                hit = if at < text.len() { self.set.next_hit(text, at) } else { None };
-            }
         }
-        self.remember(text);
+        self.assembler.settle(&region);
+        self.recent = region.lines_before(text.len()).into();
+        self.hits = all;
     }
 
-    fn feed(&mut self, text: &[u8], at: usize, line: &[u8], matched: Vec<SigId>, place: Place) {
-        for id in &matched {
+    fn line(
+        &mut self,
+        raw: &[u8],
+        at: usize,
+        hits: &[Hit],
+        every: bool,
+        region: &Region<'_>,
+        sink: &mut dyn Sink,
+    ) {
+        let text = escapes::without(raw);
+        let plain = matches!(text, Cow::Borrowed(_));
+        let mut line = Line { text: &text, at, plain, matched: &[], may_open: false };
+        if hits.is_empty() && !every {
+            if !self.assembler.skim(&line) {
+                self.assembler.feed(&line, region, sink);
+            }
+            return;
+        }
+        if plain {
+            let within = hits.iter().take_while(|hit| hit.at as usize - at < raw.len()).count();
+            self.set.matches_of(&text, hits.get(..within).unwrap_or_default(), &mut self.found);
+            line.may_open = self.set.may_open(hits);
+        } else {
+            self.found = self.set.matches(&text);
+            line.may_open = true;
+        }
+        for id in &self.found {
             if let Some(count) = self.matched.get_mut(usize::from(*id)) {
                 *count += 1;
             }
         }
-        let (recent, assembler) = (&self.recent, &mut self.assembler);
-        let before = || lines_before(recent, text.get(..at).unwrap_or_default());
-        assembler.feed(Line { text: line, offset: place.0, time: place.1, matched }, &before);
+        line.matched = &self.found;
+        self.assembler.feed(&line, region, sink);
     }
-
-    fn remember(&mut self, text: &[u8]) {
-        self.recent = lines_before(&self.recent, text).into();
-    }
-}
-
-/// The last lines of `text`, filled up from the lines before it.
-fn lines_before(recent: &VecDeque<String>, text: &[u8]) -> Vec<String> {
-    let text = text.strip_suffix(b"\n").unwrap_or(text);
-    let mut lines: Vec<String> = Vec::with_capacity(CONTEXT);
-    if !text.is_empty() {
-        let mut end = text.len();
-        for nl in memrchr_iter(b'\n', text).take(CONTEXT) {
-            lines.push(shown(text.get(nl + 1..end).unwrap_or_default()));
-            end = nl;
-        }
-        if lines.len() < CONTEXT {
-            lines.push(shown(text.get(..end).unwrap_or_default()));
-        }
-    }
-    let missing = CONTEXT.saturating_sub(lines.len());
-    lines.extend(recent.iter().rev().take(missing).cloned());
-    lines.reverse();
-    lines
 }
 
 /// How lines are cut out of a stream of bytes.

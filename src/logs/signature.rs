@@ -2,12 +2,13 @@
 //!
 //! Pure. Not here: lines, files, events.
 
+use super::stems::{Hit, Stems};
 use super::{access, literals};
-use crate::config::Signature;
+use crate::config::{Signature, SignatureOrigin};
 use crate::model::Severity;
-use aho_corasick::{AhoCorasick, MatchKind, packed};
 use regex::bytes::{Regex, RegexBuilder};
 use std::cell::OnceCell;
+use std::collections::HashMap;
 
 /// A compiled pattern may not need more than this, in bytes.
 const SIZE_LIMIT: usize = 4 << 20;
@@ -21,8 +22,8 @@ pub type SigId = u16;
 #[derive(Debug)]
 pub struct SignatureSet {
     signatures: Vec<Compiled>,
-    /// Stems at which the scanner must stop besides.
-    extra: Vec<String>,
+    /// Stems at which a stack trace may begin.
+    openers: Vec<String>,
     // Built when there is something to search: a pass with nothing new costs nothing.
     index: OnceCell<Index>,
 }
@@ -30,22 +31,25 @@ pub struct SignatureSet {
 /// What finds the signatures that a line may match.
 #[derive(Debug)]
 struct Index {
-    /// All stems, by index; the automaton finds overlapping ones. `None` where every line is tried.
-    stems: Option<AhoCorasick>,
-    /// Which signatures a stem belongs to, by its index.
-    owners: Vec<Vec<SigId>>,
+    /// Stems of signatures, openers of stack traces, statuses of access logs. `None` where every line is tried.
+    stems: Option<Stems>,
+    /// By stem.
+    meanings: Vec<Meaning>,
     /// Signatures without stems: tried on every line.
     always: Vec<SigId>,
-    /// Finds lines worth a look in a whole buffer: stems of signatures, openers of stack traces, access log lines.
-    hits: Hits,
+    /// By signature.
+    exact: Vec<bool>,
+    /// A signature sees only the judged part of access log lines.
+    judges: bool,
 }
 
-#[derive(Debug)]
-enum Hits {
-    Packed(packed::Searcher),
-    Automaton(AhoCorasick),
-    /// Every line is worth a look.
-    EveryLine,
+/// What a stem says of the line it stands on.
+#[derive(Debug, Default)]
+struct Meaning {
+    /// These signatures may match.
+    owners: Vec<SigId>,
+    /// A stack trace may begin there.
+    opens: bool,
 }
 
 #[derive(Debug)]
@@ -55,6 +59,8 @@ struct Compiled {
     severity: Severity,
     pattern: String,
     ignore: Option<String>,
+    /// Of an access log line it sees only what [`access::judged`] leaves.
+    judged: bool,
     // Compiled when first needed: most signatures never are in a pass.
     regex: OnceCell<Option<Regex>>,
     ignore_regex: OnceCell<Option<Regex>>,
@@ -74,38 +80,36 @@ impl Compiled {
 }
 
 impl SignatureSet {
-    /// Takes the signatures of a configuration; `extra` are stems at which the scanner must stop besides.
-    pub fn new(signatures: &[Signature], extra: &[&str]) -> SignatureSet {
+    /// Takes the signatures of a configuration; at one of the `openers` a stack trace may begin.
+    pub fn new(signatures: &[Signature], openers: &[&str]) -> SignatureSet {
         SignatureSet {
             signatures: signatures.iter().map(Compiled::from).collect(),
-            extra: extra.iter().map(|s| (*s).to_owned()).collect(),
+            openers: openers.iter().map(|s| (*s).to_owned()).collect(),
             index: OnceCell::new(),
         }
     }
 
     fn index(&self) -> &Index {
-        let every_line = || Index {
-            stems: None,
-            owners: Vec::new(),
-            always: (0..SigId::MAX).zip(&self.signatures).map(|(id, _)| id).collect(),
-            hits: Hits::EveryLine,
-        };
-        self.index.get_or_init(|| Index::new(&self.signatures, &self.extra).unwrap_or_else(|_| every_line()))
+        self.index.get_or_init(|| Index::new(&self.signatures, &self.openers))
     }
 
-    /// Where the next line worth a look is hit, at or after `from`.
-    pub fn next_hit(&self, text: &[u8], from: usize) -> Option<usize> {
-        let span = aho_corasick::Span::from(from..text.len());
-        match &self.index().hits {
-            Hits::Packed(searcher) => searcher.find_in(text, span).map(|m| m.start()),
-            Hits::EveryLine => (from < text.len()).then_some(from),
-            Hits::Automaton(automaton) => automaton.find(aho_corasick::Input::new(text).span(span)).map(|m| m.start()),
+    /// Where lines worth a look are hit in a text.
+    pub fn hits(&self, text: &[u8], hits: &mut Vec<Hit>) {
+        match &self.index().stems {
+            Some(stems) => stems.find(text, hits),
+            None => hits.clear(),
         }
     }
 
     /// Whether every line must be looked at, because a signature has no stem.
     pub fn needs_every_line(&self) -> bool {
         !self.index().always.is_empty()
+    }
+
+    /// Whether a stack trace may begin on a line with these hits.
+    pub fn may_open(&self, hits: &[Hit]) -> bool {
+        let index = self.index();
+        index.stems.is_none() || hits.iter().any(|hit| index.meaning(*hit).is_some_and(|m| m.opens))
     }
 
     /// Names of signatures that are tried on every line because their pattern holds no literal to search for.
@@ -115,22 +119,37 @@ impl SignatureSet {
 
     /// The signatures that a line matches, in their order.
     pub fn matches(&self, line: &[u8]) -> Vec<SigId> {
-        let judged = access::judged(line);
-        let text = judged.as_deref().unwrap_or(line);
-        let index = self.index();
-        let mut found = index.always.clone();
-        for hit in index.stems.iter().flat_map(|stems| stems.find_overlapping_iter(text)) {
-            if let Some(owners) = index.owners.get(hit.pattern().as_usize()) {
-                found.extend(owners.iter().filter(|id| !found.contains(id)).copied().collect::<Vec<_>>());
-            }
-            if found.len() == self.signatures.len() {
-                break;
-            }
-        }
-        found.retain(|id| self.get(*id).is_some_and(|s| s.matches(text)));
-        found.sort_unstable();
-        found.dedup();
+        let (mut hits, mut found) = (Vec::new(), Vec::new());
+        self.hits(line, &mut hits);
+        self.matches_of(line, &hits, &mut found);
         found
+    }
+
+    /// The same for a line whose hits are known.
+    pub fn matches_of(&self, line: &[u8], hits: &[Hit], found: &mut Vec<SigId>) {
+        let index = self.index();
+        found.clear();
+        found.extend_from_slice(&index.always);
+        if hits.is_empty() && found.is_empty() {
+            return;
+        }
+        let judged = if index.judges { access::judged(line) } else { None };
+        index.candidates(hits, found);
+        if let Some(judged) = &judged {
+            let mut hits = Vec::new();
+            self.hits(judged, &mut hits);
+            index.candidates(&hits, found);
+        }
+        found.sort_unstable();
+        found.retain(|id| {
+            let Some(signature) = self.get(*id) else { return false };
+            match &judged {
+                Some(text) if signature.judged => signature.matches(text),
+                // What was added for the judged text has no hit here.
+                None if index.is_exact(*id) && signature.ignore.is_none() => true,
+                _ => signature.matches(line),
+            }
+        });
     }
 
     /// How many there are.
@@ -170,40 +189,55 @@ impl SignatureSet {
 }
 
 impl Index {
-    /// # Errors
-    /// When there are so many stems that their automaton cannot be built.
-    fn new(signatures: &[Compiled], extra: &[String]) -> anyhow::Result<Index> {
-        let mut stems: Vec<Vec<u8>> = Vec::new();
-        let mut owners: Vec<Vec<SigId>> = Vec::new();
+    fn new(signatures: &[Compiled], openers: &[String]) -> Index {
+        let mut texts: Vec<Vec<u8>> = Vec::new();
+        let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
+        let mut meanings: Vec<Meaning> = Vec::new();
         let mut always = Vec::new();
+        let mut exact = Vec::new();
+        let mut meaning = |stem: Vec<u8>, note: &dyn Fn(&mut Meaning)| {
+            let at = *known.entry(stem).or_insert_with_key(|stem| {
+                texts.push(stem.clone());
+                meanings.push(Meaning::default());
+                texts.len() - 1
+            });
+            meanings.get_mut(at).into_iter().for_each(note);
+        };
         for (id, signature) in (0..SigId::MAX).zip(signatures) {
-            let Some(required) = literals::required(&signature.pattern) else {
-                always.push(id);
-                continue;
-            };
-            for stem in required {
-                match stems.iter().position(|s| *s == stem).and_then(|at| owners.get_mut(at)) {
-                    Some(of) if of.last() == Some(&id) => {}
-                    Some(of) => of.push(id),
-                    None => {
-                        stems.push(stem);
-                        owners.push(vec![id]);
-                    }
-                }
+            let required = literals::required(&signature.pattern);
+            exact.push(required.as_ref().is_some_and(|r| r.exact));
+            match required {
+                Some(required) => required.stems.into_iter().for_each(|stem| meaning(stem, &|m| m.owners.push(id))),
+                None => always.push(id),
             }
         }
-        let stop: Vec<&[u8]> = stems
-            .iter()
-            .map(Vec::as_slice)
-            .chain(extra.iter().map(String::as_bytes))
-            .chain(access::STEMS.iter().map(|s| s.as_bytes()))
-            .collect();
-        Ok(Index {
-            hits: Hits::new(&stop)?,
-            stems: Some(AhoCorasick::builder().match_kind(MatchKind::Standard).build(&stems)?),
-            owners,
-            always,
-        })
+        openers.iter().for_each(|opener| meaning(opener.clone().into_bytes(), &|m| m.opens = true));
+        let judges = signatures.iter().any(|s| s.judged);
+        if judges {
+            access::STEMS.iter().for_each(|stem| meaning(stem.as_bytes().to_vec(), &|_| {}));
+        }
+        let stems = Stems::new(texts).ok();
+        if stems.is_none() {
+            always = (0..SigId::MAX).zip(signatures).map(|(id, _)| id).collect();
+        }
+        Index { stems, meanings, always, exact, judges }
+    }
+
+    fn meaning(&self, hit: Hit) -> Option<&Meaning> {
+        self.meanings.get(usize::from(hit.stem))
+    }
+
+    fn is_exact(&self, id: SigId) -> bool {
+        self.exact.get(usize::from(id)).copied().unwrap_or(false)
+    }
+
+    /// Adds the signatures that a line with these hits may match.
+    fn candidates(&self, hits: &[Hit], found: &mut Vec<SigId>) {
+        for id in hits.iter().filter_map(|hit| self.meaning(*hit)).flat_map(|meaning| &meaning.owners) {
+            if !found.contains(id) {
+                found.push(*id);
+            }
+        }
     }
 }
 
@@ -215,29 +249,9 @@ impl From<&Signature> for Compiled {
             severity: s.severity,
             pattern: s.pattern.clone(),
             ignore: s.ignore.clone(),
+            judged: s.origin == SignatureOrigin::BuiltIn,
             regex: OnceCell::new(),
             ignore_regex: OnceCell::new(),
         }
-    }
-}
-
-impl Hits {
-    fn new(stems: &[&[u8]]) -> anyhow::Result<Hits> {
-        // A stem inside of another one finds all that the longer one would.
-        let contained = |a: &[u8], b: &[u8]| a.len() < b.len() && memchr::memmem::find(b, a).is_some();
-        let mut minimal: Vec<&[u8]> =
-            stems.iter().copied().filter(|s| !stems.iter().any(|other| contained(other, s))).collect();
-        minimal.sort_unstable();
-        minimal.dedup();
-        let packed = packed::Config::new().builder().extend(&minimal).build();
-        Ok(match packed {
-            Some(searcher) => Hits::Packed(searcher),
-            None => Hits::Automaton(
-                AhoCorasick::builder()
-                    .match_kind(MatchKind::LeftmostFirst)
-                    .kind(Some(aho_corasick::AhoCorasickKind::DFA))
-                    .build(&minimal)?,
-            ),
-        })
     }
 }

@@ -1,6 +1,6 @@
 //! Lines that arrive one by one, each with its time, scanned in regions like files are.
 
-use super::collect::{Collector, Origin};
+use super::collect::{Collector, Counter, Origin};
 use super::events::{Assembler, Suspended};
 use super::scan::{BUFFER, MAX_LINE, Scan};
 use jiff::Timestamp;
@@ -42,8 +42,9 @@ impl<'s> StampedLines<'s> {
     /// Scans what is left and returns what is still open, and how many bytes were read in all.
     pub fn finish(mut self, collector: &mut Collector<'_>, tell_all: bool) -> (Suspended, u64) {
         self.flush(collector);
-        let open = self.scan.assembler.suspend(collector.set, tell_all);
-        self.tell(collector);
+        let set = collector.set;
+        let mut counter = Counter { collector, origin: Origin { source: self.source, path: None } };
+        let open = self.scan.assembler.suspend(set, tell_all, &mut counter);
         collector.scanned(&self.scan, self.bytes);
         (open, self.base + self.bytes)
     }
@@ -55,18 +56,13 @@ impl<'s> StampedLines<'s> {
 
     fn flush(&mut self, collector: &mut Collector<'_>) {
         let marks = &self.marks;
-        self.scan.region(&self.text, &|at| {
+        let place = |at: usize| {
             let mark = marks.partition_point(|m| m.0 <= at).checked_sub(1).and_then(|i| marks.get(i));
             mark.map_or((0, None), |m| (m.1, Some(m.2)))
-        });
+        };
+        let mut counter = Counter { collector, origin: Origin { source: self.source, path: None } };
+        self.scan.region(&self.text, &place, &mut counter);
         self.text.clear();
         self.marks.clear();
-        self.tell(collector);
-    }
-
-    fn tell(&mut self, collector: &mut Collector<'_>) {
-        for event in self.scan.assembler.take() {
-            collector.event(Origin { source: self.source, path: None }, event);
-        }
     }
 }

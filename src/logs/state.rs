@@ -72,23 +72,19 @@ impl LogState {
         files::write_atomic(path, &text, 0o640).context("cannot save the log cursors")
     }
 
-    /// Counts one event of a signature; `time` in Unix seconds.
-    pub(super) fn tally(&mut self, source: &str, signature: &str, time: i64, title: &str) {
-        let by_signature = match self.tallies.get_mut(source) {
-            Some(found) => found,
-            None => self.tallies.entry(source.to_owned()).or_default(),
-        };
-        let tally = match by_signature.get_mut(signature) {
-            Some(found) => found,
-            None => by_signature.entry(signature.to_owned()).or_insert_with(|| Tally {
-                source: source.to_owned(),
-                signature: signature.to_owned(),
-                buckets: BTreeMap::new(),
-                example: String::new(),
-            }),
-        };
-        *tally.buckets.entry(time).or_default() += 1;
-        title.clone_into(&mut tally.example);
+    /// Adds counts of a signature by second, in Unix time, and the title of the newest of these events.
+    pub(super) fn tally(&mut self, source: &str, signature: &str, counts: BTreeMap<i64, u64>, example: String) {
+        let by_signature = self.tallies.entry(source.to_owned()).or_default();
+        let tally = by_signature.entry(signature.to_owned()).or_insert_with(|| Tally {
+            source: source.to_owned(),
+            signature: signature.to_owned(),
+            buckets: BTreeMap::new(),
+            example: String::new(),
+        });
+        for (second, count) in counts {
+            *tally.buckets.entry(second).or_default() += count;
+        }
+        tally.example = example;
     }
 
     /// Forgets counts older than `horizon` seconds and makes those older than an hour coarse.
@@ -134,7 +130,7 @@ mod tests {
         let path = dir.path().join("cursors.json");
         let mut state = LogState::default();
         for second in [100_000, 199_000, 199_001, 200_000] {
-            state.tally("file:x", "rate_limit", second, "429");
+            state.tally("file:x", "rate_limit", BTreeMap::from([(second, 1)]), "429".into());
         }
         state.prune(at(200_000), 86_400);
         state.save(&path, &Redactor::default()).unwrap();
@@ -147,7 +143,7 @@ mod tests {
     fn old_counts_become_coarse_but_none_is_lost() {
         let mut state = LogState::default();
         for second in 150_000..150_600 {
-            state.tally("file:x", "s", second, "");
+            state.tally("file:x", "s", BTreeMap::from([(second, 1)]), String::new());
         }
         state.prune(at(200_000), 86_400);
         let tally = &state.all_tallies()[0];

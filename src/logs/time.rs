@@ -20,32 +20,73 @@ pub struct Stamp {
     pub zoned: bool,
 }
 
-/// The timestamp of a line.
-pub fn own(line: &[u8], zone: &TimeZone, now: Timestamp) -> Option<Stamp> {
-    let is_json = line.trim_ascii_start().first() == Some(&b'{');
-    let head = line.get(..line.len().min(if is_json { JSON_HEAD } else { HEAD })).unwrap_or_default();
-    let mut at = 0;
-    while let Some(rest) = head.get(at..).filter(|r| !r.is_empty()) {
-        let boundary = at == 0 || head.get(at - 1).is_some_and(|b| !b.is_ascii_alphanumeric() && *b != b'.');
-        if boundary && let Some(stamp) = at_start(rest, zone, now, at == 0 || is_json) {
-            return Some(Stamp { time: clamp(stamp.time, now), ..stamp });
+/// Reads timestamps.
+pub struct Clock {
+    /// Of times that say none.
+    zone: TimeZone,
+    now: Timestamp,
+    this_year: i16,
+}
+
+impl Clock {
+    /// A clock for times without a zone and without a year.
+    pub fn new(zone: TimeZone, now: Timestamp) -> Clock {
+        let this_year = zone.to_datetime(now).year();
+        Clock { zone, now, this_year }
+    }
+
+    /// The timestamp of a line.
+    pub fn read(&self, line: &[u8]) -> Option<Stamp> {
+        let is_json = line.trim_ascii_start().first() == Some(&b'{');
+        let head = line.get(..line.len().min(if is_json { JSON_HEAD } else { HEAD })).unwrap_or_default();
+        let mut before = b' ';
+        for (at, byte) in head.iter().enumerate() {
+            let boundary = !before.is_ascii_alphanumeric() && (before != b'.' || at == 0);
+            before = *byte;
+            if boundary
+                && byte.is_ascii_alphanumeric()
+                && let Some(stamp) = self.at_start(head.get(at..)?, at == 0 || is_json)
+            {
+                return Some(Stamp { time: self.clamp(stamp.time), ..stamp });
+            }
         }
-        at += 1;
+        None
     }
-    None
-}
 
-/// Times that lie ahead are now.
-pub fn clamp(time: Timestamp, now: Timestamp) -> Timestamp {
-    if time > now.checked_add(AHEAD).unwrap_or(now) { now } else { time }
-}
-
-fn at_start(text: &[u8], zone: &TimeZone, now: Timestamp, epochs: bool) -> Option<Stamp> {
-    let first = *text.first()?;
-    if first.is_ascii_digit() {
-        return iso(text, zone).or_else(|| common_log(text, zone)).or_else(|| if epochs { epoch(text) } else { None });
+    /// Times that lie ahead are now.
+    pub fn clamp(&self, time: Timestamp) -> Timestamp {
+        if time > self.now.checked_add(AHEAD).unwrap_or(self.now) { self.now } else { time }
     }
-    if first.is_ascii_uppercase() { syslog(text, zone, now) } else { None }
+
+    fn at_start(&self, text: &[u8], epochs: bool) -> Option<Stamp> {
+        match text {
+            [b'0'..=b'9', b'0'..=b'9', ..] => iso(text, &self.zone)
+                .or_else(|| common_log(text, &self.zone))
+                .or_else(|| if epochs { epoch(text) } else { None }),
+            [b'J' | b'F' | b'M' | b'A' | b'S' | b'O' | b'N' | b'D', ..] => self.syslog(text),
+            _ => None,
+        }
+    }
+
+    /// `Jan  2 03:04:05` (the newest such time that is not ahead), `Jan 02 03:04:05 2025`.
+    fn syslog(&self, text: &[u8]) -> Option<Stamp> {
+        let mut r = Reader(text);
+        let month = r.month()?;
+        r.one_of(b" ")?;
+        let _ = r.one_of(b" ");
+        let day = r.digits(1, 2)?;
+        r.one_of(b" ")?;
+        let time = r.time()?;
+        let _ = r.one_of(b" ");
+        let said = r.digits(4, 4).filter(|y| (1970..=2200).contains(y));
+        let in_year =
+            |year: i16| stamp(Date::new(year, month, i8::try_from(day).ok()?).ok()?, time, None, &self.zone);
+        if let Some(year) = said {
+            return in_year(year.try_into().ok()?);
+        }
+        let tomorrow = self.now.checked_add(SignedDuration::from_hours(24)).unwrap_or(self.now);
+        in_year(self.this_year).filter(|s| s.time <= tomorrow).or_else(|| in_year(self.this_year - 1))
+    }
 }
 
 /// Reads a text from left to right.
@@ -53,10 +94,12 @@ struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
     fn digits(&mut self, least: usize, most: usize) -> Option<i32> {
-        let count = self.0.iter().take(most).take_while(|b| b.is_ascii_digit()).count();
-        let (digits, rest) = self.0.split_at(count);
-        let value = std::str::from_utf8(digits).ok()?.parse().ok()?;
-        self.0 = rest;
+        let (mut value, mut count) = (0, 0);
+        while let Some(digit) = self.0.get(count).filter(|b| count < most && b.is_ascii_digit()) {
+            value = value * 10 + i32::from(digit - b'0');
+            count += 1;
+        }
+        self.0 = self.0.get(count..)?;
         (count >= least).then_some(value)
     }
 
@@ -154,26 +197,6 @@ fn common_log(text: &[u8], local: &TimeZone) -> Option<Stamp> {
     stamp(Date::new(year.try_into().ok()?, month, day.try_into().ok()?).ok()?, time, r.zone(), local)
 }
 
-/// `Jan  2 03:04:05` (the newest such time that is not ahead), `Jan 02 03:04:05 2025`.
-fn syslog(text: &[u8], local: &TimeZone, now: Timestamp) -> Option<Stamp> {
-    let mut r = Reader(text);
-    let month = r.month()?;
-    r.one_of(b" ")?;
-    let _ = r.one_of(b" ");
-    let day = r.digits(1, 2)?;
-    r.one_of(b" ")?;
-    let time = r.time()?;
-    let _ = r.one_of(b" ");
-    let said = r.digits(4, 4).filter(|y| (1970..=2200).contains(y));
-    let this_year = local.to_datetime(now).year();
-    let in_year = |year: i16| stamp(Date::new(year, month, i8::try_from(day).ok()?).ok()?, time, None, local);
-    if let Some(year) = said {
-        return in_year(year.try_into().ok()?);
-    }
-    let tomorrow = now.checked_add(SignedDuration::from_hours(24)).unwrap_or(now);
-    in_year(this_year).filter(|s| s.time <= tomorrow).or_else(|| in_year(this_year - 1))
-}
-
 /// Seconds since 1970 with ten digits, milliseconds with thirteen.
 fn epoch(text: &[u8]) -> Option<Stamp> {
     let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
@@ -196,7 +219,7 @@ mod tests {
     fn check(line: &str, expected: Option<&str>) {
         let now: Timestamp = "2025-06-15T12:00:00Z".parse().unwrap();
         let zone = TimeZone::fixed(Offset::from_seconds(2 * 3600).unwrap());
-        let found = own(line.as_bytes(), &zone, now).map(|s| s.time.to_string());
+        let found = Clock::new(zone, now).read(line.as_bytes()).map(|s| s.time.to_string());
         assert_eq!(found.as_deref(), expected, "{line}");
     }
 

@@ -66,6 +66,23 @@ pub struct Group {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Handle(u32);
 
+impl Handle {
+    /// The handle of a number.
+    pub fn of(number: u32) -> Handle {
+        Handle(number)
+    }
+
+    /// Its number: small, and never that of another group.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The same, as an index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// What finds a title's group; rebuilt from the groups when it is needed.
 #[derive(Debug, Clone, Default)]
 struct Index {

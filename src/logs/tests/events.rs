@@ -1,7 +1,7 @@
 //! What is one event: lines, stack traces of each language, interleaved, prefixed, cut anywhere.
 
 use super::{builtin, signature};
-use crate::logs::collect::Collector;
+use crate::logs::collect::{Collector, Counting};
 use crate::logs::cursor::FileCursor;
 use crate::logs::files::{End, Format, Source, scan_stream};
 use crate::logs::{LogState, SignatureSet, scan_lines, signature_set};
@@ -36,7 +36,7 @@ fn in_passes(parts: &[&[u8]], chunk: usize) -> LogReport {
     let mut cursor = FileCursor::default();
     let mut sum = LogReport::default();
     for i in 0..parts.len() {
-        let mut collector = Collector::new(set, &mut state, Timestamp::UNIX_EPOCH);
+        let mut collector = Collector::new(set, &mut state, Timestamp::UNIX_EPOCH, Counting::Recent(3600));
         let source = Source { name: "file:x", format: Format::Plain, chunk };
         // As a file would: what was not taken is read again, with what came after it.
         let last = i + 1 == parts.len();
@@ -199,7 +199,7 @@ fn groups_of_users(state: &mut LogState, users: &str) -> Vec<(String, u64, Strin
     let set = signature_set(&[signature("quota", "exceeded")]);
     let lines: String =
         users.split(' ').map(|user| format!("ERROR user {user} exceeded the quota of 5 GB\n")).collect();
-    let mut collector = Collector::new(&set, state, Timestamp::UNIX_EPOCH);
+    let mut collector = Collector::new(&set, state, Timestamp::UNIX_EPOCH, Counting::Recent(3600));
     let source = Source { name: "file:x", format: Format::Plain, chunk: 1 << 16 };
     scan_stream(&mut collector, source, &mut FileCursor::default(), &mut lines.as_bytes(), End::Taken);
     let groups = collector.finish().groups;

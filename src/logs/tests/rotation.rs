@@ -1,7 +1,7 @@
 //! Every line of a log is counted exactly once, however the log is rotated between two passes, or is inside of a gap.
 
 use super::signature;
-use crate::logs::collect::Collector;
+use crate::logs::collect::{Collector, Counting};
 use crate::logs::files::{Format, Source, expand};
 use crate::logs::{LogState, journal, rotation, signature_set};
 use crate::model::LogReport;
@@ -90,7 +90,7 @@ impl Log {
         fs::remove_file(file).unwrap();
         let set = signature_set(&[signature("err", "ERR")]);
         let cursors = self.state.files.remove("file:x").unwrap_or_default();
-        let mut collector = Collector::new(&set, &mut self.state, Timestamp::from_second(now).unwrap());
+        let mut collector = Collector::new(&set, &mut self.state, Timestamp::from_second(now).unwrap(), Counting::Recent(3600));
         let source = Source { chunk: 1000, ..Source::new("file:x", self.format) };
         let kept = rotation::read_source(&mut collector, source, expand(&self.pattern).unwrap(), cursors);
         collector.state.files.insert("file:x".to_owned(), kept);
@@ -274,7 +274,7 @@ fn a_binary_file_and_a_missing_one_are_told() {
     let mut log = Log::new("app.log");
     fs::write(log.path("app.log"), b"ERR\n\0\0ERR\n").unwrap();
     let set = signature_set(&[signature("err", "ERR")]);
-    let mut collector = Collector::new(&set, &mut log.state, Timestamp::UNIX_EPOCH);
+    let mut collector = Collector::new(&set, &mut log.state, Timestamp::UNIX_EPOCH, Counting::Recent(3600));
     super::super::read_files(&mut collector, "file:x", &log.pattern);
     super::super::read_files(&mut collector, "file:y", "/nonexistent/*.log");
     let report = collector.finish();
@@ -301,7 +301,7 @@ exit 0
     let set = signature_set(&[signature("err", "ERR")]);
     let mut state = LogState::default();
     let mut read = |program: &Path| {
-        let mut collector = Collector::new(&set, &mut state, Timestamp::now());
+        let mut collector = Collector::new(&set, &mut state, Timestamp::now(), Counting::Recent(3600));
         journal::read(&mut collector, "journal:x", "x.service", &program.display().to_string());
         collector.finish()
     };

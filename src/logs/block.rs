@@ -1,0 +1,300 @@
+//! An event of which more lines may come.
+//!
+//! Pure. Not here: which events are open (`events`), how a stack trace goes on (`stack`).
+
+use super::event::{Begin, Kept, RawEvent, Region};
+use super::events::Line;
+use super::prefix::Prefix;
+use super::signature::{SigId, SignatureSet};
+use super::stack::{self, Part, Stack};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// Lines kept of one event: so many first and so many last.
+const LINES_KEPT: usize = 20;
+/// A stack trace of more lines than this is cut in two.
+const MAX_LINES: u32 = 5000;
+/// So many lines of others may stand between two lines of one event.
+const MAX_FOREIGN: u16 = 24;
+/// The level of a record stands within so many first bytes of its line.
+const LEVEL_WITHIN: usize = 120;
+
+/// An event of which more lines may come.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Block {
+    stack: Stack,
+    /// Prefixes its lines may have; one when it has been seen.
+    prefixes: Vec<Prefix>,
+    process: Prefix,
+    title: Kept,
+    /// The title says already what went wrong.
+    titled: bool,
+    lines: Vec<Kept>,
+    last: VecDeque<Kept>,
+    begin: Begin,
+    total: u32,
+    foreign: u16,
+    /// Ids while it is in memory; names while it is stored.
+    #[serde(skip)]
+    signatures: Vec<SigId>,
+    #[serde(skip)]
+    counted: Vec<SigId>,
+    signature_names: Vec<String>,
+    counted_names: Vec<String>,
+}
+
+impl Default for Block {
+    fn default() -> Block {
+        Block {
+            stack: Stack::Line,
+            prefixes: Vec::new(),
+            process: Prefix::default(),
+            title: Kept::default(),
+            titled: true,
+            lines: Vec::new(),
+            last: VecDeque::new(),
+            begin: Begin::Here(0),
+            total: 0,
+            foreign: 0,
+            signatures: Vec::new(),
+            counted: Vec::new(),
+            signature_names: Vec::new(),
+            counted_names: Vec::new(),
+        }
+    }
+}
+
+impl Block {
+    /// Begins anew, with one line.
+    pub fn begin(&mut self, line: &Line<'_>) {
+        self.stack = Stack::Line;
+        self.prefixes.clear();
+        self.process = Prefix::of_process(line.text);
+        self.title = line.keep(line.text.len());
+        self.titled = true;
+        self.lines.clear();
+        self.last.clear();
+        self.begin = Begin::Here(line.at);
+        (self.total, self.foreign) = (0, 0);
+        self.signatures.clear();
+        self.signatures.extend_from_slice(line.matched);
+        self.counted.clear();
+        self.push(line);
+    }
+
+    /// Becomes a stack trace, which opens on this line: its own first one, or the one after its record.
+    pub fn open(&mut self, line: &Line<'_>, opening: &stack::Opening) {
+        if !matches!(self.begin, Begin::Here(at) if at == line.at) {
+            self.push(line);
+            self.add(line.matched);
+            self.process = Prefix::of_process(line.text);
+        }
+        self.prefixes.clear();
+        self.prefixes.push(Prefix::of(line.text.get(..opening.prefix).unwrap_or_default()));
+        if !self.prefixes.contains(&self.process) {
+            self.prefixes.push(self.process.clone());
+        }
+        self.title = line.keep(line.text.len() - opening.prefix.min(line.text.len()));
+        self.titled = matches!(opening.stack, Stack::RustTail | Stack::Go);
+        self.stack = opening.stack;
+    }
+
+    /// Takes ids for the names that were stored.
+    pub fn resume(&mut self, set: &SignatureSet) {
+        self.signatures = self.signature_names.iter().filter_map(|n| set.id(n)).collect();
+        self.counted = self.counted_names.iter().filter_map(|n| set.id(n)).collect();
+    }
+
+    /// Takes names for its ids, to be stored.
+    pub fn suspend(&mut self, set: &SignatureSet) {
+        let names = |ids: &[SigId]| ids.iter().map(|id| set.name(*id).to_owned()).collect();
+        self.signature_names = names(&self.signatures);
+        self.counted_names = names(&self.counted);
+    }
+
+    /// Whether it holds, as it was stored, what has not been told of.
+    pub fn has_untold(&self) -> bool {
+        !self.signature_names.is_empty()
+    }
+
+    /// Whether its title says already what went wrong.
+    pub fn is_titled(&self) -> bool {
+        self.titled
+    }
+
+    /// It has been told: what it matched so far is counted.
+    pub fn count(&mut self) {
+        self.counted.extend_from_slice(&self.signatures);
+        self.signatures.clear();
+    }
+
+    /// Copies what the region is about to take with it.
+    pub fn settle(&mut self, region: &Region<'_>) {
+        self.begin.settle(region);
+        self.title.settle(region);
+        self.lines.iter_mut().chain(&mut self.last).for_each(|line| line.settle(region));
+    }
+
+    /// Takes a line without a hit that is plainly a frame of a Python traceback.
+    pub fn skim(&mut self, line: &Line<'_>) -> bool {
+        let bare = matches!(self.prefixes.as_slice(), [prefix] if prefix.is_empty());
+        let frame = self.stack == Stack::PythonFrames && bare && line.text.first() == Some(&b' ');
+        if !frame || !line.plain || self.total >= MAX_LINES {
+            return false;
+        }
+        self.foreign = 0;
+        self.push(line);
+        true
+    }
+
+    /// Takes the line when it goes on with this event.
+    pub fn offer(&mut self, line: &Line<'_>, region: &Region<'_>) -> bool {
+        if self.total >= MAX_LINES {
+            return false;
+        }
+        if self.stack == Stack::Line {
+            return self.offer_frame(line, region);
+        }
+        for at in 0..self.prefixes.len() {
+            let Some(body) = self.prefixes.get(at).and_then(|p| p.strip(line.text)) else { continue };
+            let (next, significant, title) = match self.stack.offer(body) {
+                Part::Foreign => continue,
+                Part::Detail(next) => (next, false, false),
+                Part::Cause(next) => (next, true, false),
+                Part::Title(next) => (next, true, !(self.titled && next == Stack::PythonGroup)),
+            };
+            if title {
+                self.retitle(line, body, region);
+            }
+            if next == Stack::PythonChained {
+                self.titled = false;
+            }
+            if significant {
+                self.add(line.matched);
+            }
+            // A blank line fits every prefix that ends in spaces; it does not say which one it is.
+            if !body.trim_ascii().is_empty() && self.prefixes.len() > 1 {
+                self.prefixes.swap(0, at);
+                self.prefixes.truncate(1);
+            }
+            self.stack = next;
+            self.foreign = 0;
+            self.push(line);
+            return true;
+        }
+        false
+    }
+
+    /// A matching line followed by a frame of Java or Node is the head of a stack trace.
+    fn offer_frame(&mut self, line: &Line<'_>, region: &Region<'_>) -> bool {
+        let head = self.lines.first().map_or(&[][..], |head| head.bytes(region));
+        // The prefix of a frame is that of its process or stands before the head too.
+        let may_be = match line.text.first() {
+            Some(b' ' | b'\t') => true,
+            Some(first) => head.first().is_some_and(|h| h == first || h.is_ascii_digit() && first.is_ascii_digit()),
+            None => false,
+        };
+        let Some(length) = Some(()).filter(|()| may_be || !self.process.is_empty()).and_then(|()| stack::frame_prefix(line.text))
+        else {
+            return false;
+        };
+        let prefix = Prefix::of(line.text.get(..length).unwrap_or_default());
+        if !(prefix == self.process || prefix.strip(head).is_some() && self.is_own(line.text)) {
+            return false;
+        }
+        self.prefixes.clear();
+        self.prefixes.push(prefix);
+        self.stack = Stack::Frames;
+        self.foreign = 0;
+        self.push(line);
+        true
+    }
+
+    /// Counts a line that it did not take: whether it is of the same process, as far as prefixes tell, and whether it
+    /// ends this event.
+    pub fn refused(&mut self, text: &[u8]) -> (bool, bool) {
+        let own = self.is_own(text);
+        self.foreign += 1;
+        (own, self.foreign > self.patience(own))
+    }
+
+    fn is_own(&self, text: &[u8]) -> bool {
+        self.process.strip(text).is_some()
+    }
+
+    /// How many lines it may go without a line of its own.
+    fn patience(&self, own: bool) -> u16 {
+        match self.stack {
+            Stack::Line | Stack::Frames | Stack::PythonMessage(_) | Stack::RustTail | Stack::GoRoutines if own => 0,
+            Stack::PythonFrames | Stack::PythonGroup if own => 8,
+            _ if own => 3,
+            _ => MAX_FOREIGN,
+        }
+    }
+
+    /// Whether it is a log record of level ERROR or worse that stands directly before a traceback of its process.
+    pub fn heads(&self, next: &[u8], region: &Region<'_>) -> bool {
+        const LEVELS: [&[u8]; 6] = [b"ERROR", b"CRITICAL", b"FATAL", b"EXCEPTION", b"Error", b"error"];
+        if self.stack != Stack::Line || self.foreign != 1 {
+            return false;
+        }
+        let bare = |opening: stack::Opening| {
+            matches!(opening.stack, Stack::PythonFrames | Stack::PythonGroup)
+                && self.process.strip(next).is_some_and(|body| {
+                    body.len() + opening.prefix == next.len() || body.trim_ascii_start().starts_with(b"+ Exception")
+                })
+        };
+        let line = self.lines.first().map_or(&[][..], |line| line.bytes(region));
+        let line = line.get(..LEVEL_WITHIN).unwrap_or(line);
+        stack::opening(next).is_some_and(bare)
+            && LEVELS.iter().any(|level| memchr::memmem::find(line, level).is_some())
+    }
+
+    fn retitle(&mut self, line: &Line<'_>, body: &[u8], region: &Region<'_>) {
+        let text = body.trim_ascii_start().strip_prefix(b"| ").unwrap_or(body);
+        let said = line.keep(text.len());
+        self.title = match self.stack {
+            Stack::RustMessage => Kept::Owned(format!("{} {}", self.title.shown(region), said.shown(region))),
+            _ => said,
+        };
+        self.titled = true;
+    }
+
+    fn add(&mut self, matched: &[SigId]) {
+        for id in matched {
+            if !self.signatures.contains(id) && !self.counted.contains(id) {
+                self.signatures.push(*id);
+            }
+        }
+    }
+
+    fn push(&mut self, line: &Line<'_>) {
+        self.total += 1;
+        let kept = line.keep(line.text.len());
+        if self.lines.len() < LINES_KEPT {
+            self.lines.push(kept);
+            return;
+        }
+        if self.last.len() >= LINES_KEPT {
+            self.last.pop_front();
+        }
+        self.last.push_back(kept);
+    }
+
+    /// The event, unless it matched nothing that has not been counted.
+    pub fn event<'a>(&'a self, region: &Region<'a>) -> Option<RawEvent<'a>> {
+        if self.signatures.is_empty() {
+            return None;
+        }
+        let kept = u32::try_from(self.lines.len() + self.last.len()).unwrap_or(u32::MAX);
+        Some(RawEvent {
+            region: *region,
+            title: &self.title,
+            lines: (&self.lines, &self.last),
+            left_out: self.total.saturating_sub(kept),
+            begin: &self.begin,
+            signatures: &self.signatures,
+            counted: !self.counted.is_empty(),
+        })
+    }
+}

@@ -1,0 +1,205 @@
+//! An event as the assembler hands it over: whole, but with its lines still in the text that was read, so that an event
+//! of a known group costs no copy.
+//!
+//! Pure. Not here: which lines are one event (`events`), what is counted (`collect`).
+
+use super::scan::Place;
+use super::signature::SigId;
+use memchr::memrchr_iter;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+/// Lines of context before and after an event.
+pub const CONTEXT: usize = 3;
+/// Bytes kept of one line in an event.
+const LINE_KEPT: usize = 1024;
+
+/// What is being read: whole lines, and how to tell where they came from.
+#[derive(Clone, Copy)]
+pub struct Region<'a> {
+    pub text: &'a [u8],
+    /// The last lines of the region before.
+    pub recent: &'a VecDeque<String>,
+    /// By the position of a line.
+    pub place: &'a dyn Fn(usize) -> Place,
+}
+
+impl Region<'_> {
+    /// The lines before a position, nearest first, at most as many as are context.
+    pub fn before(&self, at: usize) -> impl Iterator<Item = Cow<'_, str>> {
+        let text = self.text.get(..at).unwrap_or_default();
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        let mut end = Some(text.len()).filter(|_| at > 0);
+        let mut breaks = memrchr_iter(b'\n', text);
+        let here = std::iter::from_fn(move || {
+            let until = end?;
+            let newline = breaks.next();
+            end = newline;
+            Some(shown(text.get(newline.map_or(0, |n| n + 1)..until).unwrap_or_default()))
+        });
+        here.chain(self.recent.iter().rev().map(|line| Cow::Borrowed(line.as_str()))).take(CONTEXT)
+    }
+
+    /// The same, copied, in their order.
+    pub fn lines_before(&self, at: usize) -> Vec<String> {
+        let mut lines: Vec<String> = self.before(at).map(Cow::into_owned).collect();
+        lines.reverse();
+        lines
+    }
+}
+
+/// A line, or the end of one, of an event.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Kept {
+    /// In the region that is being read.
+    Here(u32, u32),
+    Owned(String),
+}
+
+impl Kept {
+    /// Its text, as it is shown.
+    pub fn shown<'a>(&'a self, region: &Region<'a>) -> Cow<'a, str> {
+        match self {
+            Kept::Here(from, to) => shown(region.text.get(*from as usize..*to as usize).unwrap_or_default()),
+            Kept::Owned(text) => Cow::Borrowed(text),
+        }
+    }
+
+    /// Its bytes.
+    pub fn bytes<'a>(&'a self, region: &Region<'a>) -> &'a [u8] {
+        match self {
+            Kept::Here(from, to) => region.text.get(*from as usize..*to as usize).unwrap_or_default(),
+            Kept::Owned(text) => text.as_bytes(),
+        }
+    }
+
+    /// Copies what the region is about to take with it.
+    pub fn settle(&mut self, region: &Region<'_>) {
+        if let Kept::Here(..) = self {
+            *self = Kept::Owned(self.shown(region).into_owned());
+        }
+    }
+}
+
+impl Default for Kept {
+    fn default() -> Kept {
+        Kept::Owned(String::new())
+    }
+}
+
+impl From<String> for Kept {
+    fn from(text: String) -> Kept {
+        Kept::Owned(text)
+    }
+}
+
+impl From<Kept> for String {
+    fn from(kept: Kept) -> String {
+        match kept {
+            // Lines are settled before they are stored.
+            Kept::Here(..) => String::new(),
+            Kept::Owned(text) => text,
+        }
+    }
+}
+
+/// An event, whole.
+pub struct RawEvent<'a> {
+    pub region: Region<'a>,
+    pub title: &'a Kept,
+    /// The first lines and the last ones; so many between them are left out.
+    pub lines: (&'a [Kept], &'a VecDeque<Kept>),
+    pub left_out: u32,
+    pub begin: &'a Begin,
+    /// What it matched and was not counted for yet; never empty.
+    pub signatures: &'a [SigId],
+    /// It was counted when the reading before this one ended; only these signatures are new.
+    pub counted: bool,
+}
+
+/// Where an event begins.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Begin {
+    /// In the region that is being read, at this position.
+    #[serde(skip)]
+    Here(usize),
+    /// In one before it, with the lines before it.
+    Before { place: Place, before: Vec<String> },
+}
+
+impl Begin {
+    /// Copies what the region is about to take with it.
+    pub fn settle(&mut self, region: &Region<'_>) {
+        if let Begin::Here(at) = *self {
+            *self = Begin::Before { place: (region.place)(at), before: region.lines_before(at) };
+        }
+    }
+}
+
+impl<'a> RawEvent<'a> {
+    /// What happened, in one line.
+    pub fn title(&self) -> Cow<'a, str> {
+        self.title.shown(&self.region)
+    }
+
+    /// Whether the lines after it can still come.
+    pub fn wants_after(&self) -> bool {
+        !self.region.text.is_empty()
+    }
+
+    /// Its first line.
+    pub fn first_line(&self) -> &'a [u8] {
+        self.lines.0.first().map_or(&[], |line| line.bytes(&self.region))
+    }
+
+    /// Offset and envelope's time of its first line.
+    pub fn place(&self) -> Place {
+        match self.begin {
+            Begin::Here(at) => (self.region.place)(*at),
+            Begin::Before { place, .. } => *place,
+        }
+    }
+
+    /// The first of the lines before it, nearest first, that holds what is looked for.
+    pub fn find_before<T>(&self, find: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+        match self.begin {
+            Begin::Here(at) => self.region.before(*at).find_map(|line| find(line.as_bytes())),
+            Begin::Before { before, .. } => before.iter().rev().find_map(|line| find(line.as_bytes())),
+        }
+    }
+
+    /// The lines before it.
+    pub fn before(&self) -> Vec<String> {
+        match self.begin {
+            Begin::Here(at) => self.region.lines_before(*at),
+            Begin::Before { before, .. } => before.clone(),
+        }
+    }
+
+    /// Its lines as they are kept.
+    pub fn lines(&self) -> Vec<String> {
+        let show = |line: &Kept| line.shown(&self.region).into_owned();
+        let mut lines: Vec<String> = self.lines.0.iter().map(show).collect();
+        if self.left_out > 0 {
+            lines.push(format!("... {} lines left out ...", self.left_out));
+        }
+        lines.extend(self.lines.1.iter().map(show));
+        lines
+    }
+}
+
+/// Takes events.
+pub trait Sink {
+    /// Takes an event; a number, when the lines after it are wanted.
+    fn event(&mut self, event: &RawEvent<'_>) -> Option<u32>;
+    /// Takes the lines after an event, by its number.
+    fn after(&mut self, number: u32, lines: Vec<String>);
+}
+
+/// A line as it is kept: bounded, valid UTF-8, without the carriage return.
+pub fn shown(line: &[u8]) -> Cow<'_, str> {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    String::from_utf8_lossy(line.get(..LINE_KEPT).unwrap_or(line))
+}

@@ -1,0 +1,356 @@
+//! Stems: literals that are searched for in whole buffers, many at once.
+//!
+//! Few stems are found by their rarest parts with the vector search of `aho_corasick::packed`. Many would overwhelm it:
+//! then only the short ones go that way, and the long ones through a sieve, which looks at every fourth byte alone. A
+//! stem of seven bytes holds four bytes that begin at a multiple of four wherever it stands; one bit for each such four
+//! bytes says where a closer look is due. Linear time on every input. Pure. Not here: what a stem means.
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind, Span, packed};
+use std::collections::{BTreeMap, HashMap};
+
+/// So many anchors the vector search takes at full speed.
+const MAX_ANCHORS: usize = 32;
+/// Stems that are looked for in each other's parts, which takes quadratic time.
+const MAX_SHARED: usize = 64;
+/// A part that several stems share stands for all of them when it is at least so long.
+const SHARED: usize = 8;
+/// Bytes from which the sieve tells whether a stem may be there.
+const GRAM: usize = 4;
+/// A stem this long holds a whole gram at every alignment.
+const SIEVED: usize = 2 * GRAM - 1;
+
+/// A stem found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hit {
+    /// Where it begins.
+    pub at: u32,
+    /// Its index.
+    pub stem: u16,
+}
+
+/// Stems, ready to search for.
+#[derive(Debug)]
+pub struct Stems {
+    stems: Vec<Vec<u8>>,
+    anchors: Option<Anchors>,
+    sieve: Option<Box<Sieve>>,
+}
+
+/// A stem of which a part was seen: it begins so many bytes before.
+#[derive(Debug, Clone, Copy)]
+struct Spot {
+    stem: u16,
+    before: u16,
+}
+
+impl Stems {
+    /// Prepares the search for stems, each of three bytes at least.
+    ///
+    /// # Errors
+    /// When there are more than 65,535, or so many that no search can be built for them.
+    pub fn new(stems: Vec<Vec<u8>>) -> anyhow::Result<Stems> {
+        anyhow::ensure!(stems.len() < usize::from(u16::MAX), "{} literals to search for are too many", stems.len());
+        let spot = |stem| vec![Spot { stem, before: 0 }];
+        let all = (0..).zip(&stems).map(|(stem, text)| Part { text: text.clone(), spots: spot(stem) }).collect();
+        let parts = minimal(all);
+        let anchors = anchors(&parts);
+        let (anchors, sieve) = if anchors.len() <= MAX_ANCHORS {
+            (anchors, None)
+        } else {
+            let (long, short): (Vec<_>, Vec<_>) = parts.into_iter().partition(|p| p.text.len() >= SIEVED);
+            (short, Some(Box::new(Sieve::new(&long))))
+        };
+        let anchors = if anchors.is_empty() { None } else { Some(Anchors::new(anchors)?) };
+        Ok(Stems { stems, anchors, sieve })
+    }
+
+    /// All stems in a text, in order of where they begin.
+    pub fn find(&self, text: &[u8], hits: &mut Vec<Hit>) {
+        hits.clear();
+        let mut check = |at: usize, spots: &[Spot]| {
+            for spot in spots {
+                let stem = self.stems.get(usize::from(spot.stem)).map_or(&[][..], Vec::as_slice);
+                let begin = at.checked_sub(usize::from(spot.before));
+                if let Some(begin) = begin.filter(|b| text.get(*b..).is_some_and(|rest| rest.starts_with(stem))) {
+                    hits.push(Hit { at: u32::try_from(begin).unwrap_or(u32::MAX), stem: spot.stem });
+                }
+            }
+        };
+        if let Some(anchors) = &self.anchors {
+            anchors.find(text, &mut check);
+        }
+        if let Some(sieve) = &self.sieve {
+            sieve.find(text, &mut check);
+        }
+        // Mostly in order already.
+        hits.sort_unstable();
+        hits.dedup();
+    }
+}
+
+/// A text to search for and the stems of which it is a part.
+#[derive(Debug, Clone)]
+struct Part {
+    text: Vec<u8>,
+    spots: Vec<Spot>,
+}
+
+/// Only what holds no other part; what does is seen wherever the part in it is.
+fn minimal(mut parts: Vec<Part>) -> Vec<Part> {
+    parts.sort_by(|a, b| (a.text.len(), &a.text).cmp(&(b.text.len(), &b.text)));
+    let mut kept: Vec<Part> = Vec::new();
+    let mut by_start: HashMap<[u8; 3], Vec<usize>> = HashMap::new();
+    for part in parts {
+        let within = |(before, start): (usize, &[u8; 3])| {
+            let rest = part.text.get(before..)?;
+            let fits = |at: &&usize| kept.get(**at).is_some_and(|p| rest.starts_with(&p.text));
+            Some((*by_start.get(start)?.iter().find(fits)?, before))
+        };
+        let starts = part.text.windows(3).filter_map(<[u8]>::first_chunk).enumerate();
+        match starts.filter_map(within).last() {
+            Some((at, before)) => kept.get_mut(at).into_iter().for_each(|p| p.spots.extend(moved(&part.spots, before))),
+            None => {
+                let start = part.text.first_chunk().copied().unwrap_or_default();
+                by_start.entry(start).or_default().push(kept.len());
+                kept.push(part);
+            }
+        }
+    }
+    kept
+}
+
+/// What is searched for instead of the stems: parts that several of them share, and each from where it is rarest.
+fn anchors(parts: &[Part]) -> Vec<Part> {
+    let mut left: Vec<Option<&Part>> = parts.iter().map(Some).collect();
+    let mut anchors = Vec::new();
+    if left.len() <= MAX_SHARED {
+        while let Some(shared) = most_shared(&left) {
+            let text = widened(&shared, &left);
+            let mut spots = Vec::new();
+            for (index, at) in shared {
+                let Some(part) = left.get_mut(index).and_then(Option::take) else { continue };
+                spots.extend(moved(&part.spots, at));
+            }
+            anchors.push(Part { text, spots });
+        }
+    }
+    anchors.extend(left.into_iter().flatten().cloned());
+    minimal(anchors.into_iter().map(from_rarest).collect())
+}
+
+/// The parts that share most, each with where the shared text begins in it.
+fn most_shared(left: &[Option<&Part>]) -> Option<Vec<(usize, usize)>> {
+    let mut windows: BTreeMap<&[u8], Vec<(usize, usize)>> = BTreeMap::new();
+    for (index, part) in left.iter().enumerate() {
+        for (at, window) in part.iter().flat_map(|p| p.text.windows(SHARED).enumerate()) {
+            let holders = windows.entry(window).or_default();
+            if holders.last().is_none_or(|(last, _)| *last != index) {
+                holders.push((index, at));
+            }
+        }
+    }
+    windows.into_values().filter(|holders| holders.len() > 1).max_by_key(Vec::len)
+}
+
+/// The shared text, as long as all that hold it agree on what follows.
+fn widened(shared: &[(usize, usize)], left: &[Option<&Part>]) -> Vec<u8> {
+    let rests: Vec<&[u8]> = shared.iter().filter_map(|(index, at)| (*left.get(*index)?)?.text.get(*at..)).collect();
+    let Some((first, others)) = rests.split_first() else { return Vec::new() };
+    let common = |other: &&[u8]| first.iter().zip(*other).take_while(|(a, b)| a == b).count();
+    first.get(..others.iter().map(common).min().unwrap_or(first.len())).unwrap_or_default().to_vec()
+}
+
+fn moved(spots: &[Spot], by: usize) -> impl Iterator<Item = Spot> {
+    let by = u16::try_from(by).unwrap_or(u16::MAX);
+    spots.iter().map(move |spot| Spot { before: spot.before.saturating_add(by), ..*spot })
+}
+
+/// Drops what stands before the rarest bytes: the vector search looks at the first four.
+fn from_rarest(part: Part) -> Part {
+    let common = |window: (usize, &[u8])| window.1.iter().map(|b| commonness(*b)).sum::<u32>();
+    let at = part.text.windows(GRAM).enumerate().min_by_key(|w| common(*w)).map_or(0, |(at, _)| at);
+    Part { spots: moved(&part.spots, at).collect(), text: part.text.get(at..).unwrap_or_default().to_vec() }
+}
+
+/// How often a byte stands in logs, roughly, on a logarithmic scale.
+fn commonness(byte: u8) -> u32 {
+    match byte {
+        b' ' | b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' | b'0' | b'1' => 12,
+        b'l' | b'd' | b'c' | b'u' | b'm' | b'p' | b'f' | b'2'..=b'9' | b':' | b'.' | b'-' | b'/' => 11,
+        b'g' | b'h' | b'b' | b'y' | b'w' | b'v' | b'k' | b'_' | b'=' | b'[' | b']' | b'(' | b')' | b',' => 10,
+        b'A'..=b'Z' => 9,
+        _ => 8,
+    }
+}
+
+/// Few texts, or short ones.
+#[derive(Debug)]
+struct Anchors {
+    search: Search,
+    spots: Vec<Vec<Spot>>,
+}
+
+#[derive(Debug)]
+enum Search {
+    Packed(packed::Searcher),
+    Automaton(AhoCorasick),
+}
+
+impl Anchors {
+    fn new(parts: Vec<Part>) -> anyhow::Result<Anchors> {
+        let texts: Vec<&[u8]> = parts.iter().map(|p| p.text.as_slice()).collect();
+        let search = match packed::Config::new().builder().extend(&texts).build() {
+            Some(searcher) => Search::Packed(searcher),
+            None => Search::Automaton(
+                AhoCorasick::builder()
+                    .match_kind(MatchKind::LeftmostLongest)
+                    .kind(Some(AhoCorasickKind::DFA))
+                    .build(&texts)?,
+            ),
+        };
+        Ok(Anchors { search, spots: parts.into_iter().map(|p| p.spots).collect() })
+    }
+
+    fn find(&self, text: &[u8], check: &mut impl FnMut(usize, &[Spot])) {
+        let mut span = Span::from(0..text.len());
+        loop {
+            let found = match &self.search {
+                Search::Packed(searcher) => searcher.find_in(text, span),
+                Search::Automaton(automaton) => automaton.find(Input::new(text).span(span)),
+            };
+            let Some(found) = found else { return };
+            let spots = self.spots.get(found.pattern().as_usize());
+            check(found.start(), spots.map_or(&[], Vec::as_slice));
+            // Anchors may overlap.
+            span.start = found.start() + 1;
+        }
+    }
+}
+
+/// Bits of the sieve: 32 KiB.
+const BITS: u32 = 18;
+const WORDS: usize = 1 << (BITS - 6);
+
+/// Many texts of seven bytes or more.
+struct Sieve {
+    bits: [u64; WORDS],
+    spots: HashMap<u32, Vec<Spot>>,
+}
+
+impl std::fmt::Debug for Sieve {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sieve").field("spots", &self.spots).finish_non_exhaustive()
+    }
+}
+
+impl Sieve {
+    fn new(parts: &[Part]) -> Sieve {
+        let mut sieve = Sieve { bits: [0; WORDS], spots: HashMap::new() };
+        for part in parts {
+            let common = |window: &(usize, &[u8])| {
+                let gram = |bytes: &[u8]| 1u64 << bytes.iter().map(|b| commonness(*b)).sum::<u32>();
+                window.1.windows(GRAM).map(gram).sum::<u64>()
+            };
+            let Some((from, window)) = part.text.windows(SIEVED).enumerate().min_by_key(common) else { continue };
+            for (at, gram) in window.windows(GRAM).filter_map(<[u8]>::first_chunk).enumerate() {
+                let gram = u32::from_le_bytes(*gram);
+                let (word, bit) = place(gram);
+                sieve.bits.get_mut(word).into_iter().for_each(|w| *w |= 1 << bit);
+                sieve.spots.entry(gram).or_default().extend(moved(&part.spots, from + at));
+            }
+        }
+        sieve
+    }
+
+    /// 1 where a gram may be one that was asked for.
+    fn may_hold(&self, gram: u32) -> u64 {
+        let (word, bit) = place(gram);
+        self.bits.get(word).map_or(0, |w| w >> bit & 1)
+    }
+
+    fn find(&self, text: &[u8], check: &mut impl FnMut(usize, &[Spot])) {
+        let mut look = |at: usize, gram: u32| {
+            if let Some(spots) = self.spots.get(&gram) {
+                check(at, spots);
+            }
+        };
+        let (blocks, tail) = text.as_chunks::<16>();
+        for (block, index) in blocks.iter().zip(0..) {
+            let [a, b, c, d] = grams(block);
+            if self.may_hold(a) | self.may_hold(b) | self.may_hold(c) | self.may_hold(d) == 1 {
+                for (gram, at) in [a, b, c, d].into_iter().zip((index * 16..).step_by(GRAM)) {
+                    if self.may_hold(gram) == 1 {
+                        look(at, gram);
+                    }
+                }
+            }
+        }
+        for (gram, at) in tail.as_chunks::<GRAM>().0.iter().zip((text.len() - tail.len()..).step_by(GRAM)) {
+            look(at, u32::from_le_bytes(*gram));
+        }
+    }
+}
+
+fn grams(block: &[u8; 16]) -> [u32; 4] {
+    let all = u128::from_le_bytes(*block);
+    [all as u32, (all >> 32) as u32, (all >> 64) as u32, (all >> 96) as u32]
+}
+
+/// Word and bit of a gram, by the multiplicative hash of Knuth.
+fn place(gram: u32) -> (usize, u32) {
+    let hash = gram.wrapping_mul(0x9E37_79B1) >> (32 - BITS);
+    ((hash >> 6) as usize, hash & 63)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn found(stems: &[Vec<u8>], text: &[u8]) -> Vec<Hit> {
+        let mut hits = Vec::new();
+        Stems::new(stems.to_vec()).unwrap().find(text, &mut hits);
+        hits
+    }
+
+    /// By looking for each stem at each place.
+    fn naive(stems: &[Vec<u8>], text: &[u8]) -> Vec<Hit> {
+        let at = |at: usize| (0..).zip(stems).filter(move |(_, s)| text[at..].starts_with(s)).map(move |(stem, _)| (at, stem));
+        (0..text.len()).flat_map(at).map(|(at, stem)| Hit { at: at as u32, stem }).collect()
+    }
+
+    fn check(stems: &[&str], text: &str) {
+        let stems: Vec<Vec<u8>> = stems.iter().map(|s| s.as_bytes().to_vec()).collect();
+        assert_eq!(found(&stems, text.as_bytes()), naive(&stems, text.as_bytes()), "{stems:?} in {text:?}");
+    }
+
+    #[test]
+    fn every_stem_is_found_wherever_it_stands() {
+        check(&["abc"], "abcabc xabc");
+        check(&["abc", "abcdef", "bcd"], "abcdef");
+        check(&["429 Client Error", "503 Client Error", "503 Server Error"], "x 503 Client Error 503 Server Error");
+        check(&["Error", "ValueError", "Errors"], "ValueErrors");
+        check(&["aaa", "aaaa"], "aaaaaaa");
+        check(&["abc"], "ab");
+        check(&[], "abc");
+    }
+
+    proptest! {
+        #[test]
+        fn the_search_finds_what_a_naive_one_finds(
+            stems in prop::collection::btree_set("[ab]{3,6}|[abc]{7,12}", 0..80),
+            parts in prop::collection::vec("[abc]{0,9}", 0..40),
+            picked in prop::collection::vec(any::<prop::sample::Index>(), 0..40),
+        ) {
+            let stems: Vec<Vec<u8>> = stems.into_iter().map(String::into_bytes).collect();
+            let mut text = Vec::new();
+            for (part, pick) in parts.iter().zip(&picked) {
+                text.extend_from_slice(part.as_bytes());
+                if !stems.is_empty() {
+                    text.extend_from_slice(&stems[pick.index(stems.len())]);
+                }
+            }
+            prop_assert_eq!(found(&stems, &text), naive(&stems, &text));
+        }
+    }
+}
