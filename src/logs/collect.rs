@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::cell::OnceCell;
 use std::collections::btree_map::Entry;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Groups of one reading; further ones are counted, but only by their signatures.
 const MAX_GROUPS: usize = 1000;
@@ -63,7 +63,8 @@ struct Gathered {
 /// Events of one signature in one source, over time.
 #[derive(Clone, Default)]
 struct Recent {
-    buckets: BTreeMap<i64, u64>,
+    /// By second, in Unix time.
+    buckets: HashMap<i64, u64>,
     /// Title of the newest.
     example: String,
 }
@@ -290,6 +291,9 @@ impl Gathered {
 /// A title as it is kept: at most so many characters.
 fn clipped(title: &str) -> &str {
     let title = title.trim();
+    if title.len() <= MAX_TITLE {
+        return title;
+    }
     title.char_indices().nth(MAX_TITLE).map_or(title, |(end, _)| title.get(..end).unwrap_or(title))
 }
 

@@ -73,7 +73,7 @@ impl LogState {
     }
 
     /// Adds counts of a signature by second, in Unix time, and the title of the newest of these events.
-    pub(super) fn tally(&mut self, source: &str, signature: &str, counts: BTreeMap<i64, u64>, example: String) {
+    pub(super) fn tally(&mut self, source: &str, signature: &str, counts: impl IntoIterator<Item = (i64, u64)>, example: String) {
         let by_signature = self.tallies.entry(source.to_owned()).or_default();
         let tally = by_signature.entry(signature.to_owned()).or_insert_with(|| Tally {
             source: source.to_owned(),
@@ -130,7 +130,7 @@ mod tests {
         let path = dir.path().join("cursors.json");
         let mut state = LogState::default();
         for second in [100_000, 199_000, 199_001, 200_000] {
-            state.tally("file:x", "rate_limit", BTreeMap::from([(second, 1)]), "429".into());
+            state.tally("file:x", "rate_limit", [(second, 1)], "429".into());
         }
         state.prune(at(200_000), 86_400);
         state.save(&path, &Redactor::default()).unwrap();
@@ -143,7 +143,7 @@ mod tests {
     fn old_counts_become_coarse_but_none_is_lost() {
         let mut state = LogState::default();
         for second in 150_000..150_600 {
-            state.tally("file:x", "s", BTreeMap::from([(second, 1)]), String::new());
+            state.tally("file:x", "s", [(second, 1)], String::new());
         }
         state.prune(at(200_000), 86_400);
         let tally = &state.all_tallies()[0];
