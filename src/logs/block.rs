@@ -194,7 +194,8 @@ impl Block {
             Some(first) => head.first().is_some_and(|h| h == first || h.is_ascii_digit() && first.is_ascii_digit()),
             None => false,
         };
-        let Some(length) = Some(()).filter(|()| may_be || !self.process.is_empty()).and_then(|()| stack::frame_prefix(line.text))
+        let Some(length) =
+            Some(()).filter(|()| may_be || !self.process.is_empty()).and_then(|()| stack::frame_prefix(line.text))
         else {
             return false;
         };
@@ -246,8 +247,7 @@ impl Block {
         };
         let line = self.lines.first().map_or(&[][..], |line| line.bytes(region));
         let line = line.get(..LEVEL_WITHIN).unwrap_or(line);
-        stack::opening(next).is_some_and(bare)
-            && LEVELS.iter().any(|level| memchr::memmem::find(line, level).is_some())
+        stack::opening(next).is_some_and(bare) && LEVELS.iter().any(|level| memchr::memmem::find(line, level).is_some())
     }
 
     fn retitle(&mut self, line: &Line<'_>, body: &[u8], region: &Region<'_>) {

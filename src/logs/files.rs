@@ -82,13 +82,11 @@ pub fn scan_stream(
     let mut unpacked = Unpacked::default();
     let continued = &mut cursor.continued;
     let cutting = source.cutting(end == End::Taken);
-    let (ended, error) = read_regions(reader, start, cutting, &mut |text, offset| {
-        match source.format {
-            Format::Plain => scan.region(text, &|at| (offset + at as u64, None), &mut counter),
-            Format::DockerJson => {
-                unpacked.fill(text, offset, continued);
-                scan.region(&unpacked.text, &|at| unpacked.place(at), &mut counter);
-            }
+    let (ended, error) = read_regions(reader, start, cutting, &mut |text, offset| match source.format {
+        Format::Plain => scan.region(text, &|at| (offset + at as u64, None), &mut counter),
+        Format::DockerJson => {
+            unpacked.fill(text, offset, continued);
+            scan.region(&unpacked.text, &|at| unpacked.place(at), &mut counter);
         }
     });
     cursor.open = scan.assembler.suspend(set, end == End::Taken, &mut counter);

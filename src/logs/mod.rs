@@ -23,6 +23,7 @@ mod prefix;
 mod rotation;
 mod scan;
 mod signature;
+mod spread;
 mod stack;
 mod stamped;
 mod state;

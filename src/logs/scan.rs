@@ -46,11 +46,11 @@ impl<'s> Scan<'s> {
     /// Scans whole lines. The last one may lack its newline when it is taken as it is.
     pub fn region(&mut self, text: &[u8], place: &dyn Fn(usize) -> Place, sink: &mut dyn Sink) {
         self.lines += memchr_iter(b'\n', text).count() as u64 + u64::from(!text.ends_with(b"\n") && !text.is_empty());
-        let every = self.set.needs_every_line();
         let recent = std::mem::take(&mut self.recent);
         let region = Region { text, recent: &recent, place };
         let mut all = std::mem::take(&mut self.hits);
         self.set.hits(text, &mut all);
+        let every = self.set.needs_every_line();
         let mut hits = all.as_slice();
         let mut at = 0;
         while at < text.len() {
@@ -72,15 +72,7 @@ impl<'s> Scan<'s> {
         self.hits = all;
     }
 
-    fn line(
-        &mut self,
-        raw: &[u8],
-        at: usize,
-        hits: &[Hit],
-        every: bool,
-        region: &Region<'_>,
-        sink: &mut dyn Sink,
-    ) {
+    fn line(&mut self, raw: &[u8], at: usize, hits: &[Hit], every: bool, region: &Region<'_>, sink: &mut dyn Sink) {
         let text = escapes::without(raw);
         let plain = matches!(text, Cow::Borrowed(_));
         let mut line = Line { text: &text, at, plain, matched: &[], may_open: false };

@@ -89,13 +89,14 @@ impl SignatureSet {
         }
     }
 
-    fn index(&self) -> &Index {
-        self.index.get_or_init(|| Index::new(&self.signatures, &self.openers))
+    /// What finds signatures; built for texts like the first one that is searched.
+    fn index(&self, text: &[u8]) -> &Index {
+        self.index.get_or_init(|| Index::new(&self.signatures, &self.openers, text))
     }
 
     /// Where lines worth a look are hit in a text.
     pub fn hits(&self, text: &[u8], hits: &mut Vec<Hit>) {
-        match &self.index().stems {
+        match &self.index(text).stems {
             Some(stems) => stems.find(text, hits),
             None => hits.clear(),
         }
@@ -103,18 +104,18 @@ impl SignatureSet {
 
     /// Whether every line must be looked at, because a signature has no stem.
     pub fn needs_every_line(&self) -> bool {
-        !self.index().always.is_empty()
+        !self.index(&[]).always.is_empty()
     }
 
     /// Whether a stack trace may begin on a line with these hits.
     pub fn may_open(&self, hits: &[Hit]) -> bool {
-        let index = self.index();
+        let index = self.index(&[]);
         index.stems.is_none() || hits.iter().any(|hit| index.meaning(*hit).is_some_and(|m| m.opens))
     }
 
     /// Names of signatures that are tried on every line because their pattern holds no literal to search for.
     pub fn without_stems(&self) -> impl Iterator<Item = &str> {
-        self.index().always.iter().map(|id| self.name(*id))
+        self.index(&[]).always.iter().map(|id| self.name(*id))
     }
 
     /// The signatures that a line matches, in their order.
@@ -127,7 +128,7 @@ impl SignatureSet {
 
     /// The same for a line whose hits are known.
     pub fn matches_of(&self, line: &[u8], hits: &[Hit], found: &mut Vec<SigId>) {
-        let index = self.index();
+        let index = self.index(line);
         found.clear();
         found.extend_from_slice(&index.always);
         if hits.is_empty() && found.is_empty() {
@@ -189,7 +190,7 @@ impl SignatureSet {
 }
 
 impl Index {
-    fn new(signatures: &[Compiled], openers: &[String]) -> Index {
+    fn new(signatures: &[Compiled], openers: &[String], sample: &[u8]) -> Index {
         let mut texts: Vec<Vec<u8>> = Vec::new();
         let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
         let mut meanings: Vec<Meaning> = Vec::new();
@@ -216,7 +217,7 @@ impl Index {
         if judges {
             access::STEMS.iter().for_each(|stem| meaning(stem.as_bytes().to_vec(), &|_| {}));
         }
-        let stems = Stems::new(texts).ok();
+        let stems = Stems::new(texts, sample).ok();
         if stems.is_none() {
             always = (0..SigId::MAX).zip(signatures).map(|(id, _)| id).collect();
         }

@@ -73,7 +73,13 @@ impl LogState {
     }
 
     /// Adds counts of a signature by second, in Unix time, and the title of the newest of these events.
-    pub(super) fn tally(&mut self, source: &str, signature: &str, counts: impl IntoIterator<Item = (i64, u64)>, example: String) {
+    pub(super) fn tally(
+        &mut self,
+        source: &str,
+        signature: &str,
+        counts: impl IntoIterator<Item = (i64, u64)>,
+        example: String,
+    ) {
         let by_signature = self.tallies.entry(source.to_owned()).or_default();
         let tally = by_signature.entry(signature.to_owned()).or_insert_with(|| Tally {
             source: source.to_owned(),

@@ -5,6 +5,7 @@
 //! stem of seven bytes holds four bytes that begin at a multiple of four wherever it stands; one bit for each such four
 //! bytes says where a closer look is due. Linear time on every input. Pure. Not here: what a stem means.
 
+use super::spread::{BySpread, spread};
 use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind, Span, packed};
 use std::collections::{BTreeMap, HashMap};
 
@@ -44,21 +45,23 @@ struct Spot {
 }
 
 impl Stems {
-    /// Prepares the search for stems, each of three bytes at least.
+    /// Prepares the search for stems, each of three bytes at least, in texts like this sample: what is common there is
+    /// no good mark. The sample changes the speed, never what is found.
     ///
     /// # Errors
     /// When there are more than 65,535, or so many that no search can be built for them.
-    pub fn new(stems: Vec<Vec<u8>>) -> anyhow::Result<Stems> {
+    pub fn new(stems: Vec<Vec<u8>>, sample: &[u8]) -> anyhow::Result<Stems> {
         anyhow::ensure!(stems.len() < usize::from(u16::MAX), "{} literals to search for are too many", stems.len());
         let spot = |stem| vec![Spot { stem, before: 0 }];
         let all = (0..).zip(&stems).map(|(stem, text)| Part { text: text.clone(), spots: spot(stem) }).collect();
         let parts = minimal(all);
-        let anchors = anchors(&parts);
+        let common = Commonness::of(sample);
+        let anchors = anchors(&parts, &common);
         let (anchors, sieve) = if anchors.len() <= MAX_ANCHORS {
             (anchors, None)
         } else {
             let (long, short): (Vec<_>, Vec<_>) = parts.into_iter().partition(|p| p.text.len() >= SIEVED);
-            (short, Some(Box::new(Sieve::new(&long))))
+            (short, Some(Box::new(Sieve::new(&long, &common))))
         };
         let anchors = if anchors.is_empty() { None } else { Some(Anchors::new(anchors)?) };
         Ok(Stems { stems, anchors, sieve })
@@ -120,7 +123,7 @@ fn minimal(mut parts: Vec<Part>) -> Vec<Part> {
 }
 
 /// What is searched for instead of the stems: parts that several of them share, and each from where it is rarest.
-fn anchors(parts: &[Part]) -> Vec<Part> {
+fn anchors(parts: &[Part], common: &Commonness) -> Vec<Part> {
     let mut left: Vec<Option<&Part>> = parts.iter().map(Some).collect();
     let mut anchors = Vec::new();
     if left.len() <= MAX_SHARED {
@@ -135,7 +138,7 @@ fn anchors(parts: &[Part]) -> Vec<Part> {
         }
     }
     anchors.extend(left.into_iter().flatten().cloned());
-    minimal(anchors.into_iter().map(from_rarest).collect())
+    minimal(anchors.into_iter().map(|part| from_rarest(part, common)).collect())
 }
 
 /// The parts that share most, each with where the shared text begins in it.
@@ -166,20 +169,50 @@ fn moved(spots: &[Spot], by: usize) -> impl Iterator<Item = Spot> {
 }
 
 /// Drops what stands before the rarest bytes: the vector search looks at the first four.
-fn from_rarest(part: Part) -> Part {
-    let common = |window: (usize, &[u8])| window.1.iter().map(|b| commonness(*b)).sum::<u32>();
-    let at = part.text.windows(GRAM).enumerate().min_by_key(|w| common(*w)).map_or(0, |(at, _)| at);
+fn from_rarest(part: Part, common: &Commonness) -> Part {
+    let grams = part.text.windows(GRAM).filter_map(<[u8]>::first_chunk).enumerate();
+    let at = grams.min_by_key(|(_, gram)| common.gram(**gram)).map_or(0, |(at, _)| at);
     Part { spots: moved(&part.spots, at).collect(), text: part.text.get(at..).unwrap_or_default().to_vec() }
 }
 
-/// How often a byte stands in logs, roughly, on a logarithmic scale.
-fn commonness(byte: u8) -> u32 {
-    match byte {
-        b' ' | b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' | b'0' | b'1' => 12,
-        b'l' | b'd' | b'c' | b'u' | b'm' | b'p' | b'f' | b'2'..=b'9' | b':' | b'.' | b'-' | b'/' => 11,
-        b'g' | b'h' | b'b' | b'y' | b'w' | b'v' | b'k' | b'_' | b'=' | b'[' | b']' | b'(' | b')' | b',' => 10,
-        b'A'..=b'Z' => 9,
-        _ => 8,
+/// Bytes of a sample that are looked at.
+const SAMPLE: usize = 256 << 10;
+const COUNTERS: usize = 1 << 16;
+
+/// How often grams stand in logs: counted in a sample, and where that says nothing by their bytes.
+struct Commonness {
+    counted: Vec<u16>,
+}
+
+impl Commonness {
+    fn of(sample: &[u8]) -> Commonness {
+        let mut common = Commonness { counted: vec![0; COUNTERS] };
+        for gram in sample.get(..SAMPLE).unwrap_or(sample).as_chunks::<GRAM>().0 {
+            if let Some(count) = common.counted.get_mut(Commonness::counter(*gram)) {
+                *count = count.saturating_add(1);
+            }
+        }
+        common
+    }
+
+    fn counter(gram: [u8; GRAM]) -> usize {
+        (spread(u64::from(u32::from_le_bytes(gram))) >> 48) as usize
+    }
+
+    fn gram(&self, gram: [u8; GRAM]) -> u64 {
+        let counted = self.counted.get(Commonness::counter(gram)).copied().unwrap_or(0);
+        (u64::from(counted) << 40) + (1 << (gram.iter().map(|b| Commonness::byte(*b)).sum::<u32>() - 8))
+    }
+
+    /// Roughly, on a logarithmic scale.
+    fn byte(byte: u8) -> u32 {
+        match byte {
+            b' ' | b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' | b'0' | b'1' => 12,
+            b'l' | b'd' | b'c' | b'u' | b'm' | b'p' | b'f' | b'2'..=b'9' | b':' | b'.' | b'-' | b'/' => 11,
+            b'g' | b'h' | b'b' | b'y' | b'w' | b'v' | b'k' | b'_' | b'=' | b'[' | b']' | b'(' | b')' | b',' => 10,
+            b'A'..=b'Z' => 9,
+            _ => 8,
+        }
     }
 }
 
@@ -234,7 +267,8 @@ const WORDS: usize = 1 << (BITS - 6);
 /// Many texts of seven bytes or more.
 struct Sieve {
     bits: [u64; WORDS],
-    spots: HashMap<u32, Vec<Spot>>,
+    /// By gram, spread.
+    spots: BySpread<Vec<Spot>>,
 }
 
 impl std::fmt::Debug for Sieve {
@@ -244,25 +278,26 @@ impl std::fmt::Debug for Sieve {
 }
 
 impl Sieve {
-    fn new(parts: &[Part]) -> Sieve {
-        let mut sieve = Sieve { bits: [0; WORDS], spots: HashMap::new() };
+    fn new(parts: &[Part], common: &Commonness) -> Sieve {
+        let mut sieve = Sieve { bits: [0; WORDS], spots: BySpread::default() };
         for part in parts {
-            let common = |window: &(usize, &[u8])| {
-                let gram = |bytes: &[u8]| 1u64 << bytes.iter().map(|b| commonness(*b)).sum::<u32>();
-                window.1.windows(GRAM).map(gram).sum::<u64>()
-            };
-            let Some((from, window)) = part.text.windows(SIEVED).enumerate().min_by_key(common) else { continue };
-            for (at, gram) in window.windows(GRAM).filter_map(<[u8]>::first_chunk).enumerate() {
+            let grams: Vec<[u8; GRAM]> =
+                part.text.windows(GRAM).filter_map(|gram| gram.first_chunk().copied()).collect();
+            let cost = |run: &(usize, &[[u8; GRAM]])| run.1.iter().map(|gram| common.gram(*gram)).sum::<u64>();
+            // So many that one of them begins at a multiple of four.
+            let Some((from, run)) = grams.windows(GRAM).enumerate().min_by_key(cost) else { continue };
+            for (at, gram) in run.iter().enumerate() {
                 let gram = u32::from_le_bytes(*gram);
                 let (word, bit) = place(gram);
                 sieve.bits.get_mut(word).into_iter().for_each(|w| *w |= 1 << bit);
-                sieve.spots.entry(gram).or_default().extend(moved(&part.spots, from + at));
+                sieve.spots.entry(spread(u64::from(gram))).or_default().extend(moved(&part.spots, from + at));
             }
         }
         sieve
     }
 
     /// 1 where a gram may be one that was asked for.
+    #[inline]
     fn may_hold(&self, gram: u32) -> u64 {
         let (word, bit) = place(gram);
         self.bits.get(word).map_or(0, |w| w >> bit & 1)
@@ -270,7 +305,7 @@ impl Sieve {
 
     fn find(&self, text: &[u8], check: &mut impl FnMut(usize, &[Spot])) {
         let mut look = |at: usize, gram: u32| {
-            if let Some(spots) = self.spots.get(&gram) {
+            if let Some(spots) = self.spots.get(&spread(u64::from(gram))) {
                 check(at, spots);
             }
         };
@@ -291,12 +326,14 @@ impl Sieve {
     }
 }
 
+#[inline]
 fn grams(block: &[u8; 16]) -> [u32; 4] {
     let all = u128::from_le_bytes(*block);
     [all as u32, (all >> 32) as u32, (all >> 64) as u32, (all >> 96) as u32]
 }
 
-/// Word and bit of a gram, by the multiplicative hash of Knuth.
+/// Word and bit of a gram.
+#[inline]
 fn place(gram: u32) -> (usize, u32) {
     let hash = gram.wrapping_mul(0x9E37_79B1) >> (32 - BITS);
     ((hash >> 6) as usize, hash & 63)
@@ -309,13 +346,18 @@ mod tests {
 
     fn found(stems: &[Vec<u8>], text: &[u8]) -> Vec<Hit> {
         let mut hits = Vec::new();
-        Stems::new(stems.to_vec()).unwrap().find(text, &mut hits);
+        Stems::new(stems.to_vec(), b"").unwrap().find(text, &mut hits);
+        let mut sampled = Vec::new();
+        Stems::new(stems.to_vec(), text).unwrap().find(text, &mut sampled);
+        assert_eq!(hits, sampled);
         hits
     }
 
     /// By looking for each stem at each place.
     fn naive(stems: &[Vec<u8>], text: &[u8]) -> Vec<Hit> {
-        let at = |at: usize| (0..).zip(stems).filter(move |(_, s)| text[at..].starts_with(s)).map(move |(stem, _)| (at, stem));
+        let at = |at: usize| {
+            (0..).zip(stems).filter(move |(_, s)| text[at..].starts_with(s)).map(move |(stem, _)| (at, stem))
+        };
         (0..text.len()).flat_map(at).map(|(at, stem)| Hit { at: at as u32, stem }).collect()
     }
 

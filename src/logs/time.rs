@@ -79,8 +79,7 @@ impl Clock {
         let time = r.time()?;
         let _ = r.one_of(b" ");
         let said = r.digits(4, 4).filter(|y| (1970..=2200).contains(y));
-        let in_year =
-            |year: i16| stamp(Date::new(year, month, i8::try_from(day).ok()?).ok()?, time, None, &self.zone);
+        let in_year = |year: i16| stamp(Date::new(year, month, i8::try_from(day).ok()?).ok()?, time, None, &self.zone);
         if let Some(year) = said {
             return in_year(year.try_into().ok()?);
         }

@@ -38,6 +38,7 @@ missing_for_tests() {
 
 missing_for_measurements() {
     need monit have monit
+    need ripgrep have rg
     need python3-venv have_venv
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Pure.
 
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 
 /// Bytes of a title that are looked at.
 pub const MAX_TITLE: usize = 512;
@@ -138,29 +138,6 @@ impl Fingerprints {
 fn folded_product(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     (product as u64) ^ (product >> 64) as u64
-}
-
-/// A map by fingerprints, which are spread already.
-pub type ByFingerprint<T> = std::collections::HashMap<u64, T, BuildHasherDefault<Same>>;
-
-/// Hashes a number to itself.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Same(u64);
-
-impl Hasher for Same {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
-    }
 }
 
 #[cfg(test)]

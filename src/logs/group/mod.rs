@@ -15,7 +15,8 @@ mod token;
 #[cfg(test)]
 mod tests;
 
-use fingerprint::{ByFingerprint, Fingerprints};
+use super::spread::BySpread;
+use fingerprint::Fingerprints;
 use jiff::Timestamp;
 use pattern::{Open, Pattern, Slot};
 use serde::{Deserialize, Serialize};
@@ -89,7 +90,7 @@ struct Index {
     /// By position in the groups.
     nodes: Vec<Node>,
     fingerprints: Fingerprints,
-    by_title: ByFingerprint<u32>,
+    by_title: BySpread<u32>,
     by_key: HashMap<u64, u32>,
     /// By the hash of an id, a former one too.
     by_id: HashMap<u64, u32>,

@@ -188,7 +188,8 @@ pub fn is_meaning(word: &str) -> bool {
     let is_errno = |prefix: &str, least: usize| {
         word.strip_prefix(prefix).is_some_and(|r| r.len() >= least && r.bytes().all(|b| b.is_ascii_uppercase()))
     };
-    if is_errno("E", 3) || is_errno("SIG", 3) || ERRORS.iter().any(|name| is_error(name)) {
+    let has_capital = word.bytes().any(|b| b.is_ascii_uppercase());
+    if has_capital && (is_errno("E", 3) || is_errno("SIG", 3) || ERRORS.iter().any(|name| is_error(name))) {
         return true;
     }
     // Of a compound its last word says what it is: `read_timeout` is a timeout, `load_orders` are orders.

@@ -90,7 +90,8 @@ impl Log {
         fs::remove_file(file).unwrap();
         let set = signature_set(&[signature("err", "ERR")]);
         let cursors = self.state.files.remove("file:x").unwrap_or_default();
-        let mut collector = Collector::new(&set, &mut self.state, Timestamp::from_second(now).unwrap(), Counting::Recent(3600));
+        let mut collector =
+            Collector::new(&set, &mut self.state, Timestamp::from_second(now).unwrap(), Counting::Recent(3600));
         let source = Source { chunk: 1000, ..Source::new("file:x", self.format) };
         let kept = rotation::read_source(&mut collector, source, expand(&self.pattern).unwrap(), cursors);
         collector.state.files.insert("file:x".to_owned(), kept);
