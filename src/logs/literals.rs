@@ -24,8 +24,8 @@ pub struct Required {
 }
 
 /// The stems of a pattern, or `None` where it has none that are worth searching for.
-pub fn required(pattern: &str) -> Option<Required> {
-    let hir = regex_syntax::ParserBuilder::new().utf8(false).build().parse(pattern).ok()?;
+pub fn required(pattern: &str, unicode: bool) -> Option<Required> {
+    let hir = regex_syntax::ParserBuilder::new().utf8(false).unicode(unicode).build().parse(pattern).ok()?;
     let known = visit(&hir);
     let whole = |set: &Vec<Vec<u8>>| set.iter().all(|stem| stem.len() <= MAX_LENGTH && !stem.contains(&b'\n'));
     let exact = known.exact.as_ref().is_some_and(whole) && hir.properties().look_set().is_empty();
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     fn check(pattern: &str, expected: Option<&[&str]>) {
-        let found = required(pattern).map(|found| {
+        let found = required(pattern, true).map(|found| {
             let mut set: Vec<String> = found.stems.iter().map(|s| String::from_utf8_lossy(s).into_owned()).collect();
             set.sort();
             set
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_pattern_is_exact_when_it_is_nothing_but_its_stems() {
-        let check = |pattern: &str, exact: bool| assert_eq!(required(pattern).unwrap().exact, exact, "{pattern}");
+        let check = |pattern: &str, exact: bool| assert_eq!(required(pattern, true).unwrap().exact, exact, "{pattern}");
         check("Groq API error", true);
         check("(Database|Integrity)Error", true);
         check("(?i)abc", true);

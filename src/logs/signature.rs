@@ -59,21 +59,22 @@ struct Compiled {
     severity: Severity,
     pattern: String,
     ignore: Option<String>,
-    /// Of an access log line it sees only what [`access::judged`] leaves.
-    judged: bool,
+    /// Its pattern is ASCII, and of an access log line it sees only what [`access::judged`] leaves.
+    built_in: bool,
     // Compiled when first needed: most signatures never are in a pass.
     regex: OnceCell<Option<Regex>>,
     ignore_regex: OnceCell<Option<Regex>>,
 }
 
-fn compile(pattern: &str) -> Option<Regex> {
-    RegexBuilder::new(pattern).size_limit(SIZE_LIMIT).dfa_size_limit(DFA_LIMIT).build().ok()
+/// The classes of Unicode make a pattern many times slower to compile, and slower to search with.
+fn compile(pattern: &str, unicode: bool) -> Option<Regex> {
+    RegexBuilder::new(pattern).unicode(unicode).size_limit(SIZE_LIMIT).dfa_size_limit(DFA_LIMIT).build().ok()
 }
 
 impl Compiled {
     fn matches(&self, text: &[u8]) -> bool {
         let hit = |cell: &OnceCell<Option<Regex>>, pattern: &str| {
-            cell.get_or_init(|| compile(pattern)).as_ref().is_some_and(|r| r.is_match(text))
+            cell.get_or_init(|| compile(pattern, !self.built_in)).as_ref().is_some_and(|r| r.is_match(text))
         };
         hit(&self.regex, &self.pattern) && !self.ignore.as_ref().is_some_and(|p| hit(&self.ignore_regex, p))
     }
@@ -145,7 +146,7 @@ impl SignatureSet {
         found.retain(|id| {
             let Some(signature) = self.get(*id) else { return false };
             match &judged {
-                Some(text) if signature.judged => signature.matches(text),
+                Some(text) if signature.built_in => signature.matches(text),
                 // What was added for the judged text has no hit here.
                 None if index.is_exact(*id) && signature.ignore.is_none() => true,
                 _ => signature.matches(line),
@@ -205,7 +206,7 @@ impl Index {
             meanings.get_mut(at).into_iter().for_each(note);
         };
         for (id, signature) in (0..SigId::MAX).zip(signatures) {
-            let required = literals::required(&signature.pattern);
+            let required = literals::required(&signature.pattern, !signature.built_in);
             exact.push(required.as_ref().is_some_and(|r| r.exact));
             match required {
                 Some(required) => required.stems.into_iter().for_each(|stem| meaning(stem, &|m| m.owners.push(id))),
@@ -213,7 +214,7 @@ impl Index {
             }
         }
         openers.iter().for_each(|opener| meaning(opener.clone().into_bytes(), &|m| m.opens = true));
-        let judges = signatures.iter().any(|s| s.judged);
+        let judges = signatures.iter().any(|s| s.built_in);
         if judges {
             access::STEMS.iter().for_each(|stem| meaning(stem.as_bytes().to_vec(), &|_| {}));
         }
@@ -250,7 +251,7 @@ impl From<&Signature> for Compiled {
             severity: s.severity,
             pattern: s.pattern.clone(),
             ignore: s.ignore.clone(),
-            judged: s.origin == SignatureOrigin::BuiltIn,
+            built_in: s.origin == SignatureOrigin::BuiltIn,
             regex: OnceCell::new(),
             ignore_regex: OnceCell::new(),
         }

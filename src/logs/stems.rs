@@ -260,13 +260,14 @@ impl Anchors {
     }
 }
 
-/// Bits of the sieve: 32 KiB.
+/// Bits of the sieve. It has to stay in the fastest cache, beside the text: 32 KiB.
 const BITS: u32 = 18;
-const WORDS: usize = 1 << (BITS - 6);
+const BYTES: usize = 1 << (BITS - 3);
 
 /// Many texts of seven bytes or more.
 struct Sieve {
-    bits: [u64; WORDS],
+    /// One bit for each hash of a gram.
+    bits: [u8; BYTES],
     /// By gram, spread.
     spots: BySpread<Vec<Spot>>,
 }
@@ -279,7 +280,7 @@ impl std::fmt::Debug for Sieve {
 
 impl Sieve {
     fn new(parts: &[Part], common: &Commonness) -> Sieve {
-        let mut sieve = Sieve { bits: [0; WORDS], spots: BySpread::default() };
+        let mut sieve = Sieve { bits: [0; BYTES], spots: BySpread::default() };
         for part in parts {
             let grams: Vec<[u8; GRAM]> =
                 part.text.windows(GRAM).filter_map(|gram| gram.first_chunk().copied()).collect();
@@ -288,19 +289,19 @@ impl Sieve {
             let Some((from, run)) = grams.windows(GRAM).enumerate().min_by_key(cost) else { continue };
             for (at, gram) in run.iter().enumerate() {
                 let gram = u32::from_le_bytes(*gram);
-                let (word, bit) = place(gram);
-                sieve.bits.get_mut(word).into_iter().for_each(|w| *w |= 1 << bit);
+                let (byte, bit) = place(gram);
+                sieve.bits.get_mut(byte).into_iter().for_each(|b| *b |= 1 << bit);
                 sieve.spots.entry(spread(u64::from(gram))).or_default().extend(moved(&part.spots, from + at));
             }
         }
         sieve
     }
 
-    /// 1 where a gram may be one that was asked for.
+    /// Odd where a gram may be one that was asked for.
     #[inline]
-    fn may_hold(&self, gram: u32) -> u64 {
-        let (word, bit) = place(gram);
-        self.bits.get(word).map_or(0, |w| w >> bit & 1)
+    fn may_hold(&self, gram: u32) -> u8 {
+        let (byte, bit) = place(gram);
+        self.bits.get(byte).map_or(0, |b| b >> bit)
     }
 
     fn find(&self, text: &[u8], check: &mut impl FnMut(usize, &[Spot])) {
@@ -310,11 +311,11 @@ impl Sieve {
             }
         };
         let (blocks, tail) = text.as_chunks::<16>();
-        for (block, index) in blocks.iter().zip(0..) {
+        for (index, block) in blocks.iter().enumerate() {
             let [a, b, c, d] = grams(block);
-            if self.may_hold(a) | self.may_hold(b) | self.may_hold(c) | self.may_hold(d) == 1 {
+            if (self.may_hold(a) | self.may_hold(b) | self.may_hold(c) | self.may_hold(d)) & 1 == 1 {
                 for (gram, at) in [a, b, c, d].into_iter().zip((index * 16..).step_by(GRAM)) {
-                    if self.may_hold(gram) == 1 {
+                    if self.may_hold(gram) & 1 == 1 {
                         look(at, gram);
                     }
                 }
@@ -332,11 +333,11 @@ fn grams(block: &[u8; 16]) -> [u32; 4] {
     [all as u32, (all >> 32) as u32, (all >> 64) as u32, (all >> 96) as u32]
 }
 
-/// Word and bit of a gram.
+/// Byte and bit of a gram, by the multiplicative hash of Knuth.
 #[inline]
 fn place(gram: u32) -> (usize, u32) {
-    let hash = gram.wrapping_mul(0x9E37_79B1) >> (32 - BITS);
-    ((hash >> 6) as usize, hash & 63)
+    let hash = gram.wrapping_mul(0x9E37_79B1);
+    ((hash >> (32 - BITS + 3)) as usize, hash >> (32 - BITS) & 7)
 }
 
 #[cfg(test)]

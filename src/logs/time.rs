@@ -138,13 +138,13 @@ impl Reader<'_> {
     }
 
     /// `Z`, `UTC`, `+02:00`, `+0200`, also after one space.
-    fn zone(&mut self) -> Option<TimeZone> {
+    fn zone(&mut self) -> Option<Offset> {
         let rest = self.0.strip_prefix(b" ").unwrap_or(self.0);
         if rest.starts_with(b"UTC")
             || rest.starts_with(b"GMT")
             || (rest.starts_with(b"Z") && rest.len() == self.0.len())
         {
-            return Some(TimeZone::UTC);
+            return Some(Offset::UTC);
         }
         let mut reader = Reader(rest);
         let sign = if reader.one_of(b"+-")? == b'-' { -1 } else { 1 };
@@ -154,15 +154,17 @@ impl Reader<'_> {
         if reader.0.first().is_some_and(u8::is_ascii_digit) {
             return None;
         }
-        Some(Offset::from_seconds(sign * (hours * 3600 + minutes * 60)).ok()?.to_time_zone())
+        Offset::from_seconds(sign * (hours * 3600 + minutes * 60)).ok()
     }
 }
 
-fn stamp(date: Date, time: Time, said: Option<TimeZone>, local: &TimeZone) -> Option<Stamp> {
-    let zoned = said.is_some();
-    let zone = said.unwrap_or_else(|| local.clone());
-    let at = zone.to_ambiguous_zoned_datetime(DateTime::from_parts(date, time)).compatible().ok()?;
-    Some(Stamp { time: at.timestamp(), zoned })
+fn stamp(date: Date, time: Time, said: Option<Offset>, local: &TimeZone) -> Option<Stamp> {
+    let time_of_day = DateTime::from_parts(date, time);
+    let at = match said {
+        Some(offset) => offset.to_timestamp(time_of_day).ok()?,
+        None => local.to_ambiguous_timestamp(time_of_day).compatible().ok()?,
+    };
+    Some(Stamp { time: at, zoned: said.is_some() })
 }
 
 /// `2025-01-02T03:04:05.123Z`, `2025-01-02 03:04:05,123`, `2025/01/02 03:04:05`, `25/01/02 03:04:05`.

@@ -14,29 +14,28 @@ const HEX: u8 = 0xFE;
 const HEX_LENGTH: usize = 8;
 const HEX_LETTERS: usize = 2;
 
-/// What a byte is to a fingerprint.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Digit,
-    HexLetter,
-    /// A word may begin or end there.
-    Edge,
-    Other,
-}
+/// What the bytes of a word are, one bit each.
+const DIGIT: u8 = 1;
+const HEX_LETTER: u8 = 2;
+const OTHER: u8 = 4;
+/// A word may begin or end there.
+const EDGE: u8 = 8;
+const QUOTE: u8 = 16;
 
-static KINDS: [Kind; 256] = kinds();
+static KINDS: [u8; 256] = kinds();
 
-const fn kinds() -> [Kind; 256] {
-    let mut table = [Kind::Other; 256];
+const fn kinds() -> [u8; 256] {
+    let mut table = [OTHER; 256];
     let mut byte = 0;
     while byte < 256 {
         #[allow(clippy::indexing_slicing)] // in a constant: checked by the compiler
         {
             table[byte] = match byte as u8 {
-                b'0'..=b'9' => Kind::Digit,
-                b'a'..=b'f' => Kind::HexLetter,
-                b' ' | b'=' | b',' | b';' | b'(' | b')' | b'[' | b']' | b'{' | b'}' => Kind::Edge,
-                _ => Kind::Other,
+                b'0'..=b'9' => DIGIT,
+                b'a'..=b'f' => HEX_LETTER,
+                b'\'' | b'"' => QUOTE,
+                b' ' | b'=' | b',' | b';' | b'(' | b')' | b'[' | b']' | b'{' | b'}' => EDGE,
+                _ => OTHER,
             };
         }
         byte += 1;
@@ -44,25 +43,14 @@ const fn kinds() -> [Kind; 256] {
     table
 }
 
-/// The word being read.
-#[derive(Clone, Copy)]
-struct Word {
-    /// Where it begins in what is made.
-    begin: usize,
-    digits: usize,
-    letters: usize,
-    hex: bool,
-}
-
-impl Word {
-    fn at(begin: usize) -> Word {
-        Word { begin, digits: 0, letters: 0, hex: true }
+/// Whether the mask knows a word of digits and the letters a to f, of both, as one hexadecimal number: between quotes
+/// always, since what is quoted is a value. A number with an exponent has one letter.
+fn is_hex(word: &[u8], before: u8, after: u8) -> bool {
+    let quoted = |byte: u8| KINDS.get(usize::from(byte)) == Some(&QUOTE);
+    if quoted(before) || quoted(after) {
+        return before == after;
     }
-
-    /// A number with an exponent has one letter.
-    fn is_hex(&self) -> bool {
-        self.hex && self.digits > 0 && self.letters >= HEX_LETTERS && self.digits + self.letters >= HEX_LENGTH
-    }
+    word.len() >= HEX_LENGTH && word.iter().filter(|b| !b.is_ascii_digit()).count() >= HEX_LETTERS
 }
 
 /// Makes fingerprints; two of them make different ones, so that nobody can write titles that only look alike.
@@ -82,47 +70,29 @@ impl Default for Fingerprints {
 impl Fingerprints {
     /// The fingerprint of a title.
     pub fn of(&mut self, title: &str) -> u64 {
-        let bytes = title.as_bytes();
-        let mut used = 0_usize;
-        let mut put = |at: usize, byte: u8| {
-            if let Some(place) = self.buffer.get_mut(at) {
-                *place = byte;
-            }
-        };
-        let mut word = Word::at(0);
-        let mut after_digit = false;
-        for byte in bytes.iter().take(MAX_TITLE) {
-            let kind = KINDS.get(usize::from(*byte)).copied().unwrap_or(Kind::Other);
-            if kind == Kind::Digit {
-                word.digits += 1;
-                if !after_digit {
-                    put(used, DIGITS);
-                    used += 1;
+        let bytes = title.as_bytes().get(..MAX_TITLE).unwrap_or(title.as_bytes());
+        // The last byte written stands before `used`; the word being read begins at `start`, and at `begin` in what is made.
+        let (mut used, mut start, mut begin, mut seen, mut last, mut before) = (0_usize, 0, 0, 0_u8, 0_u8, b' ');
+        for (at, byte) in bytes.iter().chain(&[b' ']).enumerate() {
+            let kind = KINDS.get(usize::from(*byte)).copied().unwrap_or(OTHER);
+            if kind & (EDGE | QUOTE) != 0 {
+                let word = bytes.get(start..at).unwrap_or_default();
+                if seen == DIGIT | HEX_LETTER && is_hex(word, before, *byte) {
+                    self.put(begin, HEX);
+                    used = begin + 1;
                 }
-                after_digit = true;
-                continue;
+                (start, begin, seen, before) = (at + 1, used + 1, 0, *byte);
+            } else {
+                seen |= kind;
             }
-            after_digit = false;
-            match kind {
-                Kind::HexLetter => word.letters += 1,
-                Kind::Edge => {
-                    if word.is_hex() {
-                        put(word.begin, HEX);
-                        used = word.begin + 1;
-                    }
-                    word = Word::at(used + 1);
-                }
-                _ => word.hex = false,
-            }
-            put(used, *byte);
-            used += 1;
-        }
-        if word.is_hex() && bytes.len() <= MAX_TITLE {
-            put(word.begin, HEX);
-            used = word.begin + 1;
+            // A digit after a digit is not written once more.
+            let digit = kind & DIGIT;
+            self.put(used, if digit == 0 { *byte } else { DIGITS });
+            used += usize::from(digit & last == 0);
+            last = digit;
         }
         let [first, second] = self.seed;
-        let mut state = first ^ (used as u64) ^ u64::from(bytes.len() > MAX_TITLE) << 32;
+        let mut state = first ^ (used as u64) ^ u64::from(title.len() > MAX_TITLE) << 32;
         let text = self.buffer.get_mut(..used + 16).unwrap_or_default();
         if let Some(rest) = text.get_mut(used..) {
             rest.fill(0);
@@ -132,6 +102,15 @@ impl Fingerprints {
             state = folded_product(u64::from_le_bytes(*low) ^ second, u64::from_le_bytes(*high) ^ state);
         }
         state
+    }
+}
+
+impl Fingerprints {
+    #[inline]
+    fn put(&mut self, at: usize, byte: u8) {
+        if let Some(place) = self.buffer.get_mut(at) {
+            *place = byte;
+        }
     }
 }
 
@@ -159,6 +138,10 @@ mod tests {
         check("id 1a2b3c4d", "id 12345678", false);
         check("id 1234567e8", "id 1a2b3c4d", false);
         check("id 1a2b3c4", "id 1a2b3d4", false);
+        check("base 10: '1a2'", "base 10: 'f0'", true);
+        check("base 10: '1a2'", "base 10: 'x0'", false);
+        check("base 10: '1a2", "base 10: 'f0", false);
+        check("it's1a2b3c4d here", "it's1a2b3c4e here", false);
         check("id x1a2b3c4d", "id x1a2b3c4e", false);
         check("id deadbeef", "id feedbeef", false);
         check("id 1a2b3c4dg", "id 1a2b3c4dh", false);
