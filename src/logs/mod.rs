@@ -7,6 +7,7 @@
 //! that every event is counted exactly once. May not live here: what a count means.
 
 mod access;
+mod busiest;
 mod collect;
 mod container;
 mod cursor;
@@ -24,7 +25,9 @@ mod signature;
 mod stack;
 mod stamped;
 mod state;
+mod suspect;
 mod time;
+pub mod trial;
 
 #[cfg(test)]
 mod tests;

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use context::AtCheck;
-pub use signatures::builtin_signatures;
+pub use signatures::{builtin_signatures, typed_pattern};
 
 /// What the host offers where the configuration is silent.
 #[derive(Debug, Clone)]
