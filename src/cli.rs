@@ -110,6 +110,11 @@ pub enum Command {
         #[arg(long, value_name = "DURATION")]
         since: Option<String>,
     },
+    /// Rules and signatures: list them, try one on a log; changes nothing
+    Rules {
+        #[command(subcommand)]
+        action: RulesAction,
+    },
     /// Release a target that is held after a rollback or a conflict
     Reset {
         /// As `healer heal` and alerts name it
@@ -141,6 +146,24 @@ pub enum BackupsAction {
         /// Keep what is younger
         #[arg(long, value_name = "DURATION")]
         keep_within: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RulesAction {
+    /// Every rule, and every signature in force with how it is searched
+    List,
+    /// What a rule's signature, a signature or a regex matches in a log, line by line, and why
+    Try {
+        /// The name of a rule or a signature, else a regex
+        #[arg(value_name = "RULE|SIGNATURE|REGEX")]
+        what: String,
+        /// A log, packed (.gz) or not; `-` is standard input
+        #[arg(value_name = "LOGFILE")]
+        log: PathBuf,
+        /// The lines that look like errors and match no signature at all
+        #[arg(long)]
+        missed: bool,
     },
 }
 

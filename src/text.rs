@@ -1,5 +1,7 @@
 //! Text from outside made fit to be shown: one line, bounded, no escape sequences.
 
+use std::ops::Range;
+
 /// Longest message, in characters.
 const MAX_CHARS: usize = 400;
 
@@ -19,6 +21,33 @@ pub fn clean(text: &str) -> String {
         }
     }
     line
+}
+
+/// A part of a line around one place in it, fit to be shown: one column for each character.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    pub text: String,
+    /// Where the place begins in `text`, in characters.
+    pub at: usize,
+    /// How much of the place is in `text`, in characters; at least 1.
+    pub width: usize,
+}
+
+/// At most `most` characters around a place of a line (in bytes of it), and `...` where something is left out.
+pub fn window(line: &str, place: Range<usize>, most: usize) -> Window {
+    let before = |byte: usize| line.char_indices().take_while(|(at, _)| *at < byte).count();
+    let (from, to, all) = (before(place.start), before(place.end), line.chars().count());
+    let context = most.saturating_sub(to - from.min(to)) / 2;
+    let first = if all <= most { 0 } else { from.saturating_sub(context.min(most / 3)).min(all - most) };
+    let last = (first + most).min(all);
+    let shown = line.chars().skip(first).take(last - first).map(|c| match c {
+        '\t' => ' ',
+        c if c.is_control() || is_invisible(c) => '\u{fffd}',
+        c => c,
+    });
+    let (left, right) = (if first > 0 { "..." } else { "" }, if last < all { "..." } else { "" });
+    let text = format!("{left}{}{right}", shown.collect::<String>());
+    Window { text, at: from - first + left.len(), width: to.min(last).saturating_sub(from).max(1) }
 }
 
 /// Marks of writing direction and line separators: they can make a line read as another one.
@@ -42,5 +71,22 @@ mod tests {
             assert_eq!(clean(text), shown);
         }
         assert_eq!(clean(&"x".repeat(5000)).chars().count(), MAX_CHARS + 1);
+    }
+
+    #[test]
+    fn a_window_shows_the_place_and_stays_within_its_bounds() {
+        let check = |line: &str, place: Range<usize>, most: usize, expected: &str, marked: &str| {
+            let window = window(line, place, most);
+            let found: String = window.text.chars().skip(window.at).take(window.width).collect();
+            assert_eq!((window.text.as_str(), found.as_str()), (expected, marked), "{line}");
+        };
+        check("abc", 1..2, 10, "abc", "b");
+        check("a\tb\x1b\u{202e}c", 1..2, 10, "a b\u{fffd}\u{fffd}c", " ");
+        check("äöü", 2..4, 10, "äöü", "ö");
+        check("0123456789", 5..6, 6, "...345678...", "5");
+        check("0123456789", 0..1, 6, "012345...", "0");
+        check("0123456789", 9..10, 6, "...456789", "9");
+        check("0123456789", 2..10, 6, "...234567...", "234567");
+        assert_eq!(window("", 0..0, 5), Window { text: String::new(), at: 0, width: 1 });
     }
 }

@@ -104,6 +104,7 @@ fn postgres_is_judged_up_and_down() {
     assert!(up["latency_ms"].is_number() && up["connections"].as_u64().unwrap() >= 1, "{up:#}");
     let few = "\nqueries = [{ name = \"few\", sql = \"select 1\", warning_below = 5 }]";
     check(&format!("{}{few}", of(&url)), "database", 1, "query few returns 1");
+    check(&format!("{}{few}", of(&url)), "database", 1, "database_query_few=1;5:");
 }
 
 #[test]

@@ -171,3 +171,21 @@ fn a_full_disk_keeps_no_pass_from_telling_what_is_wrong() {
     assert!(ran.stderr.contains("alert     held: "), "{}", ran.stderr);
     assert!(ran.stderr.contains("No space left on device"), "{}", ran.stderr);
 }
+
+#[test]
+fn where_there_is_nothing_to_count_one_sentence_says_so_and_what_to_do() {
+    let scene = Scene::new(|_| {});
+    let check = |arguments: &[&str], first: &str, headers: &[&str]| {
+        let text = healer(&scene.root, arguments).expect_code(0).stdout;
+        assert!(text.starts_with(first), "{text}");
+        let found: Vec<&str> = text.split("\n\n").skip(1).map(|table| table.split("  ").next().unwrap()).collect();
+        assert_eq!(found, headers, "{text}");
+    };
+    check(&["stats"], "no fix is recorded yet: `healer heal -n` shows", &[]);
+    let unproven = PYTHON.replace(": \"success\"", ": \"unproven\"").replace("true", "false");
+    scene.root.append("state/fix_knowledge_base.jsonl", format!("{unproven}\n"));
+    check(&["stats"], "fixes: 1; none of them says yet", &["OUTCOME"]);
+    check(&["stats", "--since", "1d"], "no fix is recorded in the last 1d: `healer stats` without --since", &[]);
+    scene.root.append("state/fix_knowledge_base.jsonl", format!("{PYTHON}\n"));
+    check(&["stats"], "fixes: 2; of 1 decided ones 1 worked", &["FIX TYPE", "OUTCOME", "CONFIDENCE"]);
+}

@@ -8,6 +8,7 @@ mod heal;
 mod open_fix;
 mod reset;
 mod rollback;
+mod rules;
 mod stats;
 mod status;
 
@@ -94,6 +95,7 @@ fn dispatch(cli: &Cli) -> Result<u8> {
         Command::Rollback { id, dry_run, force } => rollback::run(&engine, id, *dry_run, *force, &cli.global, &out),
         Command::Status => status::run(&engine, &out),
         Command::Stats { since } => stats::run(&engine, since.as_deref(), &out),
+        Command::Rules { action } => rules::run(&engine, action, &out),
         Command::Reset { target } => reset::run(&engine, target, &out),
         Command::Demo => Ok(0),
     }

@@ -16,7 +16,7 @@ mod selector;
 #[cfg(test)]
 mod tests;
 
-pub use compile::{Surroundings, builtin_signatures, compile, compile_in};
+pub use compile::{Surroundings, builtin_signatures, compile, compile_in, typed_pattern};
 pub use duration::{DURATION_SYNTAX, parse_duration};
 pub use engine::*;
 pub use expand::{Reference, SecretSource, SystemSecrets};

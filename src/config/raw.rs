@@ -72,6 +72,23 @@ pub struct RawChecks {
     pub command: Named<RawCommand>,
 }
 
+impl RawChecks {
+    /// The checks that those which are not switched off depend on, as written.
+    pub fn dependencies(&self) -> impl Iterator<Item = &At<String>> {
+        fn of<'a>(enabled: &Key<bool>, names: &'a Texts) -> &'a [At<String>] {
+            let off = enabled.as_ref().is_some_and(|e| !e.value);
+            names.as_ref().filter(|_| !off).map_or(&[], |n| n.value.as_slice())
+        }
+        let host = self.host.iter().map(|c| of(&c.value.enabled, &c.value.depends_on));
+        let postgres = self.postgres.values().map(|c| of(&c.value.enabled, &c.value.depends_on));
+        let redis = self.redis.values().map(|c| of(&c.value.enabled, &c.value.depends_on));
+        let http = self.http.values().map(|c| of(&c.value.enabled, &c.value.depends_on));
+        let tcp = self.tcp.values().map(|c| of(&c.value.enabled, &c.value.depends_on));
+        let command = self.command.values().map(|c| of(&c.value.enabled, &c.value.depends_on));
+        host.chain(postgres).chain(redis).chain(http).chain(tcp).chain(command).flatten()
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawDocker {

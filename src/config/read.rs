@@ -123,6 +123,7 @@ fn explain(message: &str, key: &str) -> (String, Option<String>) {
         return (format!("unknown key {key}"), Some(suggest(key.trim_matches('`'), &choices(), "keys known here")));
     }
     if message.starts_with("unknown variant") {
+        let key = key.replace("every item of", "an item of");
         return (format!("{key} cannot be `{}`", word()), Some(suggest(word(), &choices(), "one of")));
     }
     if let Some((found, expected)) = message.strip_prefix("invalid ").and_then(|m| m.rsplit_once(", expected ")) {

@@ -45,6 +45,9 @@ pub struct Source {
     whole: bool,
 }
 
+/// How a proposal begins.
+const MEANT: &str = "did you mean";
+
 /// A longer line is cut around the caret.
 const LONGEST_LINE: usize = 160;
 
@@ -57,7 +60,7 @@ impl LoadError {
         &self.errors
     }
 
-    /// The first error with its place, and how many more there are.
+    /// The first error with its place and what was probably meant, and how many more there are.
     pub fn in_one_line(&self) -> String {
         let Some(first) = self.errors.first() else { return self.to_string() };
         let more = match self.errors.len() - 1 {
@@ -65,7 +68,9 @@ impl LoadError {
             n => format!("; and {n} more"),
         };
         let line = first.line.map_or_else(String::new, |line| format!(":{line}"));
-        format!("configuration: {}{line}: {}{more}", printable(&first.file.display().to_string()), first.message)
+        let meant = first.help.as_deref().filter(|help| help.starts_with(MEANT));
+        let meant = meant.map_or_else(String::new, |meant| format!(" ({meant})"));
+        format!("configuration: {}{line}: {}{meant}{more}", printable(&first.file.display().to_string()), first.message)
     }
 }
 
@@ -247,7 +252,7 @@ pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 /// `did you mean` where a candidate is close, else what there is.
 pub fn suggest(word: &str, candidates: &[&str], what_there_is: &str) -> String {
     match closest(word, candidates.iter().copied()) {
-        Some(found) => format!("did you mean `{found}`?"),
+        Some(found) => format!("{MEANT} `{found}`?"),
         None if candidates.is_empty() => format!("{what_there_is}: none"),
         None => format!("{what_there_is}: {}", candidates.join(", ")),
     }
@@ -268,6 +273,17 @@ mod tests {
         ] {
             assert_eq!(closest(word, ["name", "rate_limit", "no"]), found, "{word}");
         }
+    }
+
+    #[test]
+    fn one_line_is_enough_to_mend_a_slip() {
+        let check = |help: &str, expected: &str| {
+            let source = Source::unparsed("f".into(), "on = 1".into());
+            let error = ConfigError::at(&source, &(0..2), "no", Some(help.into()));
+            assert_eq!(LoadError::new(vec![error]).in_one_line(), expected);
+        };
+        check("did you mean `healed`?", "configuration: f:1: no (did you mean `healed`?)");
+        check("one of: a, b", "configuration: f:1: no");
     }
 
     #[test]

@@ -16,14 +16,34 @@ pub const STEMS: [&str; 8] = [
     "\"status\":\"42",
 ];
 
-/// The text to judge instead of the line, where the line is one of an access log: its unquoted fields and the status
-/// spelled out (`503 Server Error: Service Unavailable`).
-pub fn judged(line: &[u8]) -> Option<Vec<u8>> {
+/// What is judged instead of an access log line: nothing that a client wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    text: Vec<u8>,
+    /// The status, spelled out, begins here.
+    spelled: usize,
+}
+
+impl Judged {
+    /// The fields that no client writes, and the status spelled out (`503 Server Error: Service Unavailable`).
+    pub fn with_status(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// The fields that no client writes, as they stand.
+    pub fn fields(&self) -> &[u8] {
+        self.text.get(..self.spelled).unwrap_or_default()
+    }
+}
+
+/// What is judged instead of the line, where it is one of an access log.
+pub fn judged(line: &[u8]) -> Option<Judged> {
     let (status, mut text) = common(line).or_else(|| json(line))?;
+    let spelled_at = text.len();
     if let Some(phrase) = spelled(status) {
         text.extend_from_slice(format!(" {status} {phrase}").as_bytes());
     }
-    Some(text)
+    Some(Judged { text, spelled: spelled_at })
 }
 
 fn spelled(status: u16) -> Option<&'static str> {
@@ -111,13 +131,15 @@ fn json(line: &[u8]) -> Option<(u16, Vec<u8>)> {
     ];
     let line = line.get(memchr(b'{', line.get(..line.len().min(80))?)?..)?;
     memmem::find(line, b"\"status\"")?;
-    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(line.trim_ascii()).ok()?;
+    let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(line.trim_ascii()).ok()?;
     if !OF_REQUESTS.iter().any(|key| object.contains_key(*key)) {
         return None;
     }
     let status = object.get("status")?;
     let number = status.as_u64().or_else(|| status.as_str()?.parse().ok())?;
-    Some((u16::try_from(number).ok()?, Vec::new()))
+    // A client writes texts, never numbers.
+    object.retain(|key, value| key == "status" || value.is_number() || value.is_boolean());
+    Some((u16::try_from(number).ok()?, serde_json::to_vec(&object).ok()?))
 }
 
 #[cfg(test)]
@@ -125,7 +147,7 @@ mod tests {
     use super::*;
 
     fn check(line: &str, expected: Option<&str>) {
-        let text = judged(line.as_bytes()).map(|t| String::from_utf8_lossy(&t).into_owned());
+        let text = judged(line.as_bytes()).map(|j| String::from_utf8_lossy(j.with_status()).into_owned());
         assert_eq!(text.as_deref(), expected, "{line}");
     }
 
@@ -147,9 +169,17 @@ mod tests {
         check(r#"1.1.1.1 - - [10/Oct/2000:13:55:36 +0000] "\x16\x03 error" 400 0"#, Some("\"\" 400 0"));
         check(
             r#"{"remote_addr":"1.1.1.1","request":"GET /500","status":504}"#,
-            Some(" 504 Server Error: Gateway Timeout"),
+            Some(r#"{"status":504} 504 Server Error: Gateway Timeout"#),
         );
-        check(r#"{"uri":"/","status":"200","user_agent":"429 Too Many Requests"}"#, Some(""));
+        check(r#"{"uri":"/","status":"200","user_agent":"429 Too Many Requests"}"#, Some(r#"{"status":"200"}"#));
+    }
+
+    #[test]
+    fn the_fields_stand_without_the_spelled_status_too() {
+        let fields = |line: &str| String::from_utf8_lossy(judged(line.as_bytes()).unwrap().fields()).into_owned();
+        assert_eq!(fields("INFO:     127.0.0.1:5 - \"GET /x HTTP/1.1\" 502 Bad Gateway"), "\"\" 502 Bad Gateway");
+        let line = r#"{"uri":"/x","status":503,"cached":false,"took_ms":12.5}"#;
+        assert_eq!(fields(line), r#"{"cached":false,"status":503,"took_ms":12.5}"#);
     }
 
     #[test]

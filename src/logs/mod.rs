@@ -8,6 +8,7 @@
 
 mod access;
 mod block;
+mod busiest;
 mod collect;
 mod container;
 mod cursor;
@@ -28,7 +29,9 @@ mod stack;
 mod stamped;
 mod state;
 mod stems;
+mod suspect;
 mod time;
+pub mod trial;
 
 #[cfg(test)]
 mod tests;

@@ -39,8 +39,6 @@ struct Index {
     always: Vec<SigId>,
     /// By signature.
     exact: Vec<bool>,
-    /// A signature sees only the judged part of access log lines.
-    judges: bool,
 }
 
 /// What a stem says of the line it stands on.
@@ -59,22 +57,25 @@ struct Compiled {
     severity: Severity,
     pattern: String,
     ignore: Option<String>,
-    /// Its pattern is ASCII, and of an access log line it sees only what [`access::judged`] leaves.
+    /// Its pattern is ASCII, and of an access log line it sees the status spelled out.
     built_in: bool,
     // Compiled when first needed: most signatures never are in a pass.
     regex: OnceCell<Option<Regex>>,
     ignore_regex: OnceCell<Option<Regex>>,
 }
 
-/// The classes of Unicode make a pattern many times slower to compile, and slower to search with.
-fn compile(pattern: &str, unicode: bool) -> Option<Regex> {
-    RegexBuilder::new(pattern).unicode(unicode).size_limit(SIZE_LIMIT).dfa_size_limit(DFA_LIMIT).build().ok()
+/// Compiles a pattern. The classes of Unicode make it many times slower to compile, and slower to search with.
+///
+/// # Errors
+/// When it is no pattern, or too large.
+pub fn compile(pattern: &str, unicode: bool) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(pattern).unicode(unicode).size_limit(SIZE_LIMIT).dfa_size_limit(DFA_LIMIT).build()
 }
 
 impl Compiled {
     fn matches(&self, text: &[u8]) -> bool {
         let hit = |cell: &OnceCell<Option<Regex>>, pattern: &str| {
-            cell.get_or_init(|| compile(pattern, !self.built_in)).as_ref().is_some_and(|r| r.is_match(text))
+            cell.get_or_init(|| compile(pattern, !self.built_in).ok()).as_ref().is_some_and(|r| r.is_match(text))
         };
         hit(&self.regex, &self.pattern) && !self.ignore.as_ref().is_some_and(|p| hit(&self.ignore_regex, p))
     }
@@ -135,21 +136,21 @@ impl SignatureSet {
         if hits.is_empty() && found.is_empty() {
             return;
         }
-        let judged = if index.judges { access::judged(line) } else { None };
+        let judged = access::judged(line);
         index.candidates(hits, found);
         if let Some(judged) = &judged {
             let mut hits = Vec::new();
-            self.hits(judged, &mut hits);
+            self.hits(judged.with_status(), &mut hits);
             index.candidates(&hits, found);
         }
         found.sort_unstable();
         found.retain(|id| {
             let Some(signature) = self.get(*id) else { return false };
             match &judged {
-                Some(text) if signature.built_in => signature.matches(text),
-                // What was added for the judged text has no hit here.
+                Some(judged) if signature.built_in => signature.matches(judged.with_status()),
+                Some(judged) => signature.matches(judged.fields()),
                 None if index.is_exact(*id) && signature.ignore.is_none() => true,
-                _ => signature.matches(line),
+                None => signature.matches(line),
             }
         });
     }
@@ -214,15 +215,14 @@ impl Index {
             }
         }
         openers.iter().for_each(|opener| meaning(opener.clone().into_bytes(), &|m| m.opens = true));
-        let judges = signatures.iter().any(|s| s.built_in);
-        if judges {
+        if signatures.iter().any(|s| s.built_in) {
             access::STEMS.iter().for_each(|stem| meaning(stem.as_bytes().to_vec(), &|_| {}));
         }
         let stems = Stems::new(texts, sample).ok();
         if stems.is_none() {
             always = (0..SigId::MAX).zip(signatures).map(|(id, _)| id).collect();
         }
-        Index { stems, meanings, always, exact, judges }
+        Index { stems, meanings, always, exact }
     }
 
     fn meaning(&self, hit: Hit) -> Option<&Meaning> {

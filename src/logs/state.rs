@@ -107,7 +107,7 @@ impl LogState {
     }
 
     /// All recent counts.
-    pub(super) fn all_tallies(&self) -> Vec<Tally> {
+    pub fn all_tallies(&self) -> Vec<Tally> {
         self.tallies.values().flat_map(BTreeMap::values).cloned().collect()
     }
 }

@@ -106,14 +106,28 @@ pub struct Metric {
     pub name: String,
     pub value: f64,
     pub unit: Unit,
+    /// Bad from here on upwards.
     pub warning: Option<f64>,
     pub critical: Option<f64>,
+    /// Bad below here.
+    #[serde(default)]
+    pub warning_below: Option<f64>,
+    #[serde(default)]
+    pub critical_below: Option<f64>,
 }
 
 impl Metric {
     /// A metric without levels.
     pub fn new(name: impl Into<String>, value: f64, unit: Unit) -> Self {
-        Metric { name: name.into(), value, unit, warning: None, critical: None }
+        Metric {
+            name: name.into(),
+            value,
+            unit,
+            warning: None,
+            critical: None,
+            warning_below: None,
+            critical_below: None,
+        }
     }
 }
 

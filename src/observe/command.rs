@@ -120,9 +120,13 @@ fn read_metric(label: &str, text: &str) -> Option<Metric> {
     let (number, unit) = value.split_at(unit_at);
     let number: f64 = number.replace(',', ".").parse().ok()?;
     let (unit, factor) = unit_of(unit);
-    let mut level = || fields.next().and_then(upper_bound).map(|level| level * factor);
-    let (warning, critical) = (level(), level());
-    Some(Metric { name: label.to_owned(), value: number * factor, unit, warning, critical })
+    let mut range = || {
+        let (low, high) = fields.next().map_or((None, None), bounds);
+        (low.map(|level| level * factor), high.map(|level| level * factor))
+    };
+    let ((warning_below, warning), (critical_below, critical)) = (range(), range());
+    let metric = Metric::new(label, number * factor, unit);
+    Some(Metric { warning, critical, warning_below, critical_below, ..metric })
 }
 
 /// Our unit for a plugin's, and the factor to it.
@@ -144,10 +148,13 @@ fn unit_of(suffix: &str) -> (Unit, f64) {
     }
 }
 
-/// The upper end of a range (`80`, `10:80`); one that is not a plain upper bound (`20:`, `@5:9`) is left out.
-fn upper_bound(range: &str) -> Option<f64> {
-    let end = range.split_once(':').map_or(range, |(_, end)| end);
-    if range.starts_with('@') { None } else { end.parse().ok() }
+/// Both ends of a range (`80`, `20:`, `10:80`, `~:80`); one that is bad inside (`@5:9`) has no levels like ours.
+fn bounds(range: &str) -> (Option<f64>, Option<f64>) {
+    if range.starts_with('@') {
+        return (None, None);
+    }
+    let (low, high) = range.split_once(':').unwrap_or(("", range));
+    (low.parse().ok(), high.parse().ok())
 }
 
 #[cfg(test)]
@@ -155,7 +162,7 @@ mod tests {
     use super::*;
 
     fn metric(name: &str, value: f64, unit: Unit, warning: Option<f64>, critical: Option<f64>) -> Metric {
-        Metric { name: name.into(), value, unit, warning, critical }
+        Metric { warning, critical, ..Metric::new(name, value, unit) }
     }
 
     #[test]
@@ -164,10 +171,11 @@ mod tests {
         check("OK", &[]);
         check("OK | ", &[]);
         check("OK | rta=0.5ms;100;500;0", &[metric("rta", 0.5, Unit::Milliseconds, Some(100.0), Some(500.0))]);
-        check(
-            "OK|'free space'=12%;80:;@90:95 b=3",
-            &[metric("free space", 12.0, Unit::Percent, None, None), metric("b", 3.0, Unit::Count, None, None)],
-        );
+        let low = metric("free space", 12.0, Unit::Percent, None, None);
+        let low = Metric { warning_below: Some(80.0), ..low };
+        check("OK|'free space'=12%;80:;@90:95 b=3", &[low, metric("b", 3.0, Unit::Count, None, None)]);
+        let both = Metric { warning_below: Some(2e3), ..metric("a", 5e3, Unit::Bytes, Some(8e3), Some(9e3)) };
+        check("OK | a=5KB;2:8;~:9", &[both]);
         check("OK | 'it''s'=1B;;7", &[metric("it's", 1.0, Unit::Bytes, None, Some(7.0))]);
         check("OK | a=U b=1KB;1;2", &[metric("b", 1000.0, Unit::Bytes, Some(1000.0), Some(2000.0))]);
         check("OK | junk a=1 'open", &[metric("a", 1.0, Unit::Count, None, None)]);

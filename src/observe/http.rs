@@ -1,7 +1,7 @@
 //! HTTP: status, response time, a text in the body, the days the certificate still has.
 
 use super::{Check, Moment, Seen, high, low, metric, milliseconds, verdict};
-use crate::config::{HttpProbe, Secret};
+use crate::config::{HttpProbe, Levels, Secret};
 use crate::host::http::{HttpAnswer, HttpError, HttpRequest, request, shown_url};
 use crate::host::tls::certificate_end;
 use crate::model::{Metric, Status, Unit};
@@ -56,7 +56,12 @@ fn judge(probe: &HttpProbe, answer: &HttpAnswer, now: Timestamp) -> Seen {
         let days = (end.as_second() - now.as_second()).div_euclid(86_400);
         let words = format!("the certificate ends in {days} days");
         parts.push((low(days as f64, probe.certificate_days), words));
-        metrics.push(metric("certificate_days", days as f64, Unit::Count, probe.certificate_days));
+        let Levels { warning, critical } = probe.certificate_days;
+        metrics.push(Metric {
+            warning_below: warning,
+            critical_below: critical,
+            ..Metric::new("certificate_days", days as f64, Unit::Count)
+        });
     }
     let (status, message) = verdict(parts, format!("HTTP {} in {took:.0} ms", answer.status));
     Seen { metrics, ..Seen::new(status, message, Some(true)) }

@@ -215,8 +215,10 @@ fn judge_count(query: &CountQuery, count: f64) -> (Status, String) {
 
 fn count_metric(query: &CountQuery, count: f64) -> Metric {
     Metric {
-        warning: query.warning_above.or(query.warning_below),
-        critical: query.critical_above.or(query.critical_below),
+        warning: query.warning_above,
+        critical: query.critical_above,
+        warning_below: query.warning_below,
+        critical_below: query.critical_below,
         ..Metric::new(format!("query_{}", query.name), count, Unit::Count)
     }
 }

@@ -41,17 +41,22 @@ fn perfdata(check: &CheckResult) -> Vec<String> {
             name => format!("{}_{name}", check.name),
         };
         let suffix = if metric.unit == Unit::Milliseconds { "" } else { metric.unit.suffix() };
-        let level = |l: Option<f64>| l.map(number).unwrap_or_default();
         let text = format!(
             "{}={}{suffix};{};{}",
             quoted(&label),
             number(metric.value),
-            level(metric.warning),
-            level(metric.critical)
+            range(metric.warning_below, metric.warning),
+            range(metric.critical_below, metric.critical)
         );
         text.trim_end_matches(';').to_owned()
     };
     check.metrics.iter().map(of).collect()
+}
+
+/// What is not alerted on, as the guidelines write it: `80` up to a level, `10:` from one on, `10:80` between two.
+fn range(low: Option<f64>, high: Option<f64>) -> String {
+    let high = high.map(number).unwrap_or_default();
+    low.map_or_else(|| high.clone(), |low| format!("{}:{high}", number(low)))
 }
 
 /// Labels are keys of Redis, mount points, what plugins call them: fit to be shown, and quoted where it must be.
@@ -120,11 +125,8 @@ mod tests {
             message: message.into(),
             connected: Some(true),
             metrics: vec![Metric {
-                name: "response_time_ms".into(),
-                value: 12.345,
-                unit: Unit::Milliseconds,
                 warning: Some(5000.0),
-                critical: None,
+                ..Metric::new("response_time_ms", 12.345, Unit::Milliseconds)
             }],
             duration_ms: 12.0,
             containers: Vec::new(),
@@ -141,6 +143,27 @@ mod tests {
         check("it's=1", "'it_s_1'");
         check("a\u{1b}[31m\nb", "'a\\u{1b}[31m b'");
         check("a|b", "'a_b'");
+    }
+
+    #[test]
+    fn levels_below_which_it_is_bad_are_ranges() {
+        let check = |warning: (Option<f64>, Option<f64>), critical: (Option<f64>, Option<f64>), expected: &str| {
+            let metric = Metric {
+                warning_below: warning.0,
+                warning: warning.1,
+                critical_below: critical.0,
+                critical: critical.1,
+                ..Metric::new("rows", 7.0, Unit::Count)
+            };
+            let result = CheckResult { metrics: vec![metric], ..api(Status::Healthy, "") };
+            assert_eq!(perfdata(&result), [expected]);
+        };
+        check((None, None), (None, None), "api_rows=7");
+        check((None, Some(80.0)), (None, Some(90.0)), "api_rows=7;80;90");
+        check((Some(10.0), None), (None, None), "api_rows=7;10:");
+        check((Some(10.0), None), (Some(5.5), None), "api_rows=7;10:;5.5:");
+        check((Some(10.0), Some(80.0)), (None, Some(90.0)), "api_rows=7;10:80;90");
+        check((None, None), (Some(5.0), None), "api_rows=7;;5:");
     }
 
     #[test]

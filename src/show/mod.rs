@@ -9,6 +9,7 @@ pub mod diagnosis;
 pub mod diff;
 pub mod json;
 pub mod live;
+pub mod rules;
 pub mod stats;
 pub mod status;
 
@@ -37,6 +38,12 @@ impl Output {
     pub fn line(&self, text: &str) {
         let mut stdout = std::io::stdout().lock();
         let _ = writeln!(stdout, "{}", self.redactor.redact(text));
+    }
+
+    /// Writes one line to stdout; whether somebody is still there to read it.
+    pub fn reached(&self, text: &str) -> bool {
+        let mut stdout = std::io::stdout().lock();
+        writeln!(stdout, "{}", self.redactor.redact(text)).is_ok()
     }
 
     /// Writes one line to stderr.

@@ -9,18 +9,31 @@ fn rate(tries: Tries) -> String {
     tries.success_rate().map_or("-".to_owned(), |r| format!("{} %", number(r * 100.0)))
 }
 
-/// Outcomes by fix type, how fixes ended, and confidence against what came of it.
-pub fn text(knowledge: &Knowledge, out: &Output) -> String {
-    if knowledge.fixes == 0 {
-        return "no fix is recorded yet".to_owned();
+/// Outcomes by fix type, how fixes ended, and confidence against what came of it. `since` is the time asked for.
+pub fn text(knowledge: &Knowledge, since: Option<&str>, out: &Output) -> String {
+    match (knowledge.fixes, since) {
+        (0, None) => {
+            return "no fix is recorded yet: `healer heal -n` shows what would be done now, `healer heal` does it"
+                .to_owned();
+        }
+        (0, Some(since)) => {
+            return format!("no fix is recorded in the last {since}: `healer stats` without --since counts all");
+        }
+        _ => {}
     }
-    let mut parts = vec![format!(
-        "fixes: {}; of {} decided ones {} worked ({})",
-        knowledge.fixes,
-        knowledge.decided.total,
-        knowledge.decided.successes,
-        rate(knowledge.decided)
-    )];
+    let head = match knowledge.decided.total {
+        0 => format!(
+            "fixes: {}; none of them says yet whether such a fix works: it takes one that is kept, or rolled back by \
+             healer itself",
+            knowledge.fixes
+        ),
+        total => format!(
+            "fixes: {}; of {total} decided ones {} worked ({})",
+            knowledge.fixes,
+            knowledge.decided.successes,
+            rate(knowledge.decided)
+        ),
+    };
     let mut by_type = out.table(&["fix type", "decided", "worked", "success rate"]);
     for (name, tries) in &knowledge.by_type {
         by_type.add_row(vec![
@@ -44,6 +57,7 @@ pub fn text(knowledge: &Knowledge, out: &Output) -> String {
             rate(*tries),
         ]);
     }
-    parts.extend([out.rendered(&by_type), out.rendered(&results), out.rendered(&reliability)]);
-    parts.join("\n\n")
+    let tables = [by_type, results, reliability];
+    let tables = tables.iter().filter(|table| !table.is_empty()).map(|table| out.rendered(table));
+    std::iter::once(head).chain(tables).collect::<Vec<_>>().join("\n\n")
 }

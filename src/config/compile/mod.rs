@@ -9,9 +9,9 @@ mod signatures;
 mod steps;
 mod values;
 
-use crate::config::at::{At, Span};
+use crate::config::at::Span;
 use crate::config::expand::SecretSource;
-use crate::config::raw::{RawConfig, RawRulesFile};
+use crate::config::raw::{RawConfig, RawRule, RawRulesFile};
 use crate::config::read::{Reading, read};
 use crate::config::report::{ConfigError, Source};
 use crate::config::{Engine, LogSpec, Mode, Redactor};
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use context::AtCheck;
-pub use signatures::builtin_signatures;
+pub use signatures::{builtin_signatures, typed_pattern};
 
 /// What the host offers where the configuration is silent.
 #[derive(Debug, Clone)]
@@ -184,14 +184,25 @@ fn engine(
 fn unwritten_docker(raw: &RawConfig, files: &[RawRulesFile], found: bool) -> checks::Unwritten {
     let logs = raw.logs.as_ref().and_then(|l| l.value.docker.as_ref());
     let reads = logs.is_some_and(|d| d.value.enabled.as_ref().is_none_or(|e| e.value));
-    let mut triggers = files.iter().flat_map(|f| &f.rule).filter_map(|r| r.value.when.as_ref());
-    let names = |check: &Option<At<String>>| check.as_ref().is_some_and(|c| c.value == "docker");
-    let judges = triggers.any(|when| when.value.container.is_some() || names(&when.value.check));
-    match (reads || judges, found) {
+    let depends = raw.checks.as_ref().is_some_and(|c| c.value.dependencies().any(|name| name.value == "docker"));
+    let judges = files.iter().flat_map(|f| &f.rule).any(|rule| names_docker(&rule.value));
+    match (reads || depends || judges, found) {
         (true, _) => checks::Unwritten::Needed,
         (false, true) => checks::Unwritten::Discovered,
         (false, false) => checks::Unwritten::Absent,
     }
+}
+
+/// Whether a rule looks at the Docker check, or at a container, wherever in it.
+fn names_docker(rule: &RawRule) -> bool {
+    let when = rule.when.as_ref().map(|when| &when.value);
+    let one = when.and_then(|w| w.check.as_ref()).into_iter();
+    let evidence = rule.evidence.iter().filter_map(|e| e.value.check.as_ref());
+    let lists = [&rule.require, rule.validate.as_ref().map_or(&None, |v| &v.value.checks)];
+    let listed = lists.into_iter().flatten().flat_map(|names| &names.value);
+    let tested = rule.test.iter().flat_map(|test| test.value.checks.keys());
+    when.is_some_and(|w| w.container.is_some())
+        || one.chain(evidence).chain(listed).chain(tested).any(|name| name.value == "docker")
 }
 
 fn rules_and_signatures(

@@ -2,8 +2,9 @@
 
 use super::context::Cx;
 use super::values;
-use crate::config::at::{At, Table};
+use crate::config::at::{At, Span, Table};
 use crate::config::raw::{RawRulesFile, RawSignature, RawSignatures, Section};
+use crate::config::report::{ConfigError, Source};
 use crate::config::{Signature, SignatureOrigin};
 use crate::model::Severity;
 use regex::RegexBuilder;
@@ -132,6 +133,42 @@ pub fn pattern(cx: Cx<'_>, text: &At<String>) -> bool {
             false
         }
     }
+}
+
+/// A pattern of the command line, held to what the configuration asks of one.
+///
+/// # Errors
+/// When it is not sound; the caret is at the place in the pattern, and `called` stands where a file would.
+pub fn typed_pattern(called: &str, text: &str) -> Result<(), ConfigError> {
+    let refuse = |span, message: &str, help: Option<&str>| {
+        let source = Source::unparsed(called.into(), text.to_owned());
+        Err(ConfigError::at(&source, &span, message, help.map(str::to_owned)))
+    };
+    match RegexBuilder::new(text).size_limit(LARGEST_PATTERN).build() {
+        Ok(regex) if regex.is_match("") => {
+            refuse(0..text.len(), "this pattern matches the empty text, and so every line", None)
+        }
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let help = "the syntax is that of the Rust crate `regex`: a literal `(`, `[`, `{`, `*`, `+`, `?` or `|` needs a `\\` before it";
+            let help = matches!(error, regex::Error::Syntax(_)).then_some(help);
+            refuse(
+                fault(text).unwrap_or(0..text.len()),
+                &format!("this pattern is not sound: {}", one_line(&error)),
+                help,
+            )
+        }
+    }
+}
+
+/// Where the syntax of a pattern is wrong.
+fn fault(text: &str) -> Option<Span> {
+    let span = match regex_syntax::Parser::new().parse(text).err()? {
+        regex_syntax::Error::Parse(error) => *error.span(),
+        regex_syntax::Error::Translate(error) => *error.span(),
+        _ => return None,
+    };
+    Some(span.start.offset..span.end.offset)
 }
 
 /// The sentence of a regex error; its picture spans several lines and quotes the whole pattern.

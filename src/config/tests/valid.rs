@@ -1,7 +1,7 @@
 //! Sound configurations and what they become.
 
 use super::{FixedSecrets, compiled};
-use crate::config::compile::compile;
+use crate::config::compile::{compile, compile_with};
 use crate::config::*;
 use crate::model::{ErrorsAllowed, RestartTarget, Severity, Status};
 use std::time::Duration;
@@ -98,6 +98,50 @@ fn without_anything_written_there_are_defaults_that_allow_nothing() {
     assert!(matches!(engine.logs.as_slice(), [LogSpec { kind: LogKind::Docker { check } }] if check == "docker"));
     assert!(engine.allow.files.is_empty() && engine.allow.containers.is_empty() && engine.allow.units.is_empty());
     assert!(engine.rules.is_empty() && !engine.signatures.is_empty() && engine.source.is_none());
+}
+
+/// Which of a configuration's words want the Docker check, so that it is there, and missed, without its engine.
+#[test]
+fn who_names_the_docker_check_wants_it_whether_its_engine_is_there_or_not() {
+    let check = |text: &str, wanted: bool| {
+        for docker_found in [true, false] {
+            let around = Surroundings { docker_found, ..Surroundings::default() };
+            let sources = vec![("healer.toml".into(), text.to_owned())];
+            let engine = compile_with(sources, &FixedSecrets, &around, |_, _| Ok(()))
+                .unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
+            let missed = engine.docker().map(|(_, probe)| !probe.discovered);
+            let expected = if wanted { Some(true) } else { docker_found.then_some(false) };
+            assert_eq!(missed, expected, "the engine is there: {docker_found}; {text}");
+        }
+    };
+    let rule = "[[rule]]\nname = \"r\"\nissue_type = \"x\"\nconfidence = 90\n";
+    let host = "when = { check = \"host\", is = \"critical\" }\n";
+    check("", false);
+    check(&format!("{rule}{host}"), false);
+    check("[logs.docker]\n", true);
+    check(&format!("{rule}when = {{ check = \"docker\", is = \"critical\" }}\n"), true);
+    check(&format!("{rule}when = {{ check = \"docker\", metric = \"containers_running\", below = 1 }}\n"), true);
+    check(&format!("{rule}when = {{ container = \"a\", state = \"exited\" }}\n"), true);
+    check(&format!("{rule}{host}require = [\"docker\"]\n"), true);
+    check(&format!("{rule}{host}evidence = [{{ check = \"docker\", is = \"critical\", add = 4 }}]\n"), true);
+    check(&format!("{rule}{host}[rule.validate]\nchecks = [\"docker\"]\n"), true);
+    check(
+        &format!(
+            "{rule}{host}[[rule.test]]\nname = \"t\"\nchecks = {{ docker = \"critical\" }}\nexpect = {{ issue_type = \"x\" }}\n"
+        ),
+        true,
+    );
+    for kind in [
+        "[checks.host]",
+        "[checks.tcp.a]\naddress = \"127.0.0.1:1\"",
+        "[checks.http.a]\nurl = \"http://127.0.0.1/\"",
+        "[checks.redis.a]\nurl = \"redis://127.0.0.1/0\"",
+        "[checks.postgres.a]\nurl = \"postgres://u@127.0.0.1/d\"",
+        "[checks.command.a]\ncommand = [\"/bin/true\"]",
+    ] {
+        check(&format!("{kind}\ndepends_on = [\"docker\"]\n"), true);
+        check(&format!("{kind}\ndepends_on = [\"docker\"]\nenabled = false\n"), false);
+    }
 }
 
 #[test]

@@ -48,6 +48,65 @@ fn the_scanner_finds_every_sample_in_a_buffer_that_holds_other_lines() {
 }
 
 #[test]
+fn an_exception_is_that_of_one_language() {
+    let check = |line: &str, expected: &[&str]| {
+        let mut names = names_on(line);
+        names.retain(|name| name.ends_with("_exception"));
+        assert_eq!(names, expected, "{line}");
+    };
+    for line in [
+        "java.lang.RuntimeException: b",
+        "2025-01-02 03:04:05,123 ERROR [main] java.lang.IllegalStateException: boom",
+        "Exception in thread \"main\" java.lang.OutOfMemoryError: Java heap space",
+        "Caused by: java.sql.SQLException: x",
+        "org.hibernate.exception.JDBCConnectionException: x",
+        "com.example.shop.OrderError: x",
+        "ERROR kotlin.KotlinNullPointerException: x",
+        "scala.MatchError: 5 (of class java.lang.Integer)",
+    ] {
+        check(line, &["java_exception"]);
+    }
+    for line in [
+        "TypeError: Cannot read properties of undefined (reading 'id')",
+        "TypeError: app.run is not a function",
+        "2025-01-02T03:04:05Z ERROR TypeError: Cannot read properties of null (reading 'id')",
+        "AxiosError: Network Error",
+        "MongoServerError: bad auth : Authentication failed.",
+        "ReferenceError: x is not defined",
+        "RangeError: Maximum call stack size exceeded",
+        "SyntaxError: Unexpected token } in JSON at position 5",
+        "Error: connect ECONNREFUSED 127.0.0.1:5432",
+        "Error: ENOENT: no such file or directory, open 'x'",
+        "Error: Cannot find module './config'",
+        "(node:12) UnhandledPromiseRejectionWarning: Error: boom",
+        "Uncaught TypeError: x is not iterable",
+        "TypeError [ERR_INVALID_ARG_TYPE]: The \"path\" argument must be of type string",
+    ] {
+        check(line, &["node_exception"]);
+    }
+    for line in [
+        "ValueError: invalid literal for int() with base 10: 'x'",
+        "TypeError: unsupported operand type(s) for +: 'int' and 'str'",
+        "TypeError: 'NoneType' object is not subscriptable",
+        "TypeError: run() missing 1 required positional argument: 'job'",
+        "TypeError: can only concatenate str (not \"int\") to str",
+        "TypeError: sequence item 0: expected str instance, int found",
+        "SyntaxError: invalid syntax",
+        "selenium.common.exceptions.WebDriverException: Message: unknown error: net::x",
+        "app.errors.RetryableException: job 5 gave up",
+        "requests.exceptions.HTTPError: 500",
+        "ERROR celery RuntimeError: x",
+    ] {
+        check(line, &["python_exception"]);
+    }
+    // What a line alone does not tell.
+    check("ReferenceError: weakly-referenced object no longer exists", &["python_exception", "node_exception"]);
+    check("io.github.ClientError: x", &["python_exception", "java_exception"]);
+    check("TypeError: x", &["python_exception", "node_exception"]);
+    check("Error: boom", &["python_exception", "node_exception"]);
+}
+
+#[test]
 fn built_in_signatures_have_stems() {
     let set = signature_set(&builtin());
     assert_eq!(set.without_stems().collect::<Vec<_>>(), Vec::<&str>::new());
