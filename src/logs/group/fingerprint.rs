@@ -73,7 +73,7 @@ impl Fingerprints {
         let bytes = title.as_bytes().get(..MAX_TITLE).unwrap_or(title.as_bytes());
         // The last byte written stands before `used`; the word being read begins at `start`, and at `begin` in what is made.
         let (mut used, mut start, mut begin, mut seen, mut last, mut before) = (0_usize, 0, 0, 0_u8, 0_u8, b' ');
-        for (at, byte) in bytes.iter().chain(&[b' ']).enumerate() {
+        for (at, byte) in bytes.iter().chain(b" ").enumerate() {
             let kind = KINDS.get(usize::from(*byte)).copied().unwrap_or(OTHER);
             if kind & (EDGE | QUOTE) != 0 {
                 let word = bytes.get(start..at).unwrap_or_default();
