@@ -2,6 +2,7 @@
 //!
 //! Pure.
 
+use super::mask;
 use std::hash::{BuildHasher, RandomState};
 
 /// Bytes of a title that are looked at.
@@ -10,9 +11,6 @@ pub const MAX_TITLE: usize = 512;
 const DIGITS: u8 = 0xFF;
 /// What stands for a hexadecimal number that the mask knows as one: the same.
 const HEX: u8 = 0xFE;
-/// Of a hexadecimal number, at least.
-const HEX_LENGTH: usize = 8;
-const HEX_LETTERS: usize = 2;
 
 /// What the bytes of a word are, one bit each.
 const DIGIT: u8 = 1;
@@ -34,7 +32,7 @@ const fn kinds() -> [u8; 256] {
                 b'0'..=b'9' => DIGIT,
                 b'a'..=b'f' => HEX_LETTER,
                 b'\'' | b'"' => QUOTE,
-                b' ' | b'=' | b',' | b';' | b'(' | b')' | b'[' | b']' | b'{' | b'}' => EDGE,
+                b' ' | b'=' | b',' | b';' | b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'_' | b'-' => EDGE,
                 _ => OTHER,
             };
         }
@@ -44,13 +42,10 @@ const fn kinds() -> [u8; 256] {
 }
 
 /// Whether the mask knows a word of digits and the letters a to f, of both, as one hexadecimal number: between quotes
-/// always, since what is quoted is a value. A number with an exponent has one letter.
+/// always, since what is quoted is a value.
 fn is_hex(word: &[u8], before: u8, after: u8) -> bool {
     let quoted = |byte: u8| KINDS.get(usize::from(byte)) == Some(&QUOTE);
-    if quoted(before) || quoted(after) {
-        return before == after;
-    }
-    word.len() >= HEX_LENGTH && word.iter().filter(|b| !b.is_ascii_digit()).count() >= HEX_LETTERS
+    if quoted(before) || quoted(after) { before == after } else { mask::is_hex_part(word) }
 }
 
 /// Makes fingerprints; two of them make different ones, so that nobody can write titles that only look alike.
@@ -135,6 +130,9 @@ mod tests {
         };
         check("req=1a2b3c4d x", "req=ffffffff0123 x", true);
         check("id 1a2b3c4d", "id deadbeef7", true);
+        check("id=req_1a2b3c4d x", "id=req_0f0f0f0f0f x", true);
+        check("id 1a2b3c4d-0a0a0a0a", "id deadbeef7-1b1b1b1b", true);
+        check("a-1a2b3c4d-b", "a-1a2b3c4d9-b", true);
         check("id 1a2b3c4d", "id 12345678", false);
         check("id 1234567e8", "id 1a2b3c4d", false);
         check("id 1a2b3c4", "id 1a2b3d4", false);

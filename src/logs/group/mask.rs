@@ -72,18 +72,42 @@ pub fn of_word(word: &[u8]) -> Option<&'static str> {
     if is_version(word) {
         return Some("<version>");
     }
-    let runs = word.split(|b| !b.is_ascii_digit()).filter(|run| !run.is_empty()).count();
+    let runs = |part: &[u8]| {
+        if is_hex_part(part) { 1 } else { part.split(|b| !b.is_ascii_digit()).filter(|run| !run.is_empty()).count() }
+    };
+    let runs: usize = parts(word).map(runs).sum();
     (runs > 2).then_some("<id>")
 }
 
-/// Every run of digits becomes one mark; the rest of the word stays.
+/// The runs of letters and digits of a word, and what stands between them.
+fn parts(word: &[u8]) -> impl Iterator<Item = &[u8]> {
+    word.chunk_by(|a, b| a.is_ascii_alphanumeric() == b.is_ascii_alphanumeric())
+}
+
+/// Whether a part of a word is a hexadecimal number: `req_1a2b3c4d`. A number with an exponent has one letter.
+pub fn is_hex_part(part: &[u8]) -> bool {
+    let letters = part.iter().filter(|b| !b.is_ascii_digit()).count();
+    part.len() >= 8 && (2..part.len()).contains(&letters) && part.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Every hexadecimal number and every run of digits becomes one mark; the rest of the word stays.
 pub fn digits(word: &[u8], out: &mut Vec<u8>) {
-    for part in word.chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit()) {
+    for part in parts(word) {
+        if is_hex_part(part) {
+            out.extend_from_slice(b"<hex>");
+        } else {
+            digit_runs(part, word.len(), out);
+        }
+    }
+}
+
+fn digit_runs(text: &[u8], of_word: usize, out: &mut Vec<u8>) {
+    for part in text.chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit()) {
         if part.first().is_some_and(u8::is_ascii_digit) {
             out.extend_from_slice(b"<num>");
         } else {
             // The sign of an id: `blk_-160` and `blk_160` are alike.
-            let signed = part.ends_with(b"_-") && part.len() < word.len();
+            let signed = part.ends_with(b"_-") && part.len() < of_word;
             out.extend_from_slice(if signed { part.get(..part.len() - 1).unwrap_or_default() } else { part });
         }
     }
