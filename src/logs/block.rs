@@ -2,7 +2,7 @@
 //!
 //! Pure. Not here: which events are open (`events`), how a stack trace goes on (`stack`).
 
-use super::event::{Begin, Kept, RawEvent, Region};
+use super::event::{Begin, Frames, Kept, RawEvent, Region};
 use super::events::Line;
 use super::prefix::Prefix;
 use super::signature::{SigId, SignatureSet};
@@ -293,6 +293,13 @@ impl Block {
             lines: (&self.lines, &self.last),
             left_out: self.total.saturating_sub(kept),
             begin: &self.begin,
+            frames: match self.stack {
+                Stack::Frames => Frames::JavaOrNode,
+                Stack::PythonFrames | Stack::PythonMessage(_) | Stack::PythonChained | Stack::PythonGroup => {
+                    Frames::Python
+                }
+                _ => Frames::Other,
+            },
             signatures: &self.signatures,
             counted: !self.counted.is_empty(),
         })

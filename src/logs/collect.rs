@@ -2,7 +2,7 @@
 //!
 //! Pure but for the state it is handed. Not here: reading, scanning.
 
-use super::event::{RawEvent, Sink};
+use super::event::{Frames, RawEvent, Sink};
 use super::group::{Group, Handle};
 use super::scan::Scan;
 use super::signature::{SigId, SignatureSet};
@@ -19,6 +19,9 @@ use std::collections::{BTreeMap, HashMap};
 const MAX_GROUPS: usize = 1000;
 /// Sources named in one group.
 const MAX_SOURCES: usize = 50;
+/// Built-in signatures that match the same lines of errors.
+const PYTHON: &str = "python_exception";
+const NODE: &str = "node_exception";
 /// Seconds of a day.
 const DAY: i64 = 86_400;
 /// Characters of a title.
@@ -139,7 +142,9 @@ impl<'a> Collector<'a> {
         }
         let time = self.time_of(event);
         let title = event.title();
-        self.count_signatures(event.signatures, time.as_second(), &title);
+        let own = self.without_foreign(event);
+        let signatures = own.as_deref().unwrap_or(event.signatures);
+        self.count_signatures(signatures, time.as_second(), &title);
         if event.counted {
             return None;
         }
@@ -150,19 +155,31 @@ impl<'a> Collector<'a> {
             self.groups.resize_with(handle.index() + 1, || None);
         }
         if let Some(Some(gathered)) = self.groups.get_mut(handle.index()) {
-            gathered.add(self.set, event.signatures, origin.source, time);
+            gathered.add(self.set, signatures, origin.source, time);
             return None;
         }
         if self.count >= MAX_GROUPS {
             return None;
         }
         self.count += 1;
-        let first = first(self.example(origin, event, &title, time));
-        let gathered = Gathered { group: first, signatures: event.signatures.to_vec() };
+        let first = first(self.example(origin, event, signatures, &title, time));
+        let gathered = Gathered { group: first, signatures: signatures.to_vec() };
         if let Some(free) = self.groups.get_mut(handle.index()) {
             *free = Some(gathered);
         }
         event.wants_after().then(|| handle.number())
+    }
+
+    /// `TypeError: x` may be Python's or Node's; the frames beside it tell. None where that changes nothing.
+    fn without_foreign(&self, event: &RawEvent<'_>) -> Option<Vec<SigId>> {
+        let [_, _, ..] = event.signatures else { return None };
+        let foreign = match event.frames {
+            Frames::Python => NODE,
+            Frames::JavaOrNode => PYTHON,
+            Frames::Other => return None,
+        };
+        let foreign = self.set.id(foreign).filter(|id| event.signatures.contains(id))?;
+        Some(event.signatures.iter().copied().filter(|id| *id != foreign).collect())
     }
 
     fn count_signatures(&mut self, ids: &[SigId], second: i64, title: &str) {
@@ -247,8 +264,15 @@ impl<'a> Collector<'a> {
         own.or_else(|| event.find_before(|line| clock.read(line))).map_or(self.now, |stamp| stamp.time)
     }
 
-    fn example(&self, origin: Origin<'_>, event: &RawEvent<'_>, title: &str, time: Timestamp) -> LogEvent {
-        let (category, severity) = self.set.verdict(event.signatures);
+    fn example(
+        &self,
+        origin: Origin<'_>,
+        event: &RawEvent<'_>,
+        signatures: &[SigId],
+        title: &str,
+        time: Timestamp,
+    ) -> LogEvent {
+        let (category, severity) = self.set.verdict(signatures);
         LogEvent {
             source: origin.source.to_owned(),
             path: origin.path.map(|p| p.display().to_string()),
@@ -258,7 +282,7 @@ impl<'a> Collector<'a> {
             lines: event.lines(),
             before: event.before(),
             after: Vec::new(),
-            signatures: event.signatures.iter().map(|id| self.set.name(*id).to_owned()).collect(),
+            signatures: signatures.iter().map(|id| self.set.name(*id).to_owned()).collect(),
             category,
             severity,
             group: String::new(),

@@ -105,6 +105,15 @@ impl From<Kept> for String {
     }
 }
 
+/// Whose frames the lines of an event are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Frames {
+    Python,
+    JavaOrNode,
+    /// None, or such as nobody takes for those of another language.
+    Other,
+}
+
 /// An event, whole.
 pub struct RawEvent<'a> {
     pub region: Region<'a>,
@@ -113,6 +122,7 @@ pub struct RawEvent<'a> {
     pub lines: (&'a [Kept], &'a VecDeque<Kept>),
     pub left_out: u32,
     pub begin: &'a Begin,
+    pub frames: Frames,
     /// What it matched and was not counted for yet; never empty.
     pub signatures: &'a [SigId],
     /// It was counted when the reading before this one ended; only these signatures are new.

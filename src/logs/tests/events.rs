@@ -133,6 +133,18 @@ fn java_go_rust_and_node_stacks_are_one_event() {
     );
 }
 
+#[test]
+fn frames_tell_whose_error_it_is() {
+    let check = |text: &str, expected: &[&str]| {
+        let report = in_passes(&[text.as_bytes()], 1 << 16);
+        assert_eq!(report.groups[0].signatures, expected, "{text}");
+        assert_eq!(report.by_signature.keys().collect::<Vec<_>>(), expected, "{text}");
+    };
+    check("Error: boom\n    at f (/app/x.js:10:9)\nlater\n", &["node_exception"]);
+    check("TypeError: x\n    at f (/app/x.js:10:9)\nlater\n", &["node_exception"]);
+    check("Traceback (most recent call last):\n  File \"a\", line 1\nTypeError: x\nlater\n", &["python_exception"]);
+}
+
 fn prefixed(prefix: &str, text: &str) -> Vec<String> {
     text.lines().map(|l| format!("{prefix}{l}\n")).collect()
 }
