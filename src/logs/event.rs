@@ -27,7 +27,7 @@ pub struct Region<'a> {
 
 impl Region<'_> {
     /// The lines before a position, nearest first, at most as many as are context.
-    pub fn before(&self, at: usize) -> impl Iterator<Item = Cow<'_, str>> {
+    pub fn before(&self, at: usize) -> impl Iterator<Item = &[u8]> {
         let text = self.text.get(..at).unwrap_or_default();
         let text = text.strip_suffix(b"\n").unwrap_or(text);
         let mut end = Some(text.len()).filter(|_| at > 0);
@@ -36,14 +36,14 @@ impl Region<'_> {
             let until = end?;
             let newline = breaks.next();
             end = newline;
-            Some(shown(text.get(newline.map_or(0, |n| n + 1)..until).unwrap_or_default()))
+            text.get(newline.map_or(0, |n| n + 1)..until)
         });
-        here.chain(self.recent.iter().rev().map(|line| Cow::Borrowed(line.as_str()))).take(CONTEXT)
+        here.chain(self.recent.iter().rev().map(String::as_bytes)).take(CONTEXT)
     }
 
     /// The same, copied, in their order.
     pub fn lines_before(&self, at: usize) -> Vec<String> {
-        let mut lines: Vec<String> = self.before(at).map(Cow::into_owned).collect();
+        let mut lines: Vec<String> = self.before(at).map(|line| shown(line).into_owned()).collect();
         lines.reverse();
         lines
     }
@@ -175,7 +175,7 @@ impl<'a> RawEvent<'a> {
     /// The first of the lines before it, nearest first, that holds what is looked for.
     pub fn find_before<T>(&self, find: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
         match self.begin {
-            Begin::Here(at) => self.region.before(*at).find_map(|line| find(line.as_bytes())),
+            Begin::Here(at) => self.region.before(*at).find_map(find),
             Begin::Before { before, .. } => before.iter().rev().find_map(|line| find(line.as_bytes())),
         }
     }

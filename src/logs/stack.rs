@@ -79,15 +79,14 @@ pub fn opening(line: &[u8]) -> Option<Opening> {
 /// Length of what stands before a Java or Node frame or cause, where the line is one.
 pub fn frame_prefix(line: &[u8]) -> Option<usize> {
     let head = line.get(..line.len().min(240)).unwrap_or_default();
-    let at = [b"at ".as_slice(), b"Caused by: ", b"... "].iter().find_map(|marker| {
-        let found = memmem::find(head, marker)?;
-        let space = head.get(..found)?;
-        if *marker == b"at " && !head.get(found..)?.iter().any(|b| b"(:<".contains(b)) {
-            return None;
-        }
-        (*marker == b"Caused by: " || matches!(space, [.., b'\t'] | [.., b' ', b' '])).then_some(found)
-    })?;
-    Some(head.get(..at)?.trim_ascii_end().len())
+    let begins = |at: usize| {
+        let (space, rest) = head.split_at_checked(at)?;
+        let is_frame = matches!(space, [.., b'\t'] | [.., b' ', b' '])
+            && (rest.starts_with(b"... ") || rest.starts_with(b"at ") && rest.iter().any(|b| b"(:<".contains(b)));
+        (is_frame || rest.starts_with(b"Caused by: ")).then(|| space.trim_ascii_end().len())
+    };
+    let words = memchr::memchr2_iter(b' ', b'\t', head).map(|space| space + 1);
+    std::iter::once(0).chain(words).find_map(begins)
 }
 
 impl Stack {

@@ -39,6 +39,9 @@ impl Clock {
     pub fn read(&self, line: &[u8]) -> Option<Stamp> {
         let is_json = line.trim_ascii_start().first() == Some(&b'{');
         let head = line.get(..line.len().min(if is_json { JSON_HEAD } else { HEAD })).unwrap_or_default();
+        if !head.iter().any(u8::is_ascii_digit) {
+            return None;
+        }
         let mut before = b' ';
         for (at, byte) in head.iter().enumerate() {
             let boundary = !before.is_ascii_alphanumeric() && (before != b'.' || at == 0);

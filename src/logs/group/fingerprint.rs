@@ -59,10 +59,11 @@ impl Fingerprints {
     /// The fingerprint of a title.
     pub fn of(&mut self, title: &str) -> u64 {
         let bytes = title.as_bytes().get(..MAX_TITLE).unwrap_or(title.as_bytes());
-        let used = self.fold_digits(bytes).unwrap_or_else(|| self.fold_numbers(bytes));
+        let buffer = &mut *self.buffer;
+        let used = fold_digits(bytes, buffer).unwrap_or_else(|| fold_numbers(bytes, buffer));
         let [first, second] = self.seed;
         let mut state = first ^ (used as u64) ^ u64::from(title.len() > MAX_TITLE) << 32;
-        let text = self.buffer.get_mut(..used + 16).unwrap_or_default();
+        let text = buffer.get_mut(..used + 16).unwrap_or_default();
         if let Some(rest) = text.get_mut(used..) {
             rest.fill(0);
         }
@@ -72,51 +73,51 @@ impl Fingerprints {
         }
         state
     }
+}
 
-    /// Folds a title in which no digit stands beside one of the letters a to f; none for another one. No branch depends
-    /// on its text. Returns the length.
-    fn fold_digits(&mut self, bytes: &[u8]) -> Option<usize> {
-        let (mut used, mut last, mut mixed) = (0_usize, 0_u8, false);
-        for byte in bytes {
-            let kind = KINDS.get(usize::from(*byte)).copied().unwrap_or(OTHER);
-            mixed |= kind | last == DIGIT | HEX_LETTER;
-            used = self.put(used, *byte, kind, last);
-            last = kind;
-        }
-        (!mixed).then_some(used)
+/// Folds a title in which no digit stands beside one of the letters a to f; none for another one. No branch depends on
+/// its text. Returns the length.
+fn fold_digits(bytes: &[u8], buffer: &mut [u8; ROOM]) -> Option<usize> {
+    let (mut used, mut last, mut mixed) = (0_usize, 0_u8, false);
+    for byte in bytes {
+        let kind = KINDS.get(usize::from(*byte)).copied().unwrap_or(OTHER);
+        mixed |= kind | last == DIGIT | HEX_LETTER;
+        used = put(buffer, used, *byte, kind, last);
+        last = kind;
     }
+    (!mixed).then_some(used)
+}
 
-    /// Folds any title; the same for those without hexadecimal numbers. Returns the length.
-    fn fold_numbers(&mut self, bytes: &[u8]) -> usize {
-        // The word being read begins at `start`, and at `begin` in what is made.
-        let (mut used, mut start, mut begin, mut seen, mut last) = (0_usize, 0, 0, 0_u8, 0_u8);
-        for (at, byte) in bytes.iter().chain(b" ").enumerate() {
-            let kind = KINDS.get(usize::from(*byte)).copied().unwrap_or(OTHER);
-            if kind == EDGE {
-                let word = bytes.get(start..at).unwrap_or_default();
-                if seen == DIGIT | HEX_LETTER && mask::is_hex_part(word) {
-                    used = self.put(begin, HEX, OTHER, OTHER);
-                }
-                (start, begin, seen) = (at + 1, used + 1, 0);
-            } else {
-                seen |= kind;
+/// Folds any title; the same for those without hexadecimal numbers. Returns the length.
+fn fold_numbers(bytes: &[u8], buffer: &mut [u8; ROOM]) -> usize {
+    // The word being read begins at `start`, and at `begin` in what is made.
+    let (mut used, mut start, mut begin, mut seen, mut last) = (0_usize, 0, 0, 0_u8, 0_u8);
+    for (at, byte) in bytes.iter().chain(b" ").enumerate() {
+        let kind = KINDS.get(usize::from(*byte)).copied().unwrap_or(OTHER);
+        if kind == EDGE {
+            let word = bytes.get(start..at).unwrap_or_default();
+            if seen == DIGIT | HEX_LETTER && mask::is_hex_part(word) {
+                used = put(buffer, begin, HEX, OTHER, OTHER);
             }
-            if at < bytes.len() {
-                used = self.put(used, *byte, kind, last);
-            }
-            last = kind;
+            (start, begin, seen) = (at + 1, used + 1, 0);
+        } else {
+            seen |= kind;
         }
-        used
+        if at < bytes.len() {
+            used = put(buffer, used, *byte, kind, last);
+        }
+        last = kind;
     }
+    used
+}
 
-    /// Writes a byte; a digit after a digit is written where the next one will be. Returns where that is.
-    #[inline]
-    fn put(&mut self, at: usize, byte: u8, kind: u8, last: u8) -> usize {
-        if let Some(place) = self.buffer.get_mut(at & (ROOM - 1)) {
-            *place = if kind == DIGIT { DIGITS } else { byte };
-        }
-        at + usize::from(kind & last & DIGIT == 0)
+/// Writes a byte; a digit after a digit is written where the next one will be. Returns where that is.
+#[inline]
+fn put(buffer: &mut [u8; ROOM], at: usize, byte: u8, kind: u8, last: u8) -> usize {
+    if let Some(place) = buffer.get_mut(at & (ROOM - 1)) {
+        *place = if kind == DIGIT { DIGITS } else { byte };
     }
+    at + usize::from(kind & last & DIGIT == 0)
 }
 
 fn folded_product(a: u64, b: u64) -> u64 {
