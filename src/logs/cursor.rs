@@ -12,6 +12,8 @@ use std::path::PathBuf;
 
 /// First bytes that are hashed.
 pub const HEAD: usize = 1024;
+/// So many first bytes tell one content from another.
+const RECOGNISABLE: usize = 16;
 /// Bytes before the offset that are hashed.
 pub const TAIL: usize = 64;
 
@@ -139,15 +141,15 @@ impl FileCursor {
 
     /// Whether enough is known of the content to find it again under another inode.
     pub fn is_recognisable(&self) -> bool {
-        self.head_len >= 16
+        self.head_len >= RECOGNISABLE
     }
 
     /// Moves to where a reading ended.
     pub fn advance(&mut self, file: &File, id: Identity, ended: Ended) {
         self.note(id, ended);
-        // The head lies before the offset, so that a copy made before the last reading holds it too; of a half line
-        // alone there is nothing else.
-        let known = if ended.offset == 0 { id.size } else { ended.offset.min(id.size) };
+        // The head lies before the offset, so that a copy made before the last reading holds it too; where next to
+        // nothing was taken, a half line is all that there is to recognise it by.
+        let known = if ended.offset < RECOGNISABLE as u64 { id.size } else { ended.offset.min(id.size) };
         let head_len = usize::try_from(known).unwrap_or(HEAD).min(HEAD);
         if let Some(head) = hash_at(file, 0, head_len) {
             (self.head_len, self.head) = (head_len, head);
@@ -216,12 +218,13 @@ impl<'f> Guarded<'f> {
         (cursor.tail_len, cursor.tail) = (0, String::new());
     }
 
-    /// Whether what was read last is still there.
+    /// Whether the beginning and what was read last are still there.
     pub fn holds(&self) -> bool {
-        let mut there = vec![0; self.before.len()];
-        let from = self.at - there.len() as u64;
-        let read = self.file.read_exact_at(&mut there, from);
-        read.is_ok() && there == self.before
+        let is_at = |bytes: &[u8], from: u64| {
+            let mut there = vec![0; bytes.len()];
+            self.file.read_exact_at(&mut there, from).is_ok() && there == bytes
+        };
+        is_at(&self.before, self.at - self.before.len() as u64) && is_at(&self.head, 0)
     }
 
     /// Whether what is before its place is what a cursor remembers.

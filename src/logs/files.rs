@@ -177,23 +177,28 @@ pub fn read_packed(
     collector: &mut Collector<'_>,
     source: Source<'_>,
     cursor: &mut FileCursor,
+    file: &File,
     first_sight: bool,
 ) -> Result<()> {
-    let path = cursor.path.clone();
-    let open = || File::open(&path).with_context(|| format!("cannot open {}", path.display()));
-    let unpack = || format!("cannot unpack {}", path.display());
-    let file = open()?;
+    let unpack = || format!("cannot unpack {}", cursor.path.display());
     let id = Identity::of(&file.metadata()?);
-    let whole = Surveyed::of(&mut unpacked(file)).with_context(unpack)?;
+    let whole = rewound(file).and_then(|file| Surveyed::of(&mut unpacked(file))).with_context(unpack)?;
+    let mut decoder = unpacked(rewound(file)?);
     if first_sight {
         tail_of(collector, source.name, cursor, whole.size);
     }
-    let mut decoder = unpacked(open()?);
-    std::io::copy(&mut (&mut decoder).take(cursor.offset), &mut std::io::sink()).with_context(unpack)?;
+    std::io::copy(&mut (&mut decoder).take(cursor.offset), &mut std::io::sink())?;
     let ended = scan_stream(collector, source, cursor, &mut decoder, End::Taken);
     cursor.note(id, ended);
     cursor.recognise_by(&whole.head, &whole.tail);
     Ok(())
+}
+
+/// The same open file, at its beginning. Its name may be another's by now.
+pub fn rewound(file: &File) -> std::io::Result<File> {
+    let mut file = file.try_clone()?;
+    file.rewind()?;
+    Ok(file)
 }
 
 /// What a whole stream is recognised by: its size, its first and its last bytes.

@@ -140,7 +140,7 @@ fn analyse_file(collector: &mut Collector<'_>, name: &str, path: &Path) -> anyho
     let format = if files::is_docker_json(&start) { Format::DockerJson } else { Format::Plain };
     let source = Source::new(name, format);
     if packed {
-        return files::read_packed(collector, source, &mut cursor, false);
+        return files::read_packed(collector, source, &mut cursor, &file, false);
     }
     files::read_on(collector, source, &mut cursor, &mut file, End::Taken).map(|_| ())
 }

@@ -7,9 +7,8 @@
 use super::beside::{Present, is_rotation_of, open, siblings};
 use super::collect::Collector;
 use super::cursor::{FileCursor, Identity};
-use super::files::{self, Content, End, Source, Surveyed, is_packed, read_on, read_packed, tail_of};
+use super::files::{self, Content, End, Source, Surveyed, is_packed, read_on, read_packed, rewound, tail_of};
 use std::fs::File;
-use std::io::Seek;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -85,7 +84,7 @@ impl Round<'_, '_> {
                 lost.push(cursor);
             }
         }
-        let done = (still || last) && self.start_all(fresh);
+        let done = (still || last) && self.start_all(fresh, last);
         if done || last {
             for cursor in lost.iter().filter(|cursor| cursor.is_missed()) {
                 self.report_lost(cursor);
@@ -228,8 +227,10 @@ impl Round<'_, '_> {
         let mut found = FileCursor { path: file.path.clone(), rotated: true, ..cursor.clone() };
         (found.dev, found.ino, found.born) = (file.id.dev, file.id.ino, file.id.born);
         let finished = if is_packed(&file.path) {
-            found.verify_stream(&mut files::unpacked(opened)).unwrap_or(false)
-                && read_packed(self.collector, self.source, &mut found, false).map(|()| self.kept.push(found)).is_ok()
+            begins_alike(&found, file, &opened)
+                && read_packed(self.collector, self.source, &mut found, &opened, false)
+                    .map(|()| self.kept.push(found))
+                    .is_ok()
         } else {
             found.verify(&opened) && matches!(self.read(found, opened, End::Taken), Followed::Kept)
         };
@@ -241,7 +242,7 @@ impl Round<'_, '_> {
 
     /// Reads the files that have no cursor, and what came after a known content and has been rotated away as well.
     /// False when one of them moved meanwhile.
-    fn start_all(&mut self, fresh: Vec<Present>) -> bool {
+    fn start_all(&mut self, fresh: Vec<Present>, last: bool) -> bool {
         let live = fresh.iter().map(|file| file.path.clone()).filter(|path| !is_packed(path));
         self.bases.extend(live);
         self.bases.sort();
@@ -259,7 +260,7 @@ impl Round<'_, '_> {
         files.sort_by_key(|file| (is_packed(&file.path), file.id.mtime));
         let mut still = true;
         for file in files {
-            still &= self.start(file);
+            still &= self.start(file, last);
         }
         still
     }
@@ -272,7 +273,7 @@ impl Round<'_, '_> {
 
     /// Reads a file that has no cursor: all of it when it follows a log we know, else its last 16 MiB. False when it
     /// moved meanwhile.
-    fn start(&mut self, file: Present) -> bool {
+    fn start(&mut self, file: Present, last: bool) -> bool {
         if self.is_kept(file.id) || self.copies.iter().any(|copy| copy.is_same_inode(file.id)) {
             return true;
         }
@@ -289,17 +290,17 @@ impl Round<'_, '_> {
         cursor.rotated = self.kept.iter().any(|kept| !kept.rotated && is_rotation_of(&file.path, &kept.path))
             || self.bases.iter().any(|base| is_rotation_of(&file.path, base));
         match self.is_copy(&file, &opened) {
-            None => return false,
             Some(true) => {
                 cursor.copied = true;
                 (cursor.size, cursor.mtime) = (file.id.size, file.id.mtime);
                 self.copies.push(cursor);
                 return true;
             }
-            Some(false) => {}
+            None if !last => return false,
+            _ => {}
         }
         if is_packed(&file.path) {
-            return self.start_packed(cursor, &file, successor);
+            return self.start_packed(cursor, &file, &opened, successor);
         }
         self.started.push(file.path);
         if !successor {
@@ -314,14 +315,14 @@ impl Round<'_, '_> {
         }
     }
 
-    fn start_packed(&mut self, mut cursor: FileCursor, file: &Present, successor: bool) -> bool {
-        // Its original is there: it is still being packed.
+    fn start_packed(&mut self, mut cursor: FileCursor, file: &Present, opened: &File, successor: bool) -> bool {
+        // Its original is there: it is still being packed. The name must still be its own for that to mean anything.
         if file.path.with_extension("").exists() {
-            return true;
+            return matches!(open(file), Ok(Some(_)));
         }
-        if let Err(error) = read_packed(self.collector, self.source, &mut cursor, !successor) {
+        if let Err(error) = read_packed(self.collector, self.source, &mut cursor, opened, !successor) {
             if self.now_ns() - file.id.mtime < BEING_PACKED_NS {
-                return true;
+                return false;
             }
             self.collector.problem(self.source.name, format!("{error:#}"));
             cursor.note(file.id, super::scan::Ended { offset: cursor.offset, pending: 0, mid_line: false });
@@ -332,29 +333,32 @@ impl Round<'_, '_> {
     }
 
     /// Whether the file is a copy of a log that was read: made but not truncated yet, or packed but not removed yet, or
-    /// still being made. The log holds all that its copy does. `None` when that log changed since it was read: it is to
-    /// be read again first.
-    fn is_copy(&mut self, file: &Present, opened: &File) -> Option<bool> {
-        for at in 0..self.kept.len() {
-            let Some(kept) = self.kept.get(at) else { continue };
-            if !is_rotation_of(&file.path, &kept.path) || is_packed(&kept.path) || !begins_alike(kept, file, opened) {
+    /// still being made. The log holds all that its copy does. Where it moved meanwhile, the beginning decides: should
+    /// the file hold more, the next reading will look for that log and finish it there. `None` when not even that is
+    /// there to be compared: what was listed has grown by now, or is no copy.
+    fn is_copy(&self, file: &Present, opened: &File) -> Option<bool> {
+        let mut unsure = false;
+        for kept in self.kept.iter().filter(|k| is_rotation_of(&file.path, &k.path) && !is_packed(&k.path)) {
+            // An empty one that is being written will be looked at again.
+            if file.id.size == 0 {
+                return Some(true);
+            }
+            if !begins_alike(kept, file, opened) {
                 continue;
             }
-            let original = Present { path: kept.path.clone(), id: kept.identity() };
-            match open(&original) {
-                Ok(Some(original)) if kept.verify(&original) => {
-                    if holds_all(&original, file, opened).unwrap_or(false) {
-                        return Some(true);
-                    }
-                }
+            let is_copy = match open(&Present { path: kept.path.clone(), id: kept.identity() }) {
+                Ok(Some(original)) if kept.verify(&original) => holds_all(&original, file, opened).unwrap_or(false),
+                _ if is_packed(&file.path) || file.id.size >= kept.offset => true,
                 _ => {
-                    let moved = self.kept.swap_remove(at);
-                    self.waiting.push(moved);
-                    return None;
+                    unsure = true;
+                    false
                 }
+            };
+            if is_copy {
+                return Some(true);
             }
         }
-        Some(false)
+        if unsure { None } else { Some(false) }
     }
 
     /// A copy that has not changed since it was recognised.
@@ -436,10 +440,4 @@ fn holds_all(original: &File, file: &Present, opened: &File) -> std::io::Result<
         Surveyed::of_file(opened, file.id.size)?
     };
     Ok(original.metadata()?.len() >= copy.size && copy == Surveyed::of_file(original, copy.size)?)
-}
-
-fn rewound(file: &File) -> std::io::Result<File> {
-    let mut file = file.try_clone()?;
-    file.rewind()?;
-    Ok(file)
 }

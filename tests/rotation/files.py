@@ -102,7 +102,7 @@ def try_case(binary, name, options):
     """The broken laws, and a note of what was tried."""
     way, pattern, seed = name.split(":")
     directory = pathlib.Path(tempfile.mkdtemp(prefix="healer-rotation."))
-    run = Run(binary, directory, way, pattern, random.Random(name), LINES if options.all else SHORT_LINES)
+    run = Run(binary, directory, way, pattern, random.Random(name), options.all)
     broken, lost = run.whole()
     if broken and options.keep:
         print(f"   kept: {directory}", flush=True)
@@ -121,9 +121,10 @@ def try_case(binary, name, options):
 
 
 class Run:
-    def __init__(self, binary, directory, way, pattern, rng, lines):
+    def __init__(self, binary, directory, way, pattern, rng, whole):
         self.rotate, self.lossy = WAYS[way]
-        self.rng, self.lines = rng, lines
+        self.rng, self.lines, self.burst = rng, LINES if whole else SHORT_LINES, 8 if whole else 6
+        lines = self.lines
         self.ledger, self.numbers = Ledger(), Numbers(2 * lines)
         (directory / "logs").mkdir()
         self.log = Log(directory / "logs", rng, self.numbers, self.ledger)
@@ -154,7 +155,7 @@ class Run:
             self.rotation()
             rotates = False
         if self.log.number < self.lines:
-            self.log.write(int(2 ** self.rng.uniform(0, 6)))
+            self.log.write(int(2 ** self.rng.uniform(0, self.burst)))
         if rotates:
             self.rotation()
 

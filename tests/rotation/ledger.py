@@ -4,8 +4,9 @@ Lives here: numbers, moments and the judgement. May not live here: how lines are
 
 The law: every number is counted exactly once. It may be missing only when the bytes that held it were destroyed, no
 undisturbed pass had a chance to read them, and a gap was reported by the first undisturbed pass after the destruction.
-Nothing can tell of two losses: what is written between the copy and the truncation of `copytruncate`, and what was
-written since and truncated again in a file that a pass has seen empty.
+Nothing can tell of three losses: what is written between the copy and the truncation of `copytruncate`; what was written
+and truncated again in a file that a pass has seen empty; and a file that came and went between the beginnings of two
+passes.
 """
 
 import dataclasses
@@ -21,6 +22,8 @@ class Line:
     torn: bool = False
     # Written after the copy and gone with the truncation.
     between: bool = False
+    # When the file, or its content after a truncation, began.
+    born: float = 0.0
     # When its file was empty: from its truncation to its first bytes.
     empty: tuple = (0.0, 0.0)
 
@@ -74,9 +77,13 @@ class Ledger:
         seen_empty = any(one.start <= line.empty[1] and line.empty[0] <= one.end for one in self.passes)
         if line.torn or line.destroyed is None or line.between or seen_empty:
             return True
-        for one in self.passes:
-            if one.end < line.destroyed:
-                continue
+        if not any(line.born <= one.start < line.destroyed for one in self.passes):
+            return True
+        # A pass that was disturbed right before may have told of it already: it saw what was there before go.
+        first = next((at for at, one in enumerate(self.passes) if one.end >= line.written), len(self.passes))
+        if first > 0 and not self.passes[first - 1].quiet:
+            first -= 1
+        for one in self.passes[first:]:
             if one.gaps:
                 return True
             if one.completed and one.quiet and one.start > line.destroyed:

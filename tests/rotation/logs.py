@@ -35,6 +35,7 @@ class Log:
         self.fd = os.open(self.path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
         self.current = self.contents.setdefault(os.fstat(self.fd).st_ino, [])
         self.generation += 1
+        self.born = time.monotonic()
 
     def write(self, count):
         """So many records, in one write; often the last one only half."""
@@ -70,7 +71,7 @@ class Log:
         del self.begun[: len(whole)]
         now = time.monotonic()
         for n in whole:
-            self.ledger.lines[n] = Line(written=now, empty=self.empty)
+            self.ledger.lines[n] = Line(written=now, born=self.born, empty=self.empty)
             self.current.append(n)
 
     def rename(self, to="app.log.1", still_open=0):
@@ -114,7 +115,7 @@ class Log:
 
     def _empty(self, numbers):
         """Truncates the log, with which these numbers are gone, and writes on."""
-        start = time.monotonic()
+        self.born = start = time.monotonic()
         os.truncate(self.path, 0)
         self._destroy(numbers)
         self.current.clear()

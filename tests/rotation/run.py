@@ -122,7 +122,7 @@ COLUMNS = ("cases", "failures", "lines", "passes", "killed", "rotations", "lost"
 def print_table(table):
     print(f"{'':<34}" + "".join(f" {column:>9}" for column in COLUMNS))
     for name, row in table:
-        print(f"{name:<34}" + "".join(f" {row[column]:>9.0f}" for column in COLUMNS))
+        print(f"{name:<34}" + "".join(f" {row[column]:>9.0f}" if column in row else f" {'':>9}" for column in COLUMNS))
 
 
 if __name__ == "__main__":
