@@ -247,22 +247,36 @@ impl Round<'_, '_> {
         self.bases.extend(live);
         self.bases.sort();
         self.bases.dedup();
-        let mut files = fresh;
-        for base in &self.bases {
-            let Some(since) = self.since(base) else { continue };
-            files.extend(
-                siblings(base)
-                    .into_iter()
-                    .filter(|file| file.path != *base && is_rotation_of(&file.path, base) && file.id.mtime >= since),
-            );
-        }
-        // Packed ones last: one that is being packed is known by its original.
-        files.sort_by_key(|file| (is_packed(&file.path), file.id.mtime));
-        let mut still = true;
-        for file in files {
-            still &= self.start(file, last);
+        let (mut files, mut still) = (fresh, true);
+        for _ in 0..LOOKS {
+            files.extend(self.rotated_since());
+            if files.is_empty() {
+                break;
+            }
+            // Packed ones last: one that is being packed is known by its original.
+            files.sort_by_key(|file| (is_packed(&file.path), file.id.mtime));
+            for file in files.drain(..) {
+                still &= self.start(file, last);
+            }
+            if !still {
+                break;
+            }
+            // What was truncated before it was read here is in a copy that may not have been there yet.
         }
         still
+    }
+
+    /// The files without a cursor that a log became while nobody looked.
+    fn rotated_since(&self) -> Vec<Present> {
+        let mut found = Vec::new();
+        for base in &self.bases {
+            let Some(since) = self.since(base) else { continue };
+            found.extend(siblings(base).into_iter().filter(|file| {
+                let is_known = self.is_kept(file.id) || self.copies.iter().any(|copy| copy.is_same_inode(file.id));
+                !is_known && file.path != *base && is_rotation_of(&file.path, base) && file.id.mtime >= since
+            }));
+        }
+        found
     }
 
     /// When the log of this path, or a rotated one of it, was last written as far as the last reading knew.

@@ -5,8 +5,7 @@ Lives here: numbers, moments and the judgement. May not live here: how lines are
 The law: every number is counted exactly once. It may be missing only when the bytes that held it were destroyed, no
 undisturbed pass had a chance to read them, and a gap was reported by the first undisturbed pass after the destruction.
 Nothing can tell of three losses: what is written between the copy and the truncation of `copytruncate`; what was written
-and truncated again in a file that a pass has seen empty; and a file that came and went between the beginnings of two
-passes.
+and truncated again in a file that a pass has seen empty; and a file that came and went without a whole pass in between.
 """
 
 import dataclasses
@@ -77,7 +76,7 @@ class Ledger:
         seen_empty = any(one.start <= line.empty[1] and line.empty[0] <= one.end for one in self.passes)
         if line.torn or line.destroyed is None or line.between or seen_empty:
             return True
-        if not any(line.born <= one.start < line.destroyed for one in self.passes):
+        if not any(one.completed and line.born <= one.start and one.end < line.destroyed for one in self.passes):
             return True
         # A pass that was disturbed right before may have told of it already: it saw what was there before go.
         first = next((at for at, one in enumerate(self.passes) if one.end >= line.written), len(self.passes))
