@@ -66,7 +66,9 @@ impl Seen {
         assert!(report.gaps.is_empty() && report.problems.is_empty(), "{report:?}");
         for group in &report.groups {
             // 20 first lines, 20 last ones, and one that says how many are left out.
-            assert!(group.example.lines.len() <= 41 && group.example.before.len() <= 3 && group.example.after.len() <= 3);
+            assert!(
+                group.example.lines.len() <= 41 && group.example.before.len() <= 3 && group.example.after.len() <= 3
+            );
         }
         (self.events, self.lines) = (self.events + report.events, self.lines + report.lines);
         for (name, n) in report.by_signature {
@@ -81,7 +83,8 @@ fn in_passes(place: &Place, text: &[u8], ends: &[usize]) -> Seen {
     let (mut state, mut seen, mut from, mut clock) = (LogState::default(), Seen::default(), 0, 1_750_000_000u64);
     let mut pass = |clock: u64| {
         // What is remembered goes through its file's form.
-        let report = read_new(&place.engine, &[], None, None, &mut state, Timestamp::from_second(clock as i64).unwrap());
+        let report =
+            read_new(&place.engine, &[], None, None, &mut state, Timestamp::from_second(clock as i64).unwrap());
         state = serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap();
         report
     };

@@ -71,8 +71,8 @@ fn cut(signatures: &[healer::config::Signature], text: &[u8], whole: &healer::mo
 
 fn builtin(text: &[u8]) {
     BUILTIN.with(|cell| {
-        let signatures =
-            cell.get_or_init(|| compile(Vec::new(), &SystemSecrets).map(|engine| engine.signatures).unwrap_or_default());
+        let signatures = cell
+            .get_or_init(|| compile(Vec::new(), &SystemSecrets).map(|engine| engine.signatures).unwrap_or_default());
         assert!(!signatures.is_empty());
         let (report, bytes) = allocated(|| scan_lines(signatures, "file:x", text, Timestamp::UNIX_EPOCH));
         check_work(text.len(), bytes);
