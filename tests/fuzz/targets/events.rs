@@ -39,7 +39,8 @@ fuzz_target!(|data: &[u8]| {
         text.extend_from_slice(PREFIXES[usize::from(pair[0] >> 4) % PREFIXES.len()].as_bytes());
         match usize::from(pair[1]) {
             known @ 0..240 => text.extend_from_slice(LINES[known % LINES.len()].as_bytes()),
-            _ => text.push(pair[0]),
+            // A NUL would make it no text.
+            _ => text.push(pair[0].max(1)),
         }
         text.push(b'\n');
     }
