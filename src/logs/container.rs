@@ -62,7 +62,7 @@ pub fn read(collector: &mut Collector<'_>, container: &Container, docker: Option
     match readable(&cursor, docker) {
         Some(path) => {
             let format = Source::new(&source, Format::DockerJson);
-            cursor.files = read_source(collector, format, vec![path], std::mem::take(&mut cursor.files));
+            cursor.files = read_source(collector, format, &|| vec![path.clone()], std::mem::take(&mut cursor.files));
         }
         None => through_engine(collector, &source, container, &mut cursor, docker),
     }

@@ -11,9 +11,11 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 
 /// First bytes that are hashed.
-const HEAD: usize = 1024;
+pub const HEAD: usize = 1024;
+/// So many first bytes tell one content from another.
+const RECOGNISABLE: usize = 16;
 /// Bytes before the offset that are hashed.
-const TAIL: usize = 64;
+pub const TAIL: usize = 64;
 
 /// Where one file was left.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -22,6 +24,8 @@ pub struct FileCursor {
     pub path: PathBuf,
     pub dev: u64,
     pub ino: u64,
+    /// When the inode was made (ns); 0 where the file system does not tell.
+    pub born: i128,
     /// Bytes of the beginning that `head` is the hash of.
     pub head_len: usize,
     pub head: String,
@@ -39,6 +43,10 @@ pub struct FileCursor {
     pub continued: [bool; 2],
     /// Renamed or copied away: finished, and watched only until it is gone.
     pub rotated: bool,
+    /// Read to its end when a later file of the same log was there: nothing is lost when it is removed.
+    pub superseded: bool,
+    /// A copy of what was read under another name, whole or being made: not read as long as that is there.
+    pub copied: bool,
     /// Not a text; not read.
     pub binary: bool,
     pub open: Suspended,
@@ -49,6 +57,7 @@ pub struct FileCursor {
 pub struct Identity {
     pub dev: u64,
     pub ino: u64,
+    pub born: i128,
     pub size: u64,
     pub mtime: i128,
 }
@@ -56,18 +65,36 @@ pub struct Identity {
 impl Identity {
     pub fn of(meta: &Metadata) -> Identity {
         let mtime = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
-        Identity { dev: meta.dev(), ino: meta.ino(), size: meta.size(), mtime }
+        let since_epoch = |time: std::time::SystemTime| time.duration_since(std::time::UNIX_EPOCH).ok();
+        let born = meta.created().ok().and_then(since_epoch).and_then(|d| i128::try_from(d.as_nanos()).ok());
+        Identity { dev: meta.dev(), ino: meta.ino(), born: born.unwrap_or(0), size: meta.size(), mtime }
+    }
+
+    /// Whether both are of one file.
+    pub fn is_same_file(self, other: Identity) -> bool {
+        (self.dev, self.ino, self.born) == (other.dev, other.ino, other.born)
     }
 }
 
 impl FileCursor {
     /// A cursor at the beginning of a file.
     pub fn start(path: PathBuf, id: Identity) -> FileCursor {
-        FileCursor { path, dev: id.dev, ino: id.ino, ..FileCursor::default() }
+        FileCursor { path, dev: id.dev, ino: id.ino, born: id.born, ..FileCursor::default() }
     }
 
+    /// The same inode, and not one that was freed and used again, as far as the file system tells.
     pub fn is_same_inode(&self, id: Identity) -> bool {
-        (self.dev, self.ino) == (id.dev, id.ino)
+        (self.dev, self.ino) == (id.dev, id.ino) && (self.born == id.born || self.born == 0 || id.born == 0)
+    }
+
+    /// The file as it was at the last look.
+    pub fn identity(&self) -> Identity {
+        Identity { dev: self.dev, ino: self.ino, born: self.born, size: self.size, mtime: self.mtime }
+    }
+
+    /// Whether something may be lost when its content is nowhere any more.
+    pub fn is_missed(&self) -> bool {
+        !self.superseded && !self.binary
     }
 
     /// Nothing has happened to the file since the last look.
@@ -79,25 +106,25 @@ impl FileCursor {
     pub fn verify(&self, file: &File) -> bool {
         let size = file.metadata().map_or(0, |m| m.len());
         size >= self.offset
-            && hash_at(file, 0, self.head_len).is_some_and(|h| h == self.head)
-            && hash_at(file, self.offset.saturating_sub(self.tail_len as u64), self.tail_len)
-                .is_some_and(|h| h == self.tail)
+            && (self.head_len == 0 || hash_at(file, 0, self.head_len).is_some_and(|h| h == self.head))
+            && (self.tail_len == 0
+                || hash_at(file, self.offset.saturating_sub(self.tail_len as u64), self.tail_len)
+                    .is_some_and(|h| h == self.tail))
     }
 
-    /// Skips what was read of an unpacked stream; false when it is not the same content.
-    pub fn skip_verified(&self, reader: &mut dyn Read) -> std::io::Result<bool> {
+    /// Whether an unpacked stream holds what was read up to the offset.
+    pub fn verify_stream(&self, reader: &mut dyn Read) -> std::io::Result<bool> {
         let (mut head, mut tail, mut at) = (Vec::new(), Vec::new(), 0u64);
         let mut buffer = vec![0; 64 << 10];
         let tail_from = self.offset.saturating_sub(self.tail_len as u64);
-        while at < self.offset.max(self.head_len as u64) {
-            // Never past the offset: what follows is for the caller. The head is inside, or the whole file was read.
-            let want = usize::try_from(self.offset - at.min(self.offset)).unwrap_or(usize::MAX).min(buffer.len());
-            let Some(room) = buffer.get_mut(..want).filter(|r| !r.is_empty()) else { break };
-            let read = reader.read(room)?;
+        let until = self.offset.max(self.head_len as u64);
+        while at < until {
+            let want = usize::try_from(until - at).unwrap_or(usize::MAX).min(buffer.len());
+            let read = reader.read(buffer.get_mut(..want).unwrap_or_default())?;
             if read == 0 {
                 return Ok(false);
             }
-            let part = room.get(..read).unwrap_or_default();
+            let part = buffer.get(..read).unwrap_or_default();
             let missing = self.head_len.saturating_sub(head.len());
             head.extend_from_slice(part.get(..missing.min(read)).unwrap_or_default());
             let from = usize::try_from(tail_from.saturating_sub(at)).unwrap_or(usize::MAX);
@@ -108,27 +135,22 @@ impl FileCursor {
                 return Ok(false);
             }
         }
-        Ok(hash(&tail) == self.tail)
+        tail.truncate(self.tail_len);
+        Ok(self.tail_len == 0 || hash(&tail) == self.tail)
     }
 
     /// Whether enough is known of the content to find it again under another inode.
     pub fn is_recognisable(&self) -> bool {
-        self.head_len >= 16 && self.offset >= self.head_len as u64
-    }
-
-    /// Whether this is the same content under another inode, read at least as far.
-    pub fn is_copy_of(&self, other: &FileCursor) -> bool {
-        self.is_recognisable()
-            && (self.dev, self.ino) != (other.dev, other.ino)
-            && (self.head_len, &self.head) == (other.head_len, &other.head)
-            && self.offset >= other.offset
+        self.head_len >= RECOGNISABLE
     }
 
     /// Moves to where a reading ended.
     pub fn advance(&mut self, file: &File, id: Identity, ended: Ended) {
         self.note(id, ended);
-        // The head lies before the offset, so that the same bytes can be found again in a copy.
-        let head_len = usize::try_from(ended.offset.min(id.size)).unwrap_or(HEAD).min(HEAD);
+        // The head lies before the offset, so that a copy made before the last reading holds it too; where next to
+        // nothing was taken, a half line is all that there is to recognise it by.
+        let known = if ended.offset < RECOGNISABLE as u64 { id.size } else { ended.offset.min(id.size) };
+        let head_len = usize::try_from(known).unwrap_or(HEAD).min(HEAD);
         if let Some(head) = hash_at(file, 0, head_len) {
             (self.head_len, self.head) = (head_len, head);
         }
@@ -138,10 +160,98 @@ impl FileCursor {
         }
     }
 
-    /// The same without the hashes: for compressed files, which never change.
+    /// Remembers the content that was read by its first and last bytes.
+    pub fn recognise_by(&mut self, head: &[u8], tail: &[u8]) {
+        (self.head_len, self.head) = (head.len(), hash(head));
+        (self.tail_len, self.tail) = (tail.len(), hash(tail));
+    }
+
+    /// The same without the hashes.
     pub fn note(&mut self, id: Identity, ended: Ended) {
-        (self.dev, self.ino, self.size, self.mtime) = (id.dev, id.ino, id.size, id.mtime);
+        (self.dev, self.ino, self.born, self.size, self.mtime) = (id.dev, id.ino, id.born, id.size, id.mtime);
         (self.offset, self.pending, self.mid_line) = (ended.offset, ended.pending, ended.mid_line);
+    }
+}
+
+/// Reads on in a file that may be truncated, and written anew, at any moment: what was read is handed on only when the
+/// bytes before it are still the same, and so came from the same content.
+pub struct Guarded<'f> {
+    file: &'f File,
+    at: u64,
+    end: u64,
+    /// The first bytes of the file, up to `at`.
+    head: Vec<u8>,
+    /// The last bytes before `at`.
+    before: Vec<u8>,
+}
+
+/// The file was truncated while it was read.
+#[derive(Debug)]
+pub struct Truncated;
+
+impl std::fmt::Display for Truncated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("it was truncated while it was read")
+    }
+}
+
+impl std::error::Error for Truncated {}
+
+impl<'f> Guarded<'f> {
+    /// From `at` to `end`.
+    pub fn new(file: &'f File, at: u64, end: u64) -> std::io::Result<Guarded<'f>> {
+        let mut before = vec![0; usize::try_from(at).unwrap_or(TAIL).min(TAIL)];
+        let from = at - before.len() as u64;
+        file.read_exact_at(&mut before, from)?;
+        let mut head = vec![0; usize::try_from(at).unwrap_or(HEAD).min(HEAD)];
+        file.read_exact_at(&mut head, 0)?;
+        Ok(Guarded { file, at, end, head, before })
+    }
+
+    /// Moves a cursor to where its content was read to before the file was truncated. What is left to recognise that
+    /// content by is its beginning.
+    pub fn leave(&self, cursor: &mut FileCursor, ended: Ended) {
+        (cursor.offset, cursor.mid_line, cursor.pending) = (ended.offset, ended.mid_line, 0);
+        let head_len = usize::try_from(ended.offset).unwrap_or(HEAD).min(HEAD);
+        let head = self.head.get(..head_len).unwrap_or_default();
+        (cursor.head_len, cursor.head) = (head.len(), hash(head));
+        (cursor.tail_len, cursor.tail) = (0, String::new());
+    }
+
+    /// Whether the beginning and what was read last are still there.
+    pub fn holds(&self) -> bool {
+        let is_at = |bytes: &[u8], from: u64| {
+            let mut there = vec![0; bytes.len()];
+            self.file.read_exact_at(&mut there, from).is_ok() && there == bytes
+        };
+        is_at(&self.before, self.at - self.before.len() as u64) && is_at(&self.head, 0)
+    }
+
+    /// Whether what is before its place is what a cursor remembers.
+    pub fn follows(&self, cursor: &FileCursor) -> bool {
+        let head = self.head.get(..cursor.head_len.min(self.head.len())).unwrap_or_default();
+        let tail = self.before.get(self.before.len().saturating_sub(cursor.tail_len)..).unwrap_or_default();
+        // Of a half line that nothing was taken of, nothing is compared.
+        (head.len() < cursor.head_len || cursor.head_len == 0 || hash(head) == cursor.head)
+            && (cursor.tail_len == 0 || hash(tail) == cursor.tail)
+    }
+}
+
+impl Read for Guarded<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let most = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX).min(buffer.len());
+        let room = buffer.get_mut(..most).unwrap_or_default();
+        let read = self.file.read_at(room, self.at)?;
+        if !self.holds() {
+            return Err(std::io::Error::other(Truncated));
+        }
+        let new = room.get(..read).unwrap_or_default();
+        let missing = HEAD.saturating_sub(self.head.len());
+        self.head.extend_from_slice(new.get(..missing.min(read)).unwrap_or_default());
+        self.before.extend_from_slice(new.get(new.len().saturating_sub(TAIL)..).unwrap_or_default());
+        self.before.drain(..self.before.len().saturating_sub(TAIL));
+        self.at += read as u64;
+        Ok(read)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Lives here: one open file. Not here: which files there are and how they are rotated (`rotation`).
 
 use super::collect::{Collector, Counter, Origin};
-use super::cursor::{FileCursor, Identity};
+use super::cursor::{FileCursor, Guarded, HEAD, Identity, TAIL, Truncated};
 use super::envelope::{MAX_RAW, Unpacked};
 use super::events::Assembler;
 use super::scan::{BUFFER, Cutting, Ended, MAX_LINE, Scan, read_regions};
@@ -12,6 +12,7 @@ use flate2::read::MultiGzDecoder;
 use memchr::memchr;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// The first sight of a log reads so many last bytes.
@@ -90,11 +91,23 @@ pub fn scan_stream(
         }
     });
     cursor.open = scan.assembler.suspend(set, end == End::Taken, &mut counter);
-    if let Some(error) = error {
+    if let Some(error) = error.filter(|error| !is_truncation(error)) {
         collector.problem(source.name, format!("cannot read {} to its end: {error}", path.display()));
     }
     collector.scanned(&scan, ended.offset - start.offset);
     ended
+}
+
+fn is_truncation(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Truncated>())
+}
+
+/// How a reading of a plain file ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    Read,
+    /// Truncated meanwhile: the cursor says how far its content was read, and that content is elsewhere or gone.
+    Displaced,
 }
 
 /// Reads what is new in an open file whose cursor has been verified or is new.
@@ -104,21 +117,30 @@ pub fn read_on(
     cursor: &mut FileCursor,
     file: &mut File,
     end: End,
-) -> Result<()> {
+) -> Result<Content> {
     let id = Identity::of(&file.metadata()?);
     if cursor.offset == 0 && is_binary(file)? {
         collector.problem(source.name, format!("{} is binary, not text: it is not scanned", cursor.path.display()));
         cursor.binary = true;
         cursor.note(id, Ended { offset: 0, pending: 0, mid_line: false });
-        return Ok(());
+        return Ok(Content::Read);
     }
     cursor.binary = false;
-    file.seek(SeekFrom::Start(cursor.offset))?;
+    if id.size < cursor.offset {
+        return Ok(Content::Displaced);
+    }
     // What is written from now on is for the next pass: a fast writer must not hold this one for ever.
-    let mut reader = (&mut *file).take(id.size.saturating_sub(cursor.offset));
+    let mut reader = Guarded::new(file, cursor.offset, id.size)?;
+    if !reader.follows(cursor) {
+        return Ok(Content::Displaced);
+    }
     let ended = scan_stream(collector, source, cursor, &mut reader, end);
     cursor.advance(file, id, ended);
-    Ok(())
+    if reader.holds() {
+        return Ok(Content::Read);
+    }
+    reader.leave(cursor, ended);
+    Ok(Content::Displaced)
 }
 
 /// A NUL among the first bytes; those that a truncated file begins with (its writer went on at its old place) do not
@@ -142,27 +164,68 @@ pub fn tail_of(collector: &mut Collector<'_>, source: &str, cursor: &mut FileCur
     collector.gap(source, reason, Some(cursor.offset));
 }
 
-/// Reads a compressed file, all of it from the cursor on; at first sight its last 16 MiB.
+/// Reads a compressed file, all of it from the cursor on; at first sight its last 16 MiB. It is read to its end before
+/// anything of it is taken: one that is still being packed gives nothing.
 pub fn read_packed(
     collector: &mut Collector<'_>,
     source: Source<'_>,
     cursor: &mut FileCursor,
+    file: &File,
     first_sight: bool,
 ) -> Result<()> {
-    let path = cursor.path.clone();
-    let open = || File::open(&path).with_context(|| format!("cannot open {}", path.display()));
-    let unpack = || format!("cannot unpack {}", path.display());
-    if first_sight {
-        let size = std::io::copy(&mut unpacked(open()?), &mut std::io::sink()).with_context(unpack)?;
-        tail_of(collector, source.name, cursor, size);
-    }
-    let file = open()?;
-    let mut decoder = unpacked(file.try_clone()?);
-    std::io::copy(&mut (&mut decoder).take(cursor.offset), &mut std::io::sink()).with_context(unpack)?;
+    let unpack = || format!("cannot unpack {}", cursor.path.display());
     let id = Identity::of(&file.metadata()?);
+    let whole = rewound(file).and_then(|file| Surveyed::of(&mut unpacked(file))).with_context(unpack)?;
+    let mut decoder = unpacked(rewound(file)?);
+    if first_sight {
+        tail_of(collector, source.name, cursor, whole.size);
+    }
+    std::io::copy(&mut (&mut decoder).take(cursor.offset), &mut std::io::sink())?;
     let ended = scan_stream(collector, source, cursor, &mut decoder, End::Taken);
     cursor.note(id, ended);
+    cursor.recognise_by(&whole.head, &whole.tail);
     Ok(())
+}
+
+/// The same open file, at its beginning. Its name may be another's by now.
+pub fn rewound(file: &File) -> std::io::Result<File> {
+    let mut file = file.try_clone()?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// What a whole stream is recognised by: its size, its first and its last bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Surveyed {
+    pub size: u64,
+    head: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Surveyed {
+    /// The first `size` bytes of a file.
+    pub fn of_file(file: &File, size: u64) -> std::io::Result<Surveyed> {
+        let part = |at: u64, most: usize| {
+            let mut bytes = vec![0; usize::try_from(size).unwrap_or(most).min(most)];
+            file.read_exact_at(&mut bytes, at).map(|()| bytes)
+        };
+        Ok(Surveyed { size, head: part(0, HEAD)?, tail: part(size.saturating_sub(TAIL as u64), TAIL)? })
+    }
+
+    pub fn of(reader: &mut dyn Read) -> std::io::Result<Surveyed> {
+        let mut whole = Surveyed { size: 0, head: Vec::new(), tail: Vec::new() };
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let read = reader.read(&mut buffer)?;
+            let part = buffer.get(..read).filter(|part| !part.is_empty());
+            let Some(part) = part else { return Ok(whole) };
+            let missing = HEAD.saturating_sub(whole.head.len());
+            whole.head.extend_from_slice(part.get(..missing.min(read)).unwrap_or_default());
+            whole.tail.extend_from_slice(part.get(read.saturating_sub(TAIL)..).unwrap_or_default());
+            whole.tail.drain(..whole.tail.len().saturating_sub(TAIL));
+            whole.size += read as u64;
+        }
+    }
 }
 
 /// The content of a compressed file.

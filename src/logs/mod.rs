@@ -1,12 +1,13 @@
 //! Logs: sources and cursors, the scanner, events, error groups, built-in signatures.
 //!
-//! The way of a log: bytes are read from where the cursor was left (`rotation`, `files`, `container`, `journal`),
-//! searched for stems in whole buffers (`scan`, `signature`, `literals`), lines become events (`events`, `stack`,
+//! The way of a log: bytes are read from where the cursor was left (`rotation`, `beside`, `files`, `container`,
+//! `journal`), searched for stems in whole buffers (`scan`, `signature`, `literals`), lines become events (`events`, `stack`,
 //! `prefix`), events are counted and grouped (`collect`, `group`, `time`). Only the sources read; everything after
 //! them is pure. Cursors and counts are one value, [`LogState`], saved as one file: a crash loses both or neither, so
 //! that every event is counted exactly once. May not live here: what a count means.
 
 mod access;
+mod beside;
 mod block;
 mod busiest;
 mod collect;
@@ -143,9 +144,9 @@ fn analyse_file(collector: &mut Collector<'_>, name: &str, path: &Path) -> anyho
     let format = if files::is_docker_json(&start) { Format::DockerJson } else { Format::Plain };
     let source = Source::new(name, format);
     if packed {
-        return files::read_packed(collector, source, &mut cursor, false);
+        return files::read_packed(collector, source, &mut cursor, &file, false);
     }
-    files::read_on(collector, source, &mut cursor, &mut file, End::Taken)
+    files::read_on(collector, source, &mut cursor, &mut file, End::Taken).map(|_| ())
 }
 
 fn read_files(collector: &mut Collector<'_>, source: &str, pattern: &str) {
@@ -155,7 +156,9 @@ fn read_files(collector: &mut Collector<'_>, source: &str, pattern: &str) {
             if paths.is_empty() && cursors.is_empty() {
                 collector.problem(source, format!("no file matches {pattern}"));
             }
-            let kept = rotation::read_source(collector, Source::new(source, Format::Plain), paths, cursors);
+            // A listing that fails later on is found out by the next reading.
+            let list = || files::expand(pattern).unwrap_or_default();
+            let kept = rotation::read_source(collector, Source::new(source, Format::Plain), &list, cursors);
             collector.state.files.insert(source.to_owned(), kept);
         }
         Err(error) => {

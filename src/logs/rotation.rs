@@ -1,60 +1,101 @@
 //! The files of one source over time: which are new, which went on, where a rotated one has gone.
 //!
 //! Rename-and-create, copytruncate, unlink-and-create on the same inode, several rotations between two passes and
-//! compression are told apart by identity and content, never by names. What cannot be found any more is a gap.
+//! compression are told apart by identity and content, never by names alone. What cannot be found any more is a gap.
+//! Files are rotated while they are looked at: what does not fit together is looked at again.
 
+use super::beside::{Present, is_rotation_of, open, siblings};
 use super::collect::Collector;
 use super::cursor::{FileCursor, Identity};
-use super::files::{self, End, Source, is_packed, read_on, read_packed, tail_of};
-use anyhow::{Context, Result};
+use super::files::{self, Content, End, Source, Surveyed, is_packed, read_on, read_packed, rewound, tail_of};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A half-written line that has not grown since the pass before is taken when it is at least this old.
 const SETTLED_NS: i128 = 2_000_000_000;
-/// Files looked at beside a rotated one.
-const MAX_SIBLINGS: usize = 1000;
+/// Looks before a file that cannot be found counts as gone, and the pause after the first; each is twice as long.
+const LOOKS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(2);
+/// A packed file that cannot be unpacked is taken for damaged when it has not grown for so long.
+const BEING_PACKED_NS: i128 = 60_000_000_000;
 
-/// A file that is there.
-#[derive(Debug, Clone)]
-struct Present {
-    path: PathBuf,
-    id: Identity,
-}
-
-/// Reads what is new in the files of one source and moves their cursors.
+/// Reads what is new in the files of one source and moves their cursors. `list` names those that are there.
 pub fn read_source(
     collector: &mut Collector<'_>,
     source: Source<'_>,
-    paths: Vec<PathBuf>,
+    list: &dyn Fn() -> Vec<PathBuf>,
     cursors: Vec<FileCursor>,
 ) -> Vec<FileCursor> {
-    let mut round = Round { collector, source, kept: Vec::new() };
-    let present = round.look(paths);
-    let (mut fresh, displaced) = round.go_on(present, cursors);
-    fresh.sort_by_key(|file| file.0.id.mtime);
-    let mut replaced = Vec::new();
-    for cursor in displaced {
-        replaced.push(cursor.path.clone());
-        round.resolve(cursor);
-    }
-    for (file, replaces) in fresh {
-        if !round.is_kept(file.id) {
-            let successor = replaces || replaced.contains(&file.path);
-            round.start(file, successor);
+    let known = cursors.iter().map(|c| (c.path.clone(), c.mtime)).collect();
+    let (copies, waiting) = cursors.into_iter().partition(|cursor| cursor.copied);
+    let mut round =
+        Round { collector, source, known, kept: Vec::new(), copies, waiting, bases: Vec::new(), started: Vec::new() };
+    let mut pause = PAUSE;
+    for look in 1..=LOOKS {
+        if round.look(list(), look == LOOKS) {
+            break;
         }
+        std::thread::sleep(pause);
+        pause *= 2;
     }
-    round.kept
+    round.end()
 }
 
 struct Round<'r, 'c> {
     collector: &'r mut Collector<'c>,
     source: Source<'r>,
+    /// Path and modification time of every cursor when the reading began.
+    known: Vec<(PathBuf, i128)>,
+    /// Done with, for this reading.
     kept: Vec<FileCursor>,
+    /// Copies of what was read under another name.
+    copies: Vec<FileCursor>,
+    /// Cursors not done with.
+    waiting: Vec<FileCursor>,
+    /// Logs of which later contents may have been rotated away before they were seen.
+    bases: Vec<PathBuf>,
+    /// Files that were read from their beginning.
+    started: Vec<PathBuf>,
+}
+
+/// What came of a cursor in a file of its inode.
+enum Followed {
+    Kept,
+    /// The file holds another content now.
+    Displaced(FileCursor),
+    /// Another file has that name now.
+    Moved(FileCursor),
 }
 
 impl Round<'_, '_> {
-    fn look(&mut self, paths: Vec<PathBuf>) -> Vec<Present> {
+    /// One look at all files. False when they changed meanwhile, so that it is to be done again, unless it is the last.
+    fn look(&mut self, paths: Vec<PathBuf>, last: bool) -> bool {
+        let present = self.present(paths);
+        let (fresh, displaced, mut lost) = self.go_on(present);
+        let mut still = lost.is_empty();
+        for cursor in displaced {
+            if !cursor.rotated {
+                self.bases.push(cursor.path.clone());
+            }
+            if let Some(cursor) = self.resolve(cursor) {
+                // Of an empty file there is nothing to be found again.
+                still &= !cursor.is_missed() || cursor.size == 0;
+                lost.push(cursor);
+            }
+        }
+        let done = (still || last) && self.start_all(fresh, last);
+        if done || last {
+            for cursor in lost.iter().filter(|cursor| cursor.is_missed()) {
+                self.report_lost(cursor);
+            }
+            return true;
+        }
+        self.waiting.append(&mut lost);
+        false
+    }
+
+    fn present(&mut self, paths: Vec<PathBuf>) -> Vec<Present> {
         let mut present = Vec::new();
         for path in paths {
             match std::fs::metadata(&path) {
@@ -68,186 +109,323 @@ impl Round<'_, '_> {
         present
     }
 
-    /// Reads on in files whose identity holds. Returns the files without a cursor (with whether they replaced the
-    /// content of an inode we knew), and the cursors without a file.
-    fn go_on(
-        &mut self,
-        present: Vec<Present>,
-        mut cursors: Vec<FileCursor>,
-    ) -> (Vec<(Present, bool)>, Vec<FileCursor>) {
-        let (mut fresh, mut displaced) = (Vec::new(), Vec::new());
+    /// Reads on in files whose identity holds. Returns the files without a cursor, the cursors without their content,
+    /// and those whose file moved while it was looked at.
+    fn go_on(&mut self, present: Vec<Present>) -> (Vec<Present>, Vec<FileCursor>, Vec<FileCursor>) {
+        let (mut fresh, mut displaced, mut moved) = (Vec::new(), Vec::new(), Vec::new());
+        let mut cursors = std::mem::take(&mut self.waiting);
+        let mut follow = |round: &mut Self, cursor: FileCursor, file: &Present| match round.follow(cursor, file) {
+            Followed::Kept => true,
+            Followed::Moved(cursor) => {
+                moved.push(cursor);
+                true
+            }
+            Followed::Displaced(cursor) => {
+                displaced.push(cursor);
+                false
+            }
+        };
         for file in present {
-            if self.is_kept(file.id) {
+            if self.is_kept(file.id) || self.is_same_copy(&file) {
                 continue;
             }
-            let Some(at) = cursors.iter().position(|c| c.is_same_inode(file.id)) else {
-                fresh.push((file, false));
-                continue;
-            };
-            let cursor = cursors.swap_remove(at);
-            if let Some(lost) = self.follow(cursor, &file) {
-                fresh.push((file, true));
-                displaced.push(lost);
+            let at = cursors.iter().position(|c| c.is_same_inode(file.id));
+            if !at.is_some_and(|at| follow(self, cursors.swap_remove(at), &file)) {
+                fresh.push(file);
             }
         }
         // Rotated files that no glob names are followed where they were left: their writer may still hold them.
+        let mut gone = Vec::new();
         for cursor in cursors {
             let there = std::fs::metadata(&cursor.path).ok().map(|m| Identity::of(&m));
             match there.filter(|id| cursor.is_same_inode(*id)) {
-                Some(id) => {
-                    let file = Present { path: cursor.path.clone(), id };
-                    displaced.extend(self.follow(cursor, &file));
-                }
-                None => displaced.push(cursor),
+                Some(id) => drop(follow(self, cursor.clone(), &Present { path: cursor.path.clone(), id })),
+                None => gone.push(cursor),
             }
         }
-        (fresh, displaced)
+        displaced.append(&mut gone);
+        (fresh, displaced, moved)
     }
 
-    /// Reads on in a file of the same inode; gives the cursor back when the content is another.
-    fn follow(&mut self, mut cursor: FileCursor, file: &Present) -> Option<FileCursor> {
+    /// Reads on in a file of the same inode.
+    fn follow(&mut self, mut cursor: FileCursor, file: &Present) -> Followed {
         let settled = cursor.is_unchanged(file.id) && self.now_ns() - file.id.mtime >= SETTLED_NS;
         let waits = cursor.pending > 0 || cursor.open.has_untold();
-        if cursor.is_unchanged(file.id) && !(settled && waits) || cursor.binary || is_packed(&file.path) {
+        if cursor.is_unchanged(file.id) && !(settled && waits) || cursor.binary {
+            cursor.rotated |= file.path != cursor.path && is_rotation_of(&file.path, &cursor.path);
             cursor.path.clone_from(&file.path);
             self.kept.push(cursor);
-            return None;
+            return Followed::Kept;
         }
-        let mut opened = match open(&file.path) {
-            Ok(opened) => opened,
+        // It was empty: that it was truncated since cannot be seen in it.
+        if cursor.offset == 0 && !cursor.rotated {
+            self.bases.push(file.path.clone());
+        }
+        let opened = match open(file) {
+            Ok(Some(opened)) => opened,
+            Ok(None) => return Followed::Moved(cursor),
             Err(error) => {
                 self.collector.problem(self.source.name, format!("{error:#}"));
                 self.kept.push(cursor);
-                return None;
+                return Followed::Kept;
             }
         };
-        if !cursor.verify(&opened) {
-            return Some(cursor);
+        if is_packed(&file.path) {
+            return self.follow_packed(cursor, file, opened);
         }
+        if is_packed(&cursor.path) || file.id.size < cursor.size || !cursor.verify(&opened) {
+            return Followed::Displaced(cursor);
+        }
+        cursor.rotated |= file.path != cursor.path && is_rotation_of(&file.path, &cursor.path);
         cursor.path.clone_from(&file.path);
-        self.read(cursor, &mut opened, if settled { End::Taken } else { End::Waits });
-        None
+        self.read(cursor, opened, if settled { End::Taken } else { End::Waits })
     }
 
-    /// Finds out where the content of a cursor has gone, finishes it there, and reads what came after it and has been
-    /// rotated away as well.
-    fn resolve(&mut self, cursor: FileCursor) {
-        if self.kept.iter().any(|kept| kept.is_copy_of(&cursor)) {
-            return;
+    /// Packed files do not change; one that did is another.
+    fn follow_packed(&mut self, mut cursor: FileCursor, file: &Present, opened: File) -> Followed {
+        let same = cursor.is_unchanged(file.id)
+            || is_packed(&cursor.path) && cursor.verify_stream(&mut files::unpacked(opened)).unwrap_or(false);
+        if !same {
+            return Followed::Displaced(cursor);
         }
-        let siblings = siblings(&cursor.path);
-        let found = siblings.iter().find(|s| self.finish_in(&cursor, s)).cloned();
-        if cursor.rotated {
-            return;
-        }
-        if found.is_none() {
-            let reason = format!(
-                "{} was replaced, truncated or removed, and its old content is nowhere beside it: what was written \
-                 after the last reading is gone",
-                cursor.path.display()
-            );
-            self.collector.gap(self.source.name, reason, None);
-        }
-        let since = found.map_or(cursor.mtime, |f| f.id.mtime.max(cursor.mtime));
-        let mut between: Vec<&Present> = siblings
-            .iter()
-            .filter(|s| s.path != cursor.path && is_rotation_of(&s.path, &cursor.path))
-            .filter(|s| s.id.mtime > since && !self.is_kept(s.id))
-            .collect();
-        between.sort_by_key(|s| s.id.mtime);
-        for file in between {
-            self.start(file.clone(), true);
-            if let Some(kept) = self.kept.last_mut().filter(|c| c.is_same_inode(file.id)) {
-                kept.rotated = true;
+        cursor.path.clone_from(&file.path);
+        (cursor.size, cursor.mtime) = (file.id.size, file.id.mtime);
+        self.kept.push(cursor);
+        Followed::Kept
+    }
+
+    /// Finds out where the content of a cursor has gone and finishes it there; gives it back when it is nowhere.
+    fn resolve(&mut self, mut cursor: FileCursor) -> Option<FileCursor> {
+        let (same, others): (Vec<_>, Vec<_>) =
+            siblings(&cursor.path).into_iter().partition(|file| cursor.is_same_inode(file.id));
+        for file in same {
+            match self.follow(cursor, &file) {
+                Followed::Kept => {
+                    if let Some(kept) = self.kept.last_mut() {
+                        kept.rotated = true;
+                    }
+                    return None;
+                }
+                Followed::Displaced(back) | Followed::Moved(back) => cursor = back,
             }
         }
+        let found = others.iter().any(|file| self.finish_in(&cursor, file));
+        if found { None } else { Some(cursor) }
     }
 
     /// Reads the rest of a cursor's content in this file, if it is there.
     fn finish_in(&mut self, cursor: &FileCursor, file: &Present) -> bool {
-        let same_inode = cursor.is_same_inode(file.id);
-        if self.is_kept(file.id) || (!same_inode && !cursor.is_recognisable()) {
+        if self.is_kept(file.id)
+            || !cursor.is_recognisable()
+            // A copy is made, and a packed file has its time, after the last reading.
+            || file.id.mtime < cursor.mtime
+            || !(cursor.rotated || is_rotation_of(&file.path, &cursor.path))
+        {
             return false;
         }
-        if !same_inode && !is_rotation_of(&file.path, &cursor.path) && !cursor.rotated {
-            return false;
-        }
-        let mut cursor = FileCursor { path: file.path.clone(), rotated: true, ..cursor.clone() };
-        if is_packed(&file.path) {
-            return self.finish_packed(cursor);
-        }
-        let Ok(mut opened) = open(&file.path) else { return false };
-        if !cursor.verify(&opened) {
-            return false;
-        }
-        (cursor.dev, cursor.ino) = (file.id.dev, file.id.ino);
-        self.read(cursor, &mut opened, if same_inode { End::Waits } else { End::Taken });
-        true
-    }
-
-    fn finish_packed(&mut self, mut cursor: FileCursor) -> bool {
-        let Ok(file) = open(&cursor.path) else { return false };
-        match cursor.skip_verified(&mut files::unpacked(file)) {
-            Ok(true) => {
-                if let Err(error) = read_packed(self.collector, self.source, &mut cursor, false) {
-                    self.collector.problem(self.source.name, format!("{error:#}"));
-                }
-                self.kept.push(cursor);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Reads a file that has no cursor: all of it when it follows a log we know, else its last 16 MiB.
-    fn start(&mut self, file: Present, successor: bool) {
-        if self.adopt_copy(&file) {
-            return;
-        }
-        let mut cursor = FileCursor::start(file.path.clone(), file.id);
-        if is_packed(&file.path) {
-            if let Err(error) = read_packed(self.collector, self.source, &mut cursor, !successor) {
-                self.collector.problem(self.source.name, format!("{error:#}"));
-                cursor.note(file.id, super::scan::Ended { offset: cursor.offset, pending: 0, mid_line: false });
-            }
-            self.kept.push(cursor);
-            return;
-        }
-        let mut opened = match open(&file.path) {
-            Ok(opened) => opened,
-            Err(error) => return self.collector.problem(self.source.name, format!("{error:#}")),
+        let Ok(Some(opened)) = open(file) else { return false };
+        let mut found = FileCursor { path: file.path.clone(), rotated: true, ..cursor.clone() };
+        (found.dev, found.ino, found.born) = (file.id.dev, file.id.ino, file.id.born);
+        let finished = if is_packed(&file.path) {
+            begins_alike(&found, file, &opened)
+                && read_packed(self.collector, self.source, &mut found, &opened, false)
+                    .map(|()| self.kept.push(found))
+                    .is_ok()
+        } else {
+            found.verify(&opened) && matches!(self.read(found, opened, End::Taken), Followed::Kept)
         };
+        if finished {
+            self.copies.retain(|copy| !copy.is_same_inode(file.id));
+        }
+        finished
+    }
+
+    /// Reads the files that have no cursor, and what came after a known content and has been rotated away as well.
+    /// False when one of them moved meanwhile.
+    fn start_all(&mut self, fresh: Vec<Present>, last: bool) -> bool {
+        let live = fresh.iter().map(|file| file.path.clone()).filter(|path| !is_packed(path));
+        self.bases.extend(live);
+        self.bases.sort();
+        self.bases.dedup();
+        let (mut files, mut still) = (fresh, true);
+        for _ in 0..LOOKS {
+            files.extend(self.rotated_since());
+            if files.is_empty() {
+                break;
+            }
+            // Packed ones last: one that is being packed is known by its original.
+            files.sort_by_key(|file| (is_packed(&file.path), file.id.mtime));
+            for file in files.drain(..) {
+                still &= self.start(file, last);
+            }
+            if !still {
+                break;
+            }
+            // What was truncated before it was read here is in a copy that may not have been there yet.
+        }
+        still
+    }
+
+    /// The files without a cursor that a log became while nobody looked.
+    fn rotated_since(&self) -> Vec<Present> {
+        let mut found = Vec::new();
+        for base in &self.bases {
+            let Some(since) = self.since(base) else { continue };
+            found.extend(siblings(base).into_iter().filter(|file| {
+                let is_known = self.is_kept(file.id) || self.copies.iter().any(|copy| copy.is_same_inode(file.id));
+                !is_known && file.path != *base && is_rotation_of(&file.path, base) && file.id.mtime >= since
+            }));
+        }
+        found
+    }
+
+    /// When the log of this path, or a rotated one of it, was last written as far as the last reading knew.
+    fn since(&self, path: &Path) -> Option<i128> {
+        let same = |other: &Path| other == path || is_rotation_of(other, path) || is_rotation_of(path, other);
+        self.known.iter().filter(|(other, _)| same(other)).map(|(_, mtime)| *mtime).max()
+    }
+
+    /// Reads a file that has no cursor: all of it when it follows a log we know, else its last 16 MiB. False when it
+    /// moved meanwhile.
+    fn start(&mut self, file: Present, last: bool) -> bool {
+        if self.is_kept(file.id) || self.copies.iter().any(|copy| copy.is_same_inode(file.id)) {
+            return true;
+        }
+        let opened = match open(&file) {
+            Ok(Some(opened)) => opened,
+            Ok(None) => return false,
+            Err(error) => {
+                self.collector.problem(self.source.name, format!("{error:#}"));
+                return true;
+            }
+        };
+        let successor = self.since(&file.path).is_some();
+        let mut cursor = FileCursor::start(file.path.clone(), file.id);
+        cursor.rotated = self.kept.iter().any(|kept| !kept.rotated && is_rotation_of(&file.path, &kept.path))
+            || self.bases.iter().any(|base| is_rotation_of(&file.path, base));
+        match self.is_copy(&file, &opened) {
+            Some(true) => {
+                cursor.copied = true;
+                (cursor.size, cursor.mtime) = (file.id.size, file.id.mtime);
+                self.copies.push(cursor);
+                return true;
+            }
+            None if !last => return false,
+            _ => {}
+        }
+        if is_packed(&file.path) {
+            return self.start_packed(cursor, &file, &opened, successor);
+        }
+        self.started.push(file.path);
         if !successor {
             tail_of(self.collector, self.source.name, &mut cursor, file.id.size);
         }
-        self.read(cursor, &mut opened, End::Waits);
+        match self.read(cursor, opened, End::Waits) {
+            Followed::Kept => true,
+            Followed::Displaced(cursor) | Followed::Moved(cursor) => {
+                self.waiting.push(cursor);
+                false
+            }
+        }
     }
 
-    /// A copy of a log we read, made but not truncated yet, or packed but not removed yet, is not read again.
-    fn adopt_copy(&mut self, file: &Present) -> bool {
-        let holds = |kept: &&FileCursor| {
-            if !kept.is_recognisable() || !is_rotation_of(&file.path, &kept.path) {
+    fn start_packed(&mut self, mut cursor: FileCursor, file: &Present, opened: &File, successor: bool) -> bool {
+        // Its original is there: it is still being packed. The name must still be its own for that to mean anything.
+        if file.path.with_extension("").exists() {
+            return matches!(open(file), Ok(Some(_)));
+        }
+        if let Err(error) = read_packed(self.collector, self.source, &mut cursor, opened, !successor) {
+            if self.now_ns() - file.id.mtime < BEING_PACKED_NS {
                 return false;
             }
-            let Ok(opened) = open(&file.path) else { return false };
-            if is_packed(&file.path) {
-                return kept.skip_verified(&mut files::unpacked(opened)).unwrap_or(false);
-            }
-            kept.verify(&opened)
-        };
-        let Some(original) = self.kept.iter().find(holds).cloned() else { return false };
-        let mut copy = FileCursor { path: file.path.clone(), rotated: true, open: Default::default(), ..original };
-        (copy.dev, copy.ino, copy.size, copy.mtime) = (file.id.dev, file.id.ino, file.id.size, file.id.mtime);
-        copy.pending = 0;
-        self.kept.push(copy);
+            self.collector.problem(self.source.name, format!("{error:#}"));
+            cursor.note(file.id, super::scan::Ended { offset: cursor.offset, pending: 0, mid_line: false });
+        }
+        self.started.push(file.path.clone());
+        self.kept.push(cursor);
         true
     }
 
-    fn read(&mut self, mut cursor: FileCursor, file: &mut File, end: End) {
-        if let Err(error) = read_on(self.collector, self.source, &mut cursor, file, end) {
-            self.collector.problem(self.source.name, format!("{error:#}"));
+    /// Whether the file is a copy of a log that was read: made but not truncated yet, or packed but not removed yet, or
+    /// still being made. The log holds all that its copy does. Where it moved meanwhile, the beginning decides: should
+    /// the file hold more, the next reading will look for that log and finish it there. `None` when not even that is
+    /// there to be compared: what was listed has grown by now, or is no copy.
+    fn is_copy(&self, file: &Present, opened: &File) -> Option<bool> {
+        let mut unsure = false;
+        for kept in self.kept.iter().filter(|k| is_rotation_of(&file.path, &k.path) && !is_packed(&k.path)) {
+            // An empty one that is being written will be looked at again.
+            if file.id.size == 0 {
+                return Some(true);
+            }
+            if !begins_alike(kept, file, opened) {
+                continue;
+            }
+            let is_copy = match open(&Present { path: kept.path.clone(), id: kept.identity() }) {
+                Ok(Some(original)) if kept.verify(&original) => holds_all(&original, file, opened).unwrap_or(false),
+                _ if is_packed(&file.path) || file.id.size >= kept.offset => true,
+                _ => {
+                    unsure = true;
+                    false
+                }
+            };
+            if is_copy {
+                return Some(true);
+            }
+        }
+        if unsure { None } else { Some(false) }
+    }
+
+    /// A copy that has not changed since it was recognised.
+    fn is_same_copy(&mut self, file: &Present) -> bool {
+        let Some(at) = self.copies.iter().position(|copy| copy.is_same_inode(file.id)) else { return false };
+        match self.copies.get_mut(at).filter(|copy| copy.is_unchanged(file.id)) {
+            Some(copy) => copy.path.clone_from(&file.path),
+            None => drop(self.copies.swap_remove(at)),
+        }
+        self.copies.get(at).is_some_and(|copy| copy.is_same_inode(file.id))
+    }
+
+    fn read(&mut self, mut cursor: FileCursor, mut file: File, end: End) -> Followed {
+        match read_on(self.collector, self.source, &mut cursor, &mut file, end) {
+            Ok(Content::Displaced) => return Followed::Displaced(cursor),
+            Ok(Content::Read) => {}
+            Err(error) => self.collector.problem(self.source.name, format!("{error:#}")),
         }
         self.kept.push(cursor);
+        Followed::Kept
+    }
+
+    fn report_lost(&mut self, cursor: &FileCursor) {
+        // It was empty, and what was copied or packed from its place since was read whole.
+        let is_there = siblings(&cursor.path).iter().any(|file| cursor.is_same_inode(file.id));
+        let holds_it = |path: &PathBuf| (is_there || is_packed(path)) && is_rotation_of(path, &cursor.path);
+        if cursor.size == 0 && self.started.iter().any(holds_it) {
+            return;
+        }
+        let reason = format!(
+            "{} was replaced, truncated or removed, and its old content is nowhere beside it: what was written after \
+             the last reading is gone",
+            cursor.path.display()
+        );
+        self.collector.gap(self.source.name, reason, None);
+    }
+
+    /// The cursors for the next reading.
+    fn end(mut self) -> Vec<FileCursor> {
+        let live: Vec<(PathBuf, i128)> = self.kept.iter().map(|c| (c.path.clone(), c.mtime)).collect();
+        for cursor in &mut self.kept {
+            let followed =
+                |(path, mtime): &(PathBuf, i128)| *mtime >= cursor.mtime && is_rotation_of(&cursor.path, path);
+            let read = cursor.offset >= cursor.size || is_packed(&cursor.path);
+            cursor.superseded = read && live.iter().any(|one| one.0 != cursor.path && followed(one));
+        }
+        let is_there =
+            |copy: &FileCursor| std::fs::metadata(&copy.path).is_ok_and(|m| copy.is_same_inode(Identity::of(&m)));
+        self.copies.retain(is_there);
+        self.kept.append(&mut self.copies);
+        // Truncated while it was read in the last look: found by the next reading.
+        self.kept.append(&mut self.waiting);
+        self.kept
     }
 
     fn is_kept(&self, id: Identity) -> bool {
@@ -259,41 +437,21 @@ impl Round<'_, '_> {
     }
 }
 
-fn open(path: &Path) -> Result<File> {
-    File::open(path).with_context(|| format!("cannot open {}: it needs to be readable for healer", path.display()))
+/// Whether a file begins as what was read of a log, as far as both go.
+fn begins_alike(kept: &FileCursor, file: &Present, opened: &File) -> bool {
+    if is_packed(&file.path) {
+        let read = rewound(opened).and_then(|file| kept.verify_stream(&mut files::unpacked(file)));
+        return kept.is_recognisable() && read.unwrap_or(false);
+    }
+    file.id.size < kept.offset || kept.is_recognisable() && kept.verify(opened)
 }
 
-/// The other files of its directory and itself, those that look like its rotations first.
-fn siblings(path: &Path) -> Vec<Present> {
-    let Some(entries) = path.parent().and_then(|dir| std::fs::read_dir(dir).ok()) else { return Vec::new() };
-    let mut files: Vec<Present> = entries
-        .flatten()
-        .take(MAX_SIBLINGS)
-        .filter_map(|entry| {
-            let meta = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
-            Some(Present { path: entry.path(), id: Identity::of(&meta) })
-        })
-        .collect();
-    files.sort_by_key(|f| (!is_rotation_of(&f.path, path), std::cmp::Reverse(f.id.mtime)));
-    files
-}
-
-/// `app.log.1`, `app.log-20250101.gz`, `app-20250101.log`, `app.1.log` of `app.log`; also of `app.log.1` itself.
-fn is_rotation_of(path: &Path, of: &Path) -> bool {
-    let (name, of) = (file_name(path), file_name(of));
-    let base = of.trim_end_matches(".gz").trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
-    let (stem, extension) = base.rsplit_once('.').unwrap_or((base, ""));
-    let counts = |mark: &str| {
-        !mark.is_empty()
-            && mark.starts_with(['.', '-', '_'])
-            && mark.bytes().all(|b| b.is_ascii_digit() || b".-_T".contains(&b))
+/// Whether a log holds, from its beginning, all that a file does: its size, first and last bytes are compared.
+fn holds_all(original: &File, file: &Present, opened: &File) -> std::io::Result<bool> {
+    let copy = if is_packed(&file.path) {
+        Surveyed::of(&mut files::unpacked(rewound(opened)?))?
+    } else {
+        Surveyed::of_file(opened, file.id.size)?
     };
-    let name = name.trim_end_matches(".gz");
-    let dated =
-        name.strip_prefix(stem).and_then(|rest| rest.strip_suffix(extension)).map(|rest| rest.trim_end_matches('.'));
-    !stem.is_empty() && (name.strip_prefix(base).is_some_and(counts) || dated.is_some_and(counts))
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
+    Ok(original.metadata()?.len() >= copy.size && copy == Surveyed::of_file(original, copy.size)?)
 }

@@ -93,7 +93,7 @@ impl Log {
         let mut collector =
             Collector::new(&set, &mut self.state, Timestamp::from_second(now).unwrap(), Counting::Recent(3600));
         let source = Source { chunk: 1000, ..Source::new("file:x", self.format) };
-        let kept = rotation::read_source(&mut collector, source, expand(&self.pattern).unwrap(), cursors);
+        let kept = rotation::read_source(&mut collector, source, &|| expand(&self.pattern).unwrap(), cursors);
         collector.state.files.insert("file:x".to_owned(), kept);
         let report = collector.finish();
         assert!(report.problems.is_empty(), "{:?}", report.problems);

@@ -1,0 +1,46 @@
+//! The cursor of a log file against a model: whatever is written, rotated, packed and removed between passes, and
+//! whichever passes are killed before they save, each line is counted once or lies inside of a reported gap.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+#[path = "rotation/model.rs"]
+mod model;
+
+use model::{Model, Op};
+use proptest::prelude::*;
+
+fn any_op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        6 => (0u8..40).prop_map(Op::Append),
+        1 => Just(Op::Half),
+        3 => (0u8..3).prop_map(Op::Rename),
+        1 => Just(Op::Dated),
+        2 => Just(Op::CopyTruncate),
+        1 => Just(Op::Unlink),
+        1 => Just(Op::Truncate),
+        2 => Just(Op::Pack),
+        1 => Just(Op::RemoveOldest),
+        6 => Just(Op::Pass),
+        2 => Just(Op::LostPass),
+    ]
+}
+
+#[track_caller]
+fn check(pattern: &str, ops: &[Op]) {
+    let mut log = Model::new(pattern);
+    for op in ops {
+        log.apply(*op);
+    }
+    log.check();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_line_is_counted_once_or_inside_of_a_gap(
+        pattern in prop::sample::select(vec!["app.log", "app*"]),
+        ops in prop::collection::vec(any_op(), 1..40),
+    ) {
+        check(pattern, &ops);
+    }
+}
