@@ -173,11 +173,12 @@ fn act(
     tell: &mut dyn PassTell,
 ) -> Result<()> {
     let now = clock::now();
-    let saved = save_cursors(world);
     let changed = incidents::update(&world.memory.incidents, &report.analysis.diagnoses, now);
     let permit = report.permit(options).cloned();
     world.memory.incidents = changed.open.clone();
     tell.analysis(report, permit.as_ref().map(Permit::plan));
+    // After what was read has been recorded: a pass that is killed in between has it read again.
+    let saved = save_cursors(world);
     let alerts = tell::of_analysis(world.engine, report, permit.as_ref(), &changed, &mut world.memory.incidents, now);
     send(world, alerts, tell);
     saved?;
