@@ -33,7 +33,7 @@ pub fn run(engine: &Engine, since: &str, files: &[PathBuf], rule: Option<&str>, 
     let begin = clock::since_boot();
     let started = clock::now();
     let sight = world.look(span);
-    world.memory.streaks = streaks::update(engine, &world.memory.streaks, &sight.checks, sight.now.t);
+    world.memory.streaks = streaks::update(engine, &world.memory.streaks, &sight.checks, &sight.now);
     let history = History::read(&world, &sight)?;
     let mut analysis = world.diagnose(&sight, &history);
     if let Some(rule) = rule {

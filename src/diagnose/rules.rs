@@ -4,7 +4,7 @@ use crate::attempts::Attempts;
 use crate::config::{LogTrigger, Rule, TriggerState, When};
 use crate::diagnose::confidence::at_least;
 use crate::diagnose::{Observed, streaks};
-use crate::model::{Container, ContainerHealth, ContainerState, Status, Trigger};
+use crate::model::{Container, ContainerHealth, ContainerState, LONGEST_BELIEVED, Moment, Status, Trigger};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -122,17 +122,24 @@ fn on_check(name: &str, is: Status, passes: u32, seen: &Observed) -> Result<Vec<
     }])
 }
 
+/// How long a state has lasted: since it began by the wall clock, where that is known and can be true (the clock may have
+/// been set since), else since a pass first saw it.
+fn lasted(began: Option<Timestamp>, seen_since: Option<&Moment>, now: &Moment) -> Duration {
+    let by_wall = began.and_then(|began| Duration::try_from(now.t.duration_since(began)).ok());
+    let seen_for = || seen_since.map_or(Duration::ZERO, |since| now.since(since));
+    by_wall.filter(|wall| *wall < LONGEST_BELIEVED).unwrap_or_else(seen_for)
+}
+
 fn on_container(container: &Container, state: TriggerState, held_for: Duration, seen: &Observed) -> Option<Fired> {
     if !is_in(container, state) {
         return None;
     }
-    let since = match state {
+    let seen_since = seen.streaks.containers.get(&container.name).map(|s| &s.since);
+    let ended = match state {
         TriggerState::Exited | TriggerState::OomKilled => container.finished_at,
-        TriggerState::Unhealthy | TriggerState::Restarting => {
-            seen.streaks.containers.get(&container.name).map(|s| s.since)
-        }
+        TriggerState::Unhealthy | TriggerState::Restarting => None,
     };
-    let so_long = since.map_or(Duration::ZERO, |s| seen.now.t.duration_since(s).try_into().unwrap_or(Duration::ZERO));
+    let so_long = lasted(ended, seen_since, seen.now);
     if so_long < held_for {
         return None;
     }
@@ -235,6 +242,24 @@ mod tests {
         check(45, "45s");
         check(86_400, "1d");
         assert_eq!(shown(Duration::from_millis(250)), "250ms");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_makes_no_state_last_longer_or_shorter() {
+        let second = |s: i64| Timestamp::from_second(1_700_000_000 + s).unwrap();
+        let at = |t: i64, up: f64| Moment { t: second(t), boot: "a".into(), up };
+        let first_seen = at(30, 130.0);
+        let check = |began: Option<i64>, now: Moment, seconds: u64| {
+            let found = lasted(began.map(second), Some(&first_seen), &now);
+            assert_eq!(found, Duration::from_secs(seconds), "{began:?} {now:?}");
+        };
+        check(Some(0), at(90, 190.0), 90);
+        check(None, at(90, 190.0), 60);
+        let years = 10 * 365 * 86_400;
+        check(Some(0), at(years, 190.0), 60);
+        check(Some(0), at(-years, 190.0), 60);
+        check(None, at(years, 190.0), 60);
+        assert_eq!(lasted(None, None, &at(90, 190.0)), Duration::ZERO);
     }
 
     #[test]

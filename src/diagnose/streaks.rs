@@ -1,8 +1,7 @@
 //! How long something has been so: counted over passes, because one bad sample is no trend.
 
 use crate::config::{Engine, When};
-use crate::model::{CheckResult, Container, ContainerHealth, ContainerState, Status};
-use jiff::Timestamp;
+use crate::model::{CheckResult, Container, ContainerHealth, ContainerState, Moment, Status};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -30,10 +29,10 @@ pub struct CheckStreak {
     pub unknown: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContainerStreak {
     pub word: String,
-    pub since: Timestamp,
+    pub since: Moment,
 }
 
 impl CheckStreak {
@@ -49,7 +48,7 @@ impl CheckStreak {
 }
 
 /// The streaks after this pass's checks.
-pub fn update(engine: &Engine, previous: &Streaks, checks: &[CheckResult], now: Timestamp) -> Streaks {
+pub fn update(engine: &Engine, previous: &Streaks, checks: &[CheckResult], now: &Moment) -> Streaks {
     let mut next = Streaks::default();
     for check in checks {
         let old = previous.checks.get(&check.name).copied().unwrap_or_default();
@@ -63,7 +62,8 @@ pub fn update(engine: &Engine, previous: &Streaks, checks: &[CheckResult], now: 
         next.checks.insert(check.name.clone(), streak);
         for container in &check.containers {
             let word = state_word(container);
-            let since = previous.containers.get(&container.name).filter(|s| s.word == word).map_or(now, |s| s.since);
+            let before = previous.containers.get(&container.name).filter(|s| s.word == word);
+            let since = before.map_or_else(|| now.clone(), |s| s.since.clone());
             next.containers.insert(container.name.clone(), ContainerStreak { word, since });
         }
     }

@@ -18,7 +18,7 @@ pub struct Moment {
 }
 
 /// Over a reboot the wall clock is believed up to this much; beyond it, it has been set.
-const LONGEST_BELIEVED: Duration = Duration::from_secs(365 * 86_400);
+pub const LONGEST_BELIEVED: Duration = Duration::from_secs(365 * 86_400);
 
 impl Moment {
     /// A moment of which only the wall clock's time is known.

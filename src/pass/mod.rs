@@ -73,7 +73,7 @@ pub fn run(engine: &Engine, options: &Options, tell: &mut dyn PassTell) -> Resul
         None => recover(&mut world, &interrupt, tell),
     };
     let sight = world.look(RECENT);
-    world.memory.streaks = streaks::update(engine, &world.memory.streaks, &sight.checks, sight.now.t);
+    world.memory.streaks = streaks::update(engine, &world.memory.streaks, &sight.checks, &sight.now);
     let history = History::read(&world, &sight)?;
     let analysis = world.diagnose(&sight, &history);
     let judged = judge(&mut world, &sight, &analysis, &history, options);
