@@ -168,7 +168,8 @@ impl Memory {
     /// # Errors
     /// When it cannot be written.
     pub fn save(&self, dir: &StateDir, redactor: &Redactor) -> Result<()> {
-        let text = redactor.redact(&serde_json::to_string(self).context("cannot write the state as JSON")?);
+        let text = serde_json::to_string(self).context("cannot write the state as JSON")?;
+        let text = redactor.redact(&text);
         files::write_unsynced(&dir.memory(), text.as_bytes(), 0o640).context("cannot keep the state for the next pass")
     }
 }

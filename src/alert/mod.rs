@@ -112,7 +112,7 @@ pub fn send(engine: &Engine, alerts: &[Alert]) -> Vec<String> {
                 Ok(thread) => thread.join().unwrap_or_else(|_| Some(format!("{}: it panicked", notifier.name()))),
                 Err(error) => Some(format!("{}: no thread can be started: {error}", notifier.name())),
             })
-            .map(|problem| engine.redactor.redact(&problem))
+            .map(|problem| engine.redactor.redact(&problem).into_owned())
             .collect()
     })
 }

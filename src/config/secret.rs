@@ -1,5 +1,6 @@
 //! Values that must never be shown: the type that carries them and the filter that takes them out of text.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A string that may hold a password. `Debug` shows asterisks and there is no `Display`.
@@ -46,10 +47,14 @@ impl Redactor {
     }
 
     /// The text with every secret value replaced by `***`.
-    pub fn redact(&self, text: &str) -> String {
-        self.values.iter().fold(text.to_owned(), |text, secret| {
-            if text.contains(secret.as_str()) { text.replace(secret.as_str(), "***") } else { text }
-        })
+    pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut redacted = Cow::Borrowed(text);
+        for secret in self.values.iter() {
+            if redacted.contains(secret.as_str()) {
+                redacted = Cow::Owned(redacted.replace(secret.as_str(), "***"));
+            }
+        }
+        redacted
     }
 }
 

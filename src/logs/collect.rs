@@ -16,7 +16,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 /// Groups of one reading; further ones are counted, but only by their signatures.
-const MAX_GROUPS: usize = 1000;
+const MAX_GROUPS: usize = 500;
 /// Sources named in one group.
 const MAX_SOURCES: usize = 50;
 /// Built-in signatures that match the same lines of errors.

@@ -65,11 +65,11 @@ impl LogState {
     /// When it cannot be written.
     pub fn save(&self, path: &Path, redactor: &Redactor) -> Result<()> {
         let text = serde_json::to_string(self).context("cannot write the log cursors as JSON")?;
-        let text = redactor.redact(&text).into_bytes();
-        if std::fs::read(path).is_ok_and(|there| there == text) {
+        let text = redactor.redact(&text);
+        if std::fs::read(path).is_ok_and(|there| there == text.as_bytes()) {
             return Ok(());
         }
-        files::write_atomic(path, &text, 0o640).context("cannot save the log cursors")
+        files::write_atomic(path, text.as_bytes(), 0o640).context("cannot save the log cursors")
     }
 
     /// Adds counts of a signature by second, in Unix time, and the title of the newest of these events.

@@ -44,8 +44,8 @@ impl Live {
 impl Tell for Live {
     fn event(&mut self, kind: &str, data: serde_json::Value) {
         let Some(dir) = &self.events else { return };
-        let data = self.out.redactor.redact(&data.to_string());
-        let data = serde_json::from_str(&data).unwrap_or_default();
+        let text = data.to_string();
+        let data = serde_json::from_str(&self.out.redactor.redact(&text)).unwrap_or_default();
         if let Err(error) = state::append_event(dir, clock::now(), kind, data)
             && !self.failed
         {
