@@ -272,7 +272,7 @@ impl Round<'_, '_> {
         for base in &self.bases {
             let Some(since) = self.since(base) else { continue };
             found.extend(siblings(base).into_iter().filter(|file| {
-                let is_known = self.is_kept(file.id) || self.copies.iter().any(|copy| copy.is_same_inode(file.id));
+                let is_known = self.is_kept(file.id) || self.is_known_copy(file.id);
                 !is_known && file.path != *base && is_rotation_of(&file.path, base) && file.id.mtime >= since
             }));
         }
@@ -288,9 +288,11 @@ impl Round<'_, '_> {
     /// Reads a file that has no cursor: all of it when it follows a log we know, else its last 16 MiB. False when it
     /// moved meanwhile.
     fn start(&mut self, file: Present, last: bool) -> bool {
-        if self.is_kept(file.id) || self.copies.iter().any(|copy| copy.is_same_inode(file.id)) {
+        if self.is_kept(file.id) || self.is_known_copy(file.id) {
             return true;
         }
+        // A copy that has grown may hold more than the log it was made of: that may have been truncated since.
+        self.copies.retain(|copy| !copy.is_same_inode(file.id));
         let opened = match open(&file) {
             Ok(Some(opened)) => opened,
             Ok(None) => return false,
@@ -430,6 +432,10 @@ impl Round<'_, '_> {
 
     fn is_kept(&self, id: Identity) -> bool {
         self.kept.iter().any(|c| c.is_same_inode(id))
+    }
+
+    fn is_known_copy(&self, id: Identity) -> bool {
+        self.copies.iter().any(|copy| copy.is_unchanged(id))
     }
 
     fn now_ns(&self) -> i128 {

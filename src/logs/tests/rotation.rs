@@ -126,6 +126,23 @@ fn scenes(scene: impl Fn(&mut Log)) {
 }
 
 #[test]
+fn a_copy_that_was_seen_before_it_held_anything_is_looked_at_again() {
+    scenes(|log| {
+        log.rename("app.log", "app.log.2");
+        log.append("app.log", "");
+        log.append("app.log.1", "");
+        log.pass();
+        // Written, copied and truncated before the next pass.
+        log.write("app.log", 30);
+        fs::copy(log.path("app.log"), log.path("app.log.1")).unwrap();
+        let copy = log.path("app.log.1");
+        log.stamp(&copy);
+        fs::File::create(log.path("app.log")).unwrap();
+        log.write("app.log", 3);
+    });
+}
+
+#[test]
 fn only_what_is_new_is_read() {
     scenes(|log| {
         log.write("app.log", 5);
