@@ -106,10 +106,15 @@ impl FileCursor {
     pub fn verify(&self, file: &File) -> bool {
         let size = file.metadata().map_or(0, |m| m.len());
         size >= self.offset
-            && (self.head_len == 0 || hash_at(file, 0, self.head_len).is_some_and(|h| h == self.head))
+            && self.has_head(file)
             && (self.tail_len == 0
                 || hash_at(file, self.offset.saturating_sub(self.tail_len as u64), self.tail_len)
                     .is_some_and(|h| h == self.tail))
+    }
+
+    /// Whether an open file begins as what was read, as far as that is known.
+    pub fn has_head(&self, file: &File) -> bool {
+        self.head_len == 0 || hash_at(file, 0, self.head_len).is_some_and(|h| h == self.head)
     }
 
     /// Whether an unpacked stream holds what was read up to the offset.

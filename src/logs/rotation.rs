@@ -354,7 +354,10 @@ impl Round<'_, '_> {
     /// there to be compared: what was listed has grown by now, or is no copy.
     fn is_copy(&self, file: &Present, opened: &File) -> Option<bool> {
         let mut unsure = false;
-        for kept in self.kept.iter().filter(|k| is_rotation_of(&file.path, &k.path) && !is_packed(&k.path)) {
+        // What is rotated already is packed, never copied.
+        let may_be_of = |k: &&FileCursor| !k.rotated || is_packed(&file.path);
+        let origins = self.kept.iter().filter(|k| is_rotation_of(&file.path, &k.path) && !is_packed(&k.path));
+        for kept in origins.filter(may_be_of) {
             // An empty one that is being written will be looked at again.
             if file.id.size == 0 {
                 return Some(true);
@@ -449,7 +452,10 @@ fn begins_alike(kept: &FileCursor, file: &Present, opened: &File) -> bool {
         let read = rewound(opened).and_then(|file| kept.verify_stream(&mut files::unpacked(file)));
         return kept.is_recognisable() && read.unwrap_or(false);
     }
-    file.id.size < kept.offset || kept.is_recognisable() && kept.verify(opened)
+    if file.id.size < kept.offset {
+        return file.id.size < kept.head_len as u64 || kept.has_head(opened);
+    }
+    kept.is_recognisable() && kept.verify(opened)
 }
 
 /// Whether a log holds, from its beginning, all that a file does: its size, first and last bytes are compared.
