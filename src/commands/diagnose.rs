@@ -111,9 +111,8 @@ fn summary(report: &LogReport, took: Duration) -> String {
     let by_signature: Vec<String> = report.by_signature.iter().map(|(name, n)| format!("{name} {n}")).collect();
     let by_signature = if by_signature.is_empty() { String::new() } else { format!(": {}", by_signature.join(", ")) };
     format!(
-        "{} in {} ({} bytes, {} ms){by_signature}",
+        "{} in {} bytes, {} ms{by_signature}",
         show::count(report.events, "error event"),
-        show::count(report.lines, "line"),
         report.bytes,
         took.as_millis()
     )

@@ -68,6 +68,8 @@ struct Gathered {
 struct Recent {
     /// By second, in Unix time.
     buckets: HashMap<i64, u64>,
+    /// The newest events, all of one second: they are not in the buckets yet.
+    newest: (i64, u64),
     /// Title of the newest.
     example: String,
 }
@@ -127,7 +129,6 @@ impl<'a> Collector<'a> {
 
     /// Takes the counts of a scan that has ended.
     pub fn scanned(&mut self, scan: &Scan<'_>, bytes: u64) {
-        self.report.lines += scan.lines;
         self.report.bytes += bytes;
         for (sum, n) in self.matched.iter_mut().zip(&scan.matched) {
             *sum += n;
@@ -194,7 +195,7 @@ impl<'a> Collector<'a> {
                 *count += 1;
             }
             if let (Some(bucket), Some(recent)) = (bucket, self.recent.get_mut(usize::from(*id))) {
-                *recent.buckets.entry(bucket).or_default() += 1;
+                recent.count(bucket);
                 recent.example.clear();
                 recent.example.push_str(clipped(title));
             }
@@ -204,8 +205,9 @@ impl<'a> Collector<'a> {
     /// Adds the counts of one source to the state.
     fn flush(&mut self) {
         for (id, recent) in (0..).zip(&mut self.recent) {
+            recent.settle();
             if !recent.buckets.is_empty() {
-                let Recent { buckets, example } = std::mem::take(recent);
+                let Recent { buckets, example, .. } = std::mem::take(recent);
                 self.state.tally(&self.source, self.set.name(id), buckets, example);
             }
         }
@@ -308,6 +310,24 @@ impl Gathered {
         let known = group.sources.last().is_some_and(|last| last == source) || group.sources.len() >= MAX_SOURCES;
         if !known && !group.sources.iter().any(|s| s == source) {
             group.sources.push(source.to_owned());
+        }
+    }
+}
+
+impl Recent {
+    /// Errors come in bursts: those of one second are counted before their bucket is looked for.
+    fn count(&mut self, second: i64) {
+        if self.newest.0 != second {
+            self.settle();
+            self.newest.0 = second;
+        }
+        self.newest.1 += 1;
+    }
+
+    fn settle(&mut self) {
+        let (second, count) = std::mem::take(&mut self.newest);
+        if count > 0 {
+            *self.buckets.entry(second).or_default() += count;
         }
     }
 }

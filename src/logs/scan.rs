@@ -8,7 +8,7 @@ use super::events::{Assembler, Line};
 use super::signature::{SigId, SignatureSet};
 use super::stems::Hit;
 use jiff::Timestamp;
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memrchr};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::Read;
@@ -27,7 +27,6 @@ pub struct Scan<'s> {
     pub assembler: Assembler,
     /// The last lines of the region before.
     recent: VecDeque<String>,
-    pub lines: u64,
     /// Lines that matched, by signature.
     pub matched: Vec<u64>,
     // Kept for their memory.
@@ -40,12 +39,11 @@ impl<'s> Scan<'s> {
     pub fn new(set: &'s SignatureSet, assembler: Assembler) -> Scan<'s> {
         let matched = vec![0; set.len()];
         let (hits, found) = (Vec::new(), Vec::new());
-        Scan { set, assembler, recent: VecDeque::new(), lines: 0, matched, hits, found }
+        Scan { set, assembler, recent: VecDeque::new(), matched, hits, found }
     }
 
     /// Scans whole lines. The last one may lack its newline when it is taken as it is.
     pub fn region(&mut self, text: &[u8], place: &dyn Fn(usize) -> Place, sink: &mut dyn Sink) {
-        self.lines += memchr_iter(b'\n', text).count() as u64 + u64::from(!text.ends_with(b"\n") && !text.is_empty());
         let recent = std::mem::take(&mut self.recent);
         let region = Region { text, recent: &recent, place };
         let mut all = std::mem::take(&mut self.hits);

@@ -2,10 +2,10 @@
 //!
 //! Few stems are found by their rarest parts with the vector search of `aho_corasick::packed`. Many would overwhelm it:
 //! then only the short ones go that way, and the long ones through a sieve, which looks at every fourth byte alone. A
-//! stem of seven bytes holds four bytes that begin at a multiple of four wherever it stands; one bit for each such four
+//! stem of seven bytes holds four bytes that begin at a multiple of four wherever it stands; one mark for each such four
 //! bytes says where a closer look is due. Linear time on every input. Pure. Not here: what a stem means.
 
-use super::spread::{BySpread, spread};
+use super::spread::spread;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind, Span, packed};
 use std::collections::{BTreeMap, HashMap};
 
@@ -42,6 +42,31 @@ pub struct Stems {
 struct Spot {
     stem: u16,
     before: u16,
+    head: Head,
+}
+
+/// The first eight bytes of a stem, or all of a shorter one: most texts differ there, and comparing them is one
+/// instruction.
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    bytes: u64,
+    mask: u64,
+}
+
+impl Head {
+    fn of(stem: &[u8]) -> Head {
+        let mut bytes = [0; 8];
+        let mut mask = [0; 8];
+        for ((byte, bit), from) in bytes.iter_mut().zip(&mut mask).zip(stem) {
+            (*byte, *bit) = (*from, u8::MAX);
+        }
+        Head { bytes: u64::from_le_bytes(bytes), mask: u64::from_le_bytes(mask) }
+    }
+
+    #[inline]
+    fn may_begin(self, text: &[u8]) -> bool {
+        text.first_chunk().is_none_or(|first| u64::from_le_bytes(*first) & self.mask == self.bytes)
+    }
 }
 
 impl Stems {
@@ -52,8 +77,8 @@ impl Stems {
     /// When there are more than 65,535, or so many that no search can be built for them.
     pub fn new(stems: Vec<Vec<u8>>, sample: &[u8]) -> anyhow::Result<Stems> {
         anyhow::ensure!(stems.len() < usize::from(u16::MAX), "{} literals to search for are too many", stems.len());
-        let spot = |stem| vec![Spot { stem, before: 0 }];
-        let all = (0..).zip(&stems).map(|(stem, text)| Part { text: text.clone(), spots: spot(stem) }).collect();
+        let spot = |stem, text: &[u8]| vec![Spot { stem, before: 0, head: Head::of(text) }];
+        let all = (0..).zip(&stems).map(|(stem, text)| Part { text: text.clone(), spots: spot(stem, text) }).collect();
         let parts = minimal(all);
         let common = Commonness::of(sample);
         let anchors = anchors(&parts, &common);
@@ -72,9 +97,9 @@ impl Stems {
         hits.clear();
         let mut check = |at: usize, spots: &[Spot]| {
             for spot in spots {
-                let stem = self.stems.get(usize::from(spot.stem)).map_or(&[][..], Vec::as_slice);
-                let begin = at.checked_sub(usize::from(spot.before));
-                if let Some(begin) = begin.filter(|b| text.get(*b..).is_some_and(|rest| rest.starts_with(stem))) {
+                let Some(begin) = at.checked_sub(usize::from(spot.before)) else { continue };
+                let Some(rest) = text.get(begin..).filter(|rest| spot.head.may_begin(rest)) else { continue };
+                if self.stems.get(usize::from(spot.stem)).is_some_and(|stem| rest.starts_with(stem)) {
                     hits.push(Hit { at: u32::try_from(begin).unwrap_or(u32::MAX), stem: spot.stem });
                 }
             }
@@ -260,16 +285,17 @@ impl Anchors {
     }
 }
 
-/// Bits of the sieve. It has to stay in the fastest cache, beside the text: 32 KiB.
-const BITS: u32 = 18;
-const BYTES: usize = 1 << (BITS - 3);
+/// Size of the sieve, as a power of two: so large that few texts pass it by chance, and small enough for the second cache.
+const BITS: u32 = 17;
+const MARKS: usize = 1 << BITS;
 
 /// Many texts of seven bytes or more.
 struct Sieve {
-    /// One bit for each hash of a gram.
-    bits: [u8; BYTES],
-    /// By gram, spread.
-    spots: BySpread<Vec<Spot>>,
+    /// By the hash of a gram: whether one was asked for.
+    marks: [u8; MARKS],
+    /// By the same: its index among the spots.
+    slots: [u16; MARKS],
+    spots: Vec<Vec<Spot>>,
 }
 
 impl std::fmt::Debug for Sieve {
@@ -280,7 +306,7 @@ impl std::fmt::Debug for Sieve {
 
 impl Sieve {
     fn new(parts: &[Part], common: &Commonness) -> Sieve {
-        let mut sieve = Sieve { bits: [0; BYTES], spots: BySpread::default() };
+        let mut sieve = Sieve { marks: [0; MARKS], slots: [0; MARKS], spots: Vec::new() };
         for part in parts {
             let grams: Vec<[u8; GRAM]> =
                 part.text.windows(GRAM).filter_map(|gram| gram.first_chunk().copied()).collect();
@@ -288,56 +314,59 @@ impl Sieve {
             // So many that one of them begins at a multiple of four.
             let Some((from, run)) = grams.windows(GRAM).enumerate().min_by_key(cost) else { continue };
             for (at, gram) in run.iter().enumerate() {
-                let gram = u32::from_le_bytes(*gram);
-                let (byte, bit) = place(gram);
-                sieve.bits.get_mut(byte).into_iter().for_each(|b| *b |= 1 << bit);
-                sieve.spots.entry(spread(u64::from(gram))).or_default().extend(moved(&part.spots, from + at));
+                sieve.add(place(u32::from_le_bytes(*gram)), moved(&part.spots, from + at));
             }
         }
         sieve
     }
 
-    /// Odd where a gram may be one that was asked for.
+    fn add(&mut self, place: usize, mut more: impl Iterator<Item = Spot>) {
+        let (Some(mark), Some(slot)) = (self.marks.get_mut(place), self.slots.get_mut(place)) else { return };
+        if *mark == 0 {
+            (*mark, *slot) = (1, u16::try_from(self.spots.len()).unwrap_or(u16::MAX));
+            self.spots.push(Vec::new());
+        }
+        self.spots.get_mut(usize::from(*slot)).into_iter().for_each(|spots| spots.extend(more.by_ref()));
+    }
+
+    /// Not zero where a gram may be one that was asked for.
     #[inline]
     fn may_hold(&self, gram: u32) -> u8 {
-        let (byte, bit) = place(gram);
-        self.bits.get(byte).map_or(0, |b| b >> bit)
+        self.marks.get(place(gram)).copied().unwrap_or(0)
     }
 
     fn find(&self, text: &[u8], check: &mut impl FnMut(usize, &[Spot])) {
         let mut look = |at: usize, gram: u32| {
-            if let Some(spots) = self.spots.get(&spread(u64::from(gram))) {
+            if let Some(slot) = self.slots.get(place(gram))
+                && let Some(spots) = self.spots.get(usize::from(*slot))
+            {
                 check(at, spots);
             }
         };
         let (blocks, tail) = text.as_chunks::<16>();
         for (index, block) in blocks.iter().enumerate() {
-            let [a, b, c, d] = grams(block);
-            if (self.may_hold(a) | self.may_hold(b) | self.may_hold(c) | self.may_hold(d)) & 1 == 1 {
-                for (gram, at) in [a, b, c, d].into_iter().zip((index * 16..).step_by(GRAM)) {
-                    if self.may_hold(gram) & 1 == 1 {
+            let grams = block.as_chunks::<GRAM>().0;
+            if grams.iter().fold(0, |any, gram| any | self.may_hold(u32::from_le_bytes(*gram))) != 0 {
+                for (gram, at) in grams.iter().map(|g| u32::from_le_bytes(*g)).zip((index * 16..).step_by(GRAM)) {
+                    if self.may_hold(gram) != 0 {
                         look(at, gram);
                     }
                 }
             }
         }
         for (gram, at) in tail.as_chunks::<GRAM>().0.iter().zip((text.len() - tail.len()..).step_by(GRAM)) {
-            look(at, u32::from_le_bytes(*gram));
+            let gram = u32::from_le_bytes(*gram);
+            if self.may_hold(gram) != 0 {
+                look(at, gram);
+            }
         }
     }
 }
 
+/// The place of a gram, by the multiplicative hash of Knuth.
 #[inline]
-fn grams(block: &[u8; 16]) -> [u32; 4] {
-    let all = u128::from_le_bytes(*block);
-    [all as u32, (all >> 32) as u32, (all >> 64) as u32, (all >> 96) as u32]
-}
-
-/// Byte and bit of a gram, by the multiplicative hash of Knuth.
-#[inline]
-fn place(gram: u32) -> (usize, u32) {
-    let hash = gram.wrapping_mul(0x9E37_79B1);
-    ((hash >> (32 - BITS + 3)) as usize, hash >> (32 - BITS) & 7)
+fn place(gram: u32) -> usize {
+    (gram.wrapping_mul(0x9E37_79B1) >> (32 - BITS)) as usize
 }
 
 #[cfg(test)]

@@ -125,7 +125,6 @@ pub struct LogReport {
     pub matched_lines: BTreeMap<String, u64>,
     /// New events, each counted once however many signatures it matched.
     pub events: u64,
-    pub lines: u64,
     pub bytes: u64,
     /// Recent events by source and signature, earlier passes included.
     pub tallies: Vec<Tally>,

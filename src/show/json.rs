@@ -62,7 +62,6 @@ pub fn files(report: &LogReport, causes: &[Judged]) -> Value {
 pub fn logs(logs: &LogReport) -> Value {
     json!({
         "events": logs.events,
-        "lines": logs.lines,
         "bytes": logs.bytes,
         "by_signature": logs.matched_lines,
         "events_by_signature": logs.by_signature,

@@ -131,7 +131,7 @@ fn healthy_lines_match_nothing() {
 fn a_pattern_without_literals_is_tried_on_every_line() {
     let set = [signature("digits", r"^\d+$")];
     let report = scan_lines(&set, "file:x", b"a\n12\nb\n345\n", Timestamp::UNIX_EPOCH);
-    assert_eq!((report.events, report.lines), (2, 4));
+    assert_eq!(report.events, 2);
 }
 
 #[test]
