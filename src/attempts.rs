@@ -9,7 +9,6 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// One line of `attempts.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +26,11 @@ pub enum Line {
         /// What this fix will leave in each file.
         #[serde(default)]
         files: Vec<FileHash>,
+        /// Every literal, service or other thing that it changes.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        touches: Vec<String>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        edits: Vec<Edited>,
     },
     /// Written after its record.
     End {
@@ -65,6 +69,32 @@ pub enum Line {
     },
 }
 
+/// A literal that a fix changes, as it stands in the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edited {
+    /// Absolute, links resolved.
+    pub path: PathBuf,
+    /// The selector as the rule wrote it.
+    pub at: String,
+    pub old: String,
+    pub new: String,
+}
+
+/// A literal that differs from the value that a human last set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Debt {
+    pub path: PathBuf,
+    pub at: String,
+    /// The human's value, as it stood in the file.
+    pub human: String,
+    /// What the last fix left there.
+    pub now: String,
+    /// When the first fix since then began.
+    pub since: jiff::Timestamp,
+    /// Of the fixes that are still in place.
+    pub rules: Vec<String>,
+}
+
 /// One charged fix.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attempt {
@@ -76,6 +106,10 @@ pub struct Attempt {
     pub started: Moment,
     pub ended: Option<(Moment, Outcome)>,
     pub interrupted: bool,
+    pub touches: Vec<String>,
+    pub edits: Vec<Edited>,
+    /// A human has looked at its target since and released it: its failure says nothing any more.
+    pub released: bool,
 }
 
 impl Attempt {
@@ -87,6 +121,17 @@ impl Attempt {
     /// Whether it did anything: one that was called off before its first step counts for no limit.
     fn counts(&self) -> bool {
         !matches!(self.ended, Some((_, Outcome::Held)))
+    }
+
+    /// Whether it changed this, as [`Plan::touches`](crate::model::Plan::touches) names it.
+    pub fn touched(&self, what: &str) -> bool {
+        self.target == what || self.touches.iter().any(|t| t == what)
+    }
+
+    /// Whether what it wrote stands, as far as it knows.
+    fn is_kept(&self) -> bool {
+        let undone = [Outcome::RolledBack, Outcome::RollbackFailed, Outcome::RolledBackByOperator, Outcome::Failed];
+        self.ended.as_ref().is_none_or(|(_, outcome)| !undone.contains(outcome))
     }
 }
 
@@ -148,7 +193,7 @@ pub fn append(path: &Path, line: &Line) -> Result<()> {
 impl Attempts {
     fn take(&mut self, line: Line) {
         match line {
-            Line::Charge { at, fix, rule, fix_type, target, component, files } => {
+            Line::Charge { at, fix, rule, fix_type, target, component, files, touches, edits } => {
                 self.leave(files);
                 self.ids.insert(fix.clone());
                 self.fixes.push(Attempt {
@@ -160,6 +205,9 @@ impl Attempts {
                     started: at,
                     ended: None,
                     interrupted: false,
+                    touches,
+                    edits,
+                    released: false,
                 });
             }
             Line::End { at, fix, outcome, interrupted, files } => {
@@ -174,7 +222,10 @@ impl Attempts {
                 self.rollbacks.insert(fix, outcome);
             }
             Line::Hold { at, rule, target, reason } => self.held.push(Held { rule, target, reason, since: at }),
-            Line::Release { target, .. } => self.held.retain(|h| h.target != target),
+            Line::Release { target, .. } => {
+                self.held.retain(|h| h.target != target);
+                self.fixes.iter_mut().filter(|a| a.target == target).for_each(|a| a.released = true);
+            }
         }
     }
 
@@ -192,9 +243,48 @@ impl Attempts {
         self.left.get(path).is_some_and(|left| left == sha256)
     }
 
-    /// The last time anything was done to this target, by whatever rule.
-    pub fn last_on_target(&self, target: &str) -> Option<&Attempt> {
-        self.fixes.iter().rev().find(|a| a.target == target)
+    /// The last time anything was done to this, by whatever rule.
+    pub fn last_on(&self, what: &str) -> Option<&Attempt> {
+        self.fixes.iter().rev().find(|a| a.touched(what))
+    }
+
+    /// Every literal that fixes have moved away from a human's value, as far as attempts tell: whether a human has set it
+    /// since, only the file says.
+    pub fn debts(&self) -> Vec<Debt> {
+        let mut debts: Vec<Debt> = Vec::new();
+        for attempt in &self.fixes {
+            let kept = attempt.is_kept() && !self.rollbacks.contains_key(&attempt.fix);
+            for edit in attempt.edits.iter().filter(|_| kept) {
+                let known = debts.iter().position(|d| d.path == edit.path && d.at == edit.at);
+                // Not what the last fix left: a human has set it in between.
+                let known = known.filter(|at| debts.get(*at).is_some_and(|d| d.now == edit.old));
+                match known.and_then(|at| debts.get_mut(at)) {
+                    Some(debt) => {
+                        debt.now.clone_from(&edit.new);
+                        debt.rules.push(attempt.rule.clone());
+                    }
+                    None => {
+                        debts.retain(|d| d.path != edit.path || d.at != edit.at);
+                        debts.push(Debt {
+                            path: edit.path.clone(),
+                            at: edit.at.clone(),
+                            human: edit.old.clone(),
+                            now: edit.new.clone(),
+                            since: attempt.started.t,
+                            rules: vec![attempt.rule.clone()],
+                        });
+                    }
+                }
+            }
+        }
+        debts.retain(|d| d.human != d.now);
+        debts
+    }
+
+    /// The value that a human last set in a place where `now` stands; `None` where that is what stands there.
+    pub fn human_value(&self, path: &Path, at: &str, now: &str) -> Option<String> {
+        let debt = self.debts().into_iter().find(|d| d.path == path && d.at == at && d.now == now);
+        debt.map(|d| d.human)
     }
 
     /// The last moment of a fix for this component: what was seen before it is no fresh evidence.
@@ -202,13 +292,10 @@ impl Attempts {
         self.fixes.iter().filter(|a| a.component == component).map(|a| a.last_moment().t).max()
     }
 
-    /// Whether this rung of a rule's ladder failed or was rolled back less than `within` ago. An interruption is no
-    /// failure.
-    pub fn gave_up(&self, rule: &str, fix_type: &str, target: &str, now: &Moment, within: Duration) -> bool {
+    /// The last try of this rung of a rule's ladder. An interruption is none, and neither is one that a human has reset.
+    pub fn last_try(&self, rule: &str, fix_type: &str, target: &str) -> Option<&Attempt> {
         let last = self.fixes.iter().rev().find(|a| a.rule == rule && a.fix_type == fix_type && a.target == target);
-        last.filter(|a| !a.interrupted).and_then(|a| a.ended.as_ref()).is_some_and(|(at, outcome)| {
-            now.since(at) < within && matches!(outcome, Outcome::RolledBack | Outcome::Failed | Outcome::RollbackFailed)
-        })
+        last.filter(|a| !a.interrupted && !a.released)
     }
 
     /// Why this rule may not touch this target, when a human has to release it first.
@@ -224,10 +311,27 @@ impl Attempts {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn at(second: i64) -> Moment {
+    /// A fix of the rule `r` for `container:a`.
+    pub(crate) fn attempt(fix: &str, started: i64, ended: i64, outcome: Outcome) -> Attempt {
+        Attempt {
+            fix: fix.into(),
+            rule: "r".into(),
+            fix_type: "increase_delay".into(),
+            target: "/a#x".into(),
+            component: "container:a".into(),
+            started: at(started),
+            ended: Some((at(ended), outcome)),
+            interrupted: false,
+            touches: vec!["/a#x".into(), "container:a".into()],
+            edits: Vec::new(),
+            released: false,
+        }
+    }
+
+    pub(crate) fn at(second: i64) -> Moment {
         Moment { t: jiff::Timestamp::from_second(second).unwrap(), boot: "b".into(), up: second as f64 }
     }
 
@@ -244,6 +348,8 @@ mod tests {
             target: "/a#x".into(),
             component: "container:a".into(),
             files: vec![FileHash { path: "/a".into(), sha256: format!("of {fix}") }],
+            touches: Vec::new(),
+            edits: Vec::new(),
         }
     }
 
@@ -279,22 +385,29 @@ mod tests {
     }
 
     #[test]
-    fn a_rung_is_given_up_by_its_last_outcome() {
-        let check = |ends: &[(Outcome, bool)], passed: i64, expected: bool| {
-            let mut attempts = Attempts::default();
-            for (n, (outcome, interrupted)) in ends.iter().enumerate() {
-                attempts.take(charge(100, &format!("fix_{n}")));
-                attempts.take(end(200, &format!("fix_{n}"), *outcome, *interrupted));
-            }
-            let gave_up = attempts.gave_up("r", "increase_delay", "/a#x", &at(200 + passed), Duration::from_secs(60));
-            assert_eq!(gave_up, expected, "{ends:?} after {passed} s");
+    fn a_debt_is_counted_from_the_value_that_a_human_last_set() {
+        let moved = |fix: &str, old: &str, new: &str, outcome: Outcome| Attempt {
+            edits: vec![Edited { path: "/a".into(), at: "x".into(), old: old.into(), new: new.into() }],
+            ..attempt(fix, 100, 200, outcome)
         };
-        check(&[], 1, false);
-        check(&[(Outcome::RolledBack, false)], 1, true);
-        check(&[(Outcome::Failed, false)], 59, true);
-        check(&[(Outcome::RolledBack, false)], 60, false);
-        check(&[(Outcome::RolledBack, true)], 1, false);
-        check(&[(Outcome::RolledBack, false), (Outcome::Healed, false)], 1, false);
+        let check = |fixes: &[(&str, &str, Outcome)], now: &str, human: Option<&str>| {
+            let fixes = fixes.iter().map(|(old, new, outcome)| moved("f", old, new, *outcome)).collect();
+            let attempts = Attempts { fixes, ..Attempts::default() };
+            let shown = attempts.human_value(Path::new("/a"), "x", now);
+            assert_eq!(shown.as_deref(), human, "{:?}", attempts.fixes);
+            assert_eq!(attempts.human_value(Path::new("/a"), "y", now), None);
+        };
+        use Outcome::{Healed, RolledBack, Unproven};
+        check(&[], "0.8", None);
+        check(&[("0.8", "1.2", Healed)], "1.2", Some("0.8"));
+        check(&[("0.8", "1.2", Healed), ("1.2", "1.8", Unproven)], "1.8", Some("0.8"));
+        check(&[("0.8", "1.2", RolledBack)], "0.8", None);
+        check(&[("0.8", "1.2", Healed), ("1.2", "1.8", RolledBack)], "1.2", Some("0.8"));
+        // A human has set it since, or in between.
+        check(&[("0.8", "1.2", Healed)], "3.0", None);
+        check(&[("0.8", "1.2", Healed), ("2.0", "3.0", Healed)], "3.0", Some("2.0"));
+        // Back at the human's value by fixes alone.
+        check(&[("0.8", "1.2", Healed), ("1.2", "0.8", Healed)], "0.8", None);
     }
 
     #[test]

@@ -115,7 +115,21 @@ pub enum Command {
         #[command(subcommand)]
         action: RulesAction,
     },
-    /// Release a target that is held after a rollback or a conflict
+    /// Make no fix for a while; checks and alerts go on
+    Pause {
+        /// How long (`2h`)
+        #[arg(value_name = "DURATION")]
+        time: String,
+        /// Why, for those who find it paused
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Only fixes of this rule
+        #[arg(long, value_name = "NAME")]
+        rule: Option<String>,
+    },
+    /// End every pause
+    Resume,
+    /// Release a target that is held after a rollback or a conflict, or whose circuit breaker is open
     Reset {
         /// As `healer heal` and alerts name it
         target: String,

@@ -4,11 +4,16 @@
 //! else, so nothing reaches a disk around it.
 
 use crate::attempts::{Attempt, Attempts, Held};
+use crate::breaker::{self, Circuit};
 use crate::config::{Engine, Mode, Rule};
 use crate::diagnose::rules::shown;
 use crate::model::{CheckResult, Diagnosis, EditStep, Moment, Plan, RestartTarget, Status, Step};
+use crate::pause::{self, Pause};
 use crate::plan::{self, Proposal, Refusal, Services, TargetFiles};
 use std::time::Duration;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Leave to carry out one plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +33,14 @@ impl Permit {
 pub enum HoldReason {
     /// A `STOP` file lies beside the configuration.
     Stop(String),
+    Paused {
+        left: Duration,
+        reason: String,
+        by: String,
+        rule: Option<String>,
+    },
+    /// A maintenance window, by its name.
+    Maintenance(String),
     Symptom {
         of: String,
     },
@@ -41,6 +54,18 @@ pub enum HoldReason {
     LowConfidence {
         confidence: u8,
         threshold: u8,
+    },
+    /// Below the threshold by what such fixes came to alone; one try is let through after a while.
+    History {
+        confidence: u8,
+        threshold: u8,
+        left: Duration,
+    },
+    CircuitOpen {
+        rule: String,
+        target: String,
+        failures: u32,
+        left: Duration,
     },
     Suggest,
     NotAllowed(String),
@@ -57,8 +82,13 @@ pub enum HoldReason {
         max: u32,
         per: Duration,
     },
+    TargetLimit {
+        target: String,
+        max: u32,
+    },
     HostLimit {
         max: u32,
+        per: Duration,
     },
     HumanGrace {
         path: String,
@@ -67,6 +97,9 @@ pub enum HoldReason {
     StartGrace {
         service: String,
         age: Duration,
+    },
+    Starting {
+        service: String,
     },
 }
 
@@ -79,20 +112,23 @@ impl HoldReason {
     pub fn word(&self) -> &'static str {
         match self {
             HoldReason::Stop(_) => "stop",
+            HoldReason::Paused { .. } => "paused",
+            HoldReason::Maintenance(_) => "maintenance",
             HoldReason::Symptom { .. } => "symptom",
             HoldReason::Storm { .. } => "storm",
             HoldReason::NoPlan(Refusal::NoFix) => "no_fix",
             HoldReason::NoPlan(Refusal::LadderSpent(_)) => "at_bound",
             HoldReason::NoPlan(Refusal::Unusable(_)) => "unusable_target",
             HoldReason::Uncorroborated(_) => "uncorroborated",
-            HoldReason::LowConfidence { .. } => "low_confidence",
+            HoldReason::LowConfidence { .. } | HoldReason::History { .. } => "low_confidence",
+            HoldReason::CircuitOpen { .. } => "circuit_open",
             HoldReason::Suggest => "suggest",
             HoldReason::NotAllowed(_) => "not_allowed",
             HoldReason::Released { .. } => "held_for_human",
             HoldReason::Cooldown { .. } => "cooldown",
-            HoldReason::RuleLimit { .. } | HoldReason::HostLimit { .. } => "limit",
+            HoldReason::RuleLimit { .. } | HoldReason::TargetLimit { .. } | HoldReason::HostLimit { .. } => "limit",
             HoldReason::HumanGrace { .. } => "human_grace",
-            HoldReason::StartGrace { .. } => "start_grace",
+            HoldReason::StartGrace { .. } | HoldReason::Starting { .. } => "start_grace",
         }
     }
 }
@@ -101,6 +137,11 @@ impl std::fmt::Display for HoldReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             HoldReason::Stop(file) => write!(f, "{file} is there: nothing is changed until it is removed"),
+            HoldReason::Paused { left, reason, by, rule } => {
+                let of = rule.as_ref().map(|rule| format!(" of rule {rule}")).unwrap_or_default();
+                write!(f, "fixes{of} are paused by {by} ({reason}), {} left: `healer resume` ends it", shown(*left))
+            }
+            HoldReason::Maintenance(name) => write!(f, "maintenance window {name}: nothing is changed"),
             HoldReason::Symptom { of } => write!(f, "a symptom of {of}: mend that first"),
             HoldReason::Storm { critical, checks, percent } => {
                 write!(
@@ -115,6 +156,22 @@ impl std::fmt::Display for HoldReason {
             HoldReason::LowConfidence { confidence, threshold } => {
                 write!(f, "confidence {confidence} is below the threshold of {threshold}")
             }
+            HoldReason::History { confidence, threshold, left } => {
+                write!(
+                    f,
+                    "confidence {confidence} is below the threshold of {threshold} by what such fixes came to: one \
+                     more try in {}",
+                    shown(*left)
+                )
+            }
+            HoldReason::CircuitOpen { rule, target, failures, left } => {
+                write!(
+                    f,
+                    "the circuit breaker of rule {rule} and {target} is open: {failures} fixes in a row failed or \
+                     their problem came back; one more try in {}, or after `healer reset '{target}'`",
+                    shown(*left)
+                )
+            }
             HoldReason::Suggest => f.write_str("mode is suggest: a human decides"),
             HoldReason::NotAllowed(what) => write!(f, "{what} is not in [allow]"),
             HoldReason::Released { reason, target } => {
@@ -126,13 +183,19 @@ impl std::fmt::Display for HoldReason {
             HoldReason::RuleLimit { rule, max, per } => {
                 write!(f, "rule {rule} has had its {max} fixes within {}", shown(*per))
             }
-            HoldReason::HostLimit { max } => write!(f, "this host has had its {max} fixes within an hour"),
+            HoldReason::TargetLimit { target, max } => {
+                write!(f, "{target} has had its {max} fixes within {}", shown(DAY))
+            }
+            HoldReason::HostLimit { max, per } => {
+                write!(f, "this host has had its {max} fixes within {}", shown(*per))
+            }
             HoldReason::HumanGrace { path, age } => {
                 write!(f, "{path} was changed {} ago, and not by healer: left alone for now", shown(*age))
             }
             HoldReason::StartGrace { service, age } => {
                 write!(f, "{service} was started {} ago: not judged yet", shown(*age))
             }
+            HoldReason::Starting { service } => write!(f, "{service} is still starting: not judged yet"),
         }
     }
 }
@@ -155,6 +218,9 @@ pub struct Given<'a> {
     pub now: &'a Moment,
     /// The `STOP` file, where there is one.
     pub stop: Option<&'a str>,
+    pub pauses: &'a [Pause],
+    /// The time of day on this host.
+    pub local: jiff::civil::DateTime,
     /// An operator approved this very plan: it passes the confidence and the mode gate, and no other.
     pub approved: Option<&'a str>,
 }
@@ -166,10 +232,11 @@ pub fn decide(given: Given, diagnosis: &Diagnosis, rule: &Rule, proposal: Result
         Err(refusal) => (None, Some(refusal)),
     };
     let reason = whole_host(given)
+        .or_else(|| off_duty(given, &rule.name))
         .or_else(|| diagnosis.symptom_of.clone().map(|of| HoldReason::Symptom { of }))
         .or_else(|| refusal.map(|refusal| of_refusal(given, diagnosis, rule, refusal)))
         .or_else(|| not_corroborated(diagnosis))
-        .or_else(|| plan.as_ref().and_then(|plan| of_plan(given, rule, plan)));
+        .or_else(|| plan.as_ref().and_then(|plan| of_plan(given, diagnosis, rule, plan)));
     match (reason, plan) {
         (None, Some(plan)) => Decision::Act(Box::new(Permit { plan })),
         (reason, plan) => {
@@ -180,6 +247,18 @@ pub fn decide(given: Given, diagnosis: &Diagnosis, rule: &Rule, proposal: Result
 
 fn whole_host(given: Given) -> Option<HoldReason> {
     given.stop.map(|file| HoldReason::Stop(file.to_owned())).or_else(|| storm(given))
+}
+
+/// A pause or a maintenance window.
+fn off_duty(given: Given, rule: &str) -> Option<HoldReason> {
+    let paused = pause::of_rule(given.pauses, rule, given.now).map(|(pause, left)| HoldReason::Paused {
+        left,
+        reason: pause.reason.clone(),
+        by: pause.by.clone(),
+        rule: pause.rule.clone(),
+    });
+    let window = || pause::window_of(&given.engine.maintenance, rule, given.local);
+    paused.or_else(|| window().map(|w| HoldReason::Maintenance(w.name.clone())))
 }
 
 /// Three or more root causes critical, symptoms not counted, and more than `storm_percent` of the checks. The Docker
@@ -211,18 +290,15 @@ fn not_corroborated(diagnosis: &Diagnosis) -> Option<HoldReason> {
     (!diagnosis.uncorroborated.is_empty()).then(|| HoldReason::Uncorroborated(diagnosis.uncorroborated.clone()))
 }
 
-fn of_plan(given: Given, rule: &Rule, plan: &Plan) -> Option<HoldReason> {
+fn of_plan(given: Given, diagnosis: &Diagnosis, rule: &Rule, plan: &Plan) -> Option<HoldReason> {
     let approved = given.approved == Some(plan.id.as_str());
     not_allowed(given.engine, plan)
         .or_else(|| given.attempts.hold(&rule.name, &plan.target).map(HoldReason::of_held))
-        .or_else(|| {
-            let threshold = given.engine.confidence_threshold;
-            (!approved && plan.confidence < threshold)
-                .then_some(HoldReason::LowConfidence { confidence: plan.confidence, threshold })
-        })
+        .or_else(|| circuit_open(given, plan))
+        .or_else(|| low_confidence(given, plan).filter(|_| !approved))
         .or_else(|| limits(given, rule, plan))
         .or_else(|| plan.edits().find_map(|edit| human_grace(given, edit)))
-        .or_else(|| plan.restarts().find_map(|target| start_grace(given, target)))
+        .or_else(|| judged_services(diagnosis, plan).find_map(|target| start_grace(given, &target)))
         .or_else(|| {
             // The host's switch holds everything; a rule's own can only hold more.
             let suggest = [Some(given.engine.mode), rule.mode].contains(&Some(Mode::Suggest));
@@ -245,25 +321,62 @@ fn not_allowed(engine: &Engine, plan: &Plan) -> Option<HoldReason> {
     })
 }
 
-fn limits(given: Given, rule: &Rule, plan: &Plan) -> Option<HoldReason> {
-    if let Some(last) = given.attempts.last_on_target(&plan.target) {
-        let passed = given.now.since(last.last_moment());
-        if passed < rule.limits.cooldown {
-            return Some(HoldReason::Cooldown { target: plan.target.clone(), left: rule.limits.cooldown - passed });
+fn circuit_open(given: Given, plan: &Plan) -> Option<HoldReason> {
+    let limits = &given.engine.limits;
+    match breaker::circuit(given.attempts, &plan.rule, &plan.target, &plan.component, given.now, limits) {
+        Circuit::Open { failures, left } => {
+            let (rule, target) = (plan.rule.clone(), plan.target.clone());
+            Some(HoldReason::CircuitOpen { rule, target, failures, left })
         }
+        Circuit::Closed | Circuit::HalfOpen { .. } => None,
     }
-    let within = |attempt: &&Attempt, time: Duration| given.now.since(&attempt.started) < time;
-    let of_rule = given.attempts.fixes.iter().filter(|a| a.rule == rule.name && within(a, rule.limits.per));
-    if of_rule.count() >= rule.limits.max_fixes as usize {
-        return Some(HoldReason::RuleLimit {
-            rule: rule.name.clone(),
-            max: rule.limits.max_fixes,
-            per: rule.limits.per,
-        });
+}
+
+/// A rule that its history alone holds back gets one try again, after a wait that grows with each further failure: else
+/// it could never show that the world has changed.
+fn low_confidence(given: Given, plan: &Plan) -> Option<HoldReason> {
+    let threshold = given.engine.confidence_threshold;
+    let confidence = plan.confidence;
+    if confidence >= threshold {
+        return None;
     }
-    let max = given.engine.limits.fixes_per_hour;
-    let of_host = given.attempts.fixes.iter().filter(|a| within(a, Duration::from_secs(3600)));
-    (of_host.count() >= max as usize).then_some(HoldReason::HostLimit { max })
+    if plan.original_confidence.round() < f64::from(threshold) {
+        return Some(HoldReason::LowConfidence { confidence, threshold });
+    }
+    let of_kind = |a: &&Attempt| a.rule == plan.rule && a.fix_type == plan.fix_type && !a.released;
+    let last = given.attempts.fixes.iter().rev().find(of_kind)?;
+    let (failures, _) = breaker::failures(given.attempts, &plan.rule, &plan.target, &plan.component, given.now);
+    let wait = breaker::growing_wait(given.engine.limits.circuit_wait, failures.saturating_sub(1));
+    let left = wait.saturating_sub(given.now.since(last.last_moment()));
+    (!left.is_zero()).then_some(HoldReason::History { confidence, threshold, left })
+}
+
+fn limits(given: Given, rule: &Rule, plan: &Plan) -> Option<HoldReason> {
+    let touches = plan.touches();
+    let left = |target: &String| {
+        let passed = given.now.since(given.attempts.last_on(target)?.last_moment());
+        let left = rule.limits.cooldown.saturating_sub(passed);
+        (!left.is_zero()).then(|| HoldReason::Cooldown { target: target.clone(), left })
+    };
+    let count = |per: Duration, counts: &dyn Fn(&Attempt) -> bool| {
+        given.attempts.fixes.iter().filter(|a| given.now.since(&a.started) < per && counts(a)).count()
+    };
+    let limits = &given.engine.limits;
+    let of_rule = || {
+        let (rule, max, per) = (rule.name.clone(), rule.limits.max_fixes, rule.limits.per);
+        (count(per, &|a| a.rule == rule) >= max as usize).then_some(HoldReason::RuleLimit { rule, max, per })
+    };
+    let of_target = || {
+        let max = limits.fixes_per_target;
+        let spent = touches.iter().find(|t| count(DAY, &|a| a.touched(t)) >= max as usize)?;
+        Some(HoldReason::TargetLimit { target: spent.clone(), max })
+    };
+    let of_host = || {
+        let within = [(limits.fixes_per_hour, HOUR), (limits.fixes_per_day, DAY)];
+        let (max, per) = within.into_iter().find(|(max, per)| count(*per, &|_| true) >= *max as usize)?;
+        Some(HoldReason::HostLimit { max, per })
+    };
+    touches.iter().find_map(left).or_else(of_rule).or_else(of_target).or_else(of_host)
 }
 
 fn human_grace(given: Given, edit: &EditStep) -> Option<HoldReason> {
@@ -273,7 +386,18 @@ fn human_grace(given: Given, edit: &EditStep) -> Option<HoldReason> {
         .then(|| HoldReason::HumanGrace { path: edit.path.display().to_string(), age: file.age })
 }
 
+/// What is to be restarted, and the container that the trouble was seen in.
+fn judged_services(diagnosis: &Diagnosis, plan: &Plan) -> impl Iterator<Item = RestartTarget> {
+    let seen_in = diagnosis.container().map(|name| RestartTarget::Container(name.to_owned()));
+    plan.restarts().cloned().chain(seen_in)
+}
+
 fn start_grace(given: Given, target: &RestartTarget) -> Option<HoldReason> {
-    let age = given.services.get(target)?.as_ref().ok()?.age?;
-    (age < given.engine.limits.start_grace).then(|| HoldReason::StartGrace { service: target.to_string(), age })
+    let service = given.services.get(target)?.as_ref().ok()?;
+    let grace = given.engine.limits.start_grace;
+    if service.starting && !grace.is_zero() {
+        return Some(HoldReason::Starting { service: target.to_string() });
+    }
+    let age = service.age.filter(|age| *age < grace)?;
+    Some(HoldReason::StartGrace { service: target.to_string(), age })
 }

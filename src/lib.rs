@@ -13,7 +13,7 @@
 //! | logs | [`logs`] | |
 //! | causes and confidence | [`diagnose`], [`incidents`] | yes |
 //! | the exact steps | [`plan`], [`fix::edit`] | yes |
-//! | act or hold | [`gate`] | yes |
+//! | act or hold | [`gate`], [`breaker`], [`pause`] | all but the pauses' file |
 //! | backup, journal, apply, watch, undo | [`transaction`], [`backup`], [`validate`] | `phase`, `validate` |
 //! | history | [`learn`], [`attempts`], [`state`] | |
 //! | telling | [`tell`], [`alert`], [`show`] | |
@@ -31,6 +31,7 @@
 pub mod alert;
 pub mod attempts;
 pub mod backup;
+pub mod breaker;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -44,6 +45,7 @@ pub mod logs;
 pub mod model;
 pub mod observe;
 pub mod pass;
+pub mod pause;
 pub mod plan;
 pub mod show;
 pub mod state;

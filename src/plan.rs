@@ -3,6 +3,7 @@
 //! Pure: the files were read before and are values here. May not live here: whether the plan may be carried out.
 
 use crate::attempts::Attempts;
+use crate::breaker::{self, Tried};
 use crate::config::{EditSpec, Engine, FixSpec, Format, Rule, Selector, StepSpec, When};
 use crate::diagnose::{confidence, fill_container};
 use crate::fix::edit;
@@ -63,16 +64,31 @@ pub fn target(fix: &FixSpec, container: Option<&str>) -> String {
     }
 }
 
-/// The first fix of the ladder that was not given up within the rule's own `per`.
-pub fn first_rung(rule: &Rule, container: Option<&str>, attempts: &Attempts, now: &Moment) -> Option<usize> {
-    (0..rule.fixes.len()).find(|n| gave_up(rule, *n, container, attempts, now).is_none())
+/// The rung of the ladder that goes first, as far as what was tried tells.
+pub fn first_rung(
+    rule: &Rule,
+    component: &str,
+    container: Option<&str>,
+    attempts: &Attempts,
+    now: &Moment,
+) -> Option<usize> {
+    let tried = |rung: &usize| tried(rule, *rung, component, container, attempts, now);
+    let mut rungs = 0..rule.fixes.len();
+    let again = || (0..rule.fixes.len()).find(|rung| matches!(tried(rung), Tried::InVain | Tried::CameBack));
+    rungs.find(|rung| tried(rung) == Tried::No).or_else(again)
 }
 
-fn gave_up(rule: &Rule, rung: usize, container: Option<&str>, attempts: &Attempts, now: &Moment) -> Option<String> {
-    let fix = rule.fixes.get(rung)?;
-    attempts
-        .gave_up(&rule.name, &fix.fix_type, &target(fix, container), now, rule.limits.per)
-        .then(|| format!("{} did not help lately", fix.fix_type))
+fn tried(
+    rule: &Rule,
+    rung: usize,
+    component: &str,
+    container: Option<&str>,
+    attempts: &Attempts,
+    now: &Moment,
+) -> Tried {
+    let Some(fix) = rule.fixes.get(rung) else { return Tried::No };
+    let last = attempts.last_try(&rule.name, &fix.fix_type, &target(fix, container));
+    breaker::tried(last, component, now, rule.limits.per)
 }
 
 /// Every file that a rule's fixes would edit, as written.
@@ -105,24 +121,29 @@ pub struct Given<'a> {
     pub now: &'a Moment,
 }
 
-/// The plan of the first fix of the rule's ladder that is neither given up nor at its bound.
+/// The plan of the first fix of the rule's ladder that was neither tried in vain lately nor is at its bound. Where there
+/// is none, one that did not help, or not for long, may be tried again, up to its circuit breaker; not one that had to be
+/// rolled back.
 ///
 /// # Errors
 /// With the reason for a human when there is none.
 pub fn propose(given: Given, diagnosis: &Diagnosis, rule: &Rule) -> Result<Proposal, Refusal> {
     let container = diagnosis.container();
+    let component = &diagnosis.trigger.component;
+    let tried = |rung| tried(rule, rung, component, container, given.attempts, given.now);
+    let rungs: Vec<_> = rule.fixes.iter().enumerate().map(|(rung, fix)| (rung, fix, tried(rung))).collect();
+    let fresh = rungs.iter().filter(|(.., tried)| *tried == Tried::No);
+    let again = rungs.iter().filter(|(.., tried)| matches!(tried, Tried::InVain | Tried::CameBack));
     let mut used_up = Vec::new();
-    for (rung, fix) in rule.fixes.iter().enumerate() {
-        if let Some(reason) = gave_up(rule, rung, container, given.attempts, given.now) {
-            used_up.push(reason);
-            continue;
-        }
+    for (rung, fix, _) in fresh.chain(again) {
         match steps(fix, container, given) {
-            Ok((steps, notes)) => return Ok(proposal(given, diagnosis, rule, rung, fix, steps, notes)),
+            Ok((steps, notes)) => return Ok(proposal(given, diagnosis, rule, *rung, fix, steps, notes)),
             Err(NoSteps::AtBound(why)) => used_up.push(format!("{}: {why}", fix.fix_type)),
             Err(NoSteps::Unusable(why)) => return Err(Refusal::Unusable(why)),
         }
     }
+    let rolled_back = rungs.iter().filter(|(.., tried)| *tried == Tried::RolledBack);
+    used_up.extend(rolled_back.map(|(_, fix, _)| format!("{} did not help lately", fix.fix_type)));
     Err(if rule.fixes.is_empty() { Refusal::NoFix } else { Refusal::LadderSpent(used_up) })
 }
 
@@ -139,7 +160,7 @@ fn steps(fix: &FixSpec, container: Option<&str>, given: Given) -> Result<(Vec<St
     for step in &fix.steps {
         steps.push(match step {
             StepSpec::Restart(target) => Step::Restart(fill_container(target, container)),
-            StepSpec::Edit(spec) => Step::Edit(edit_step(spec, given.files, &mut contents)?),
+            StepSpec::Edit(spec) => Step::Edit(edit_step(spec, given, &mut contents)?),
         });
     }
     let mut notes = Vec::new();
@@ -168,14 +189,10 @@ fn steps(fix: &FixSpec, container: Option<&str>, given: Given) -> Result<(Vec<St
     unusable.map_or(Ok((steps, notes)), |why| Err(NoSteps::Unusable(why)))
 }
 
-fn edit_step(
-    spec: &EditSpec,
-    files: &TargetFiles,
-    contents: &mut BTreeMap<PathBuf, Vec<u8>>,
-) -> Result<EditStep, NoSteps> {
+fn edit_step(spec: &EditSpec, given: Given, contents: &mut BTreeMap<PathBuf, Vec<u8>>) -> Result<EditStep, NoSteps> {
     let place =
         |why: &dyn std::fmt::Display| NoSteps::Unusable(format!("{} at `{}`: {why}", spec.path.display(), spec.at));
-    let file = match files.get(&spec.path) {
+    let file = match given.files.get(&spec.path) {
         Some(Ok(file)) => file,
         Some(Err(why)) => return Err(NoSteps::Unusable(why.clone())),
         None => return Err(place(&"the file was not read")),
@@ -184,15 +201,20 @@ fn edit_step(
     let selector = Selector::parse(&spec.at, format).map_err(|e| place(&e))?;
     let bytes = contents.entry(file.path.clone()).or_insert_with(|| file.bytes.clone());
     let located = edit::locate(bytes, format, &selector).map_err(|e| place(&e))?;
-    let next =
-        edit::next_literal(&located.literal, &spec.change, spec.min, spec.max, spec.max_factor).map_err(|e| {
-            if matches!(e, edit::BoundError::AtBound { .. }) {
-                NoSteps::AtBound(format!("{} at `{}`: {e}", spec.path.display(), spec.at))
-            } else {
-                place(&e)
-            }
-        })?;
     let old = String::from_utf8_lossy(bytes.get(located.span.clone()).unwrap_or_default()).into_owned();
+    // Earlier fixes may have moved it: all of them together are bounded too.
+    let human = given.attempts.human_value(&file.path, &spec.at, &old);
+    let human = human.and_then(|human| {
+        let as_it_was = edit::apply(bytes, format, &selector, &human).ok()?;
+        edit::locate(&as_it_was, format, &selector).ok()
+    });
+    let human = human.as_ref().map_or(&located.literal, |then| &then.literal);
+    let bounds = (spec.min, spec.max, spec.max_factor);
+    let next = edit::next_literal_since(&located.literal, human, spec.max_total_factor, &spec.change, bounds);
+    let next = next.map_err(|e| match e {
+        edit::BoundError::AtBound { .. } => NoSteps::AtBound(format!("{} at `{}`: {e}", spec.path.display(), spec.at)),
+        e => place(&e),
+    })?;
     let before = hex(bytes);
     let after = edit::apply(bytes, format, &selector, &next.raw).map_err(|e| place(&e))?;
     *bytes = after;

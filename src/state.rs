@@ -80,6 +80,11 @@ impl StateDir {
         self.root.join("journal")
     }
 
+    /// Replaced whole by `healer pause` and `healer resume`, also while a pass is at work.
+    pub fn pauses(&self) -> PathBuf {
+        self.root.join("pause.json")
+    }
+
     /// Left by `healer rollback` for the pass that is validating that very fix.
     pub fn rollback_request(&self) -> PathBuf {
         self.root.join("rollback_requested")

@@ -73,6 +73,7 @@ fn kind_of(judged: &Judged, acting: bool) -> Option<AlertKind> {
     match &judged.decision {
         _ if acting => None,
         Some(Decision::Hold { reason: HoldReason::Storm { .. }, .. }) => Some(AlertKind::Storm),
+        Some(Decision::Hold { reason: HoldReason::CircuitOpen { .. }, .. }) => Some(AlertKind::CircuitOpen),
         Some(Decision::Hold { reason, .. }) => worth_telling(reason).then_some(AlertKind::Held),
         // Another one goes first: this one's turn comes with the next pass.
         Some(Decision::Act(_)) => None,
@@ -132,7 +133,10 @@ fn next_for_hold(reason: &HoldReason, plan: Option<&Plan>) -> Vec<String> {
         (HoldReason::LowConfidence { .. } | HoldReason::Suggest, Some(plan)) => {
             vec![format!("healer heal --approve {}", plan.id)]
         }
-        (HoldReason::Released { target, .. }, _) => vec![format!("healer reset '{target}'")],
+        (HoldReason::Paused { .. }, _) => vec!["healer resume   (ends the pause)".to_owned()],
+        (HoldReason::Released { target, .. } | HoldReason::CircuitOpen { target, .. }, _) => {
+            vec![format!("healer reset '{target}'")]
+        }
         _ => vec!["healer diagnose".to_owned()],
     }
 }

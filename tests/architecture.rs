@@ -33,8 +33,16 @@ enum Names {
 use Files::{AllBut, These};
 use Names::{Never, Only};
 
-const PURE: Files =
-    These(&["model/", "diagnose/", "plan.rs", "gate.rs", "validate.rs", "incidents.rs", "transaction/phase.rs"]);
+const PURE: Files = These(&[
+    "model/",
+    "diagnose/",
+    "plan.rs",
+    "gate.rs",
+    "breaker.rs",
+    "validate.rs",
+    "incidents.rs",
+    "transaction/phase.rs",
+]);
 
 const RULES: &[Rule] = &[
     Rule {
@@ -68,6 +76,8 @@ const RULES: &[Rule] = &[
             "crate::diagnose",
             "crate::plan",
             "crate::gate",
+            "crate::breaker",
+            "crate::pause",
             "crate::validate",
             "crate::incidents",
             "crate::fix::edit",

@@ -218,12 +218,7 @@ fn an_operators_switches_hold_everything() {
     check(|p| p.top = "mode = \"suggest\"".into(), |_| {}, "suggest", &["a human decides"]);
     check(|p| p.rule = "mode = \"suggest\"".into(), |_| {}, "suggest", &["a human decides"]);
     check(|p| p.fixes = String::new(), |_| {}, "no_fix", &["the rule has no fix: a human is needed"]);
-    check(
-        |p| p.limits.push_str("\nfixes_per_hour = 0"),
-        |_| {},
-        "limit",
-        &["this host has had its 0 fixes within an hour"],
-    );
+    check(|p| p.limits.push_str("\nfixes_per_hour = 0"), |_| {}, "limit", &["this host has had its 0 fixes within 1h"]);
 }
 
 #[test]

@@ -123,7 +123,8 @@ const PLACES: [(&str, &str); 31] = [
     ("RawExpect", "expect"),
     ("RawLimits", "[limits]"),
 ];
-const MORE_PLACES: [(&str, &str); 4] = [
+const MORE_PLACES: [(&str, &str); 5] = [
+    ("RawMaintenance", "[[maintenance]]"),
     ("RawAlerts", "[alerts]"),
     ("RawWebhook", "webhook of [alerts]"),
     ("RawBackups", "[backups]"),

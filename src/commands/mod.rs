@@ -6,6 +6,7 @@ mod demo;
 mod diagnose;
 mod heal;
 mod open_fix;
+mod pause;
 mod reset;
 mod rollback;
 mod rules;
@@ -96,6 +97,8 @@ fn dispatch(cli: &Cli) -> Result<u8> {
         Command::Status => status::run(&engine, &out),
         Command::Stats { since } => stats::run(&engine, since.as_deref(), &out),
         Command::Rules { action } => rules::run(&engine, action, &out),
+        Command::Pause { time, reason, rule } => pause::pause(&engine, time, reason, rule.as_deref(), &out),
+        Command::Resume => pause::resume(&engine, &out),
         Command::Reset { target } => reset::run(&engine, target, &out),
         Command::Demo => Ok(0),
     }

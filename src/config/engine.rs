@@ -27,6 +27,7 @@ pub struct Engine {
     pub signatures: Vec<Signature>,
     pub rules: Vec<Rule>,
     pub limits: Limits,
+    pub maintenance: Vec<MaintenanceWindow>,
     pub alerts: Alerts,
     pub backups: Backups,
     /// How long events and metrics are kept (`[state] keep`).
@@ -311,6 +312,8 @@ pub struct EditSpec {
     pub max: Option<f64>,
     /// At most this factor in one fix, either way; at least 1.
     pub max_factor: f64,
+    /// At most this factor by all fixes together, counted from the value that a human last set; at least 1.
+    pub max_total_factor: f64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -348,10 +351,62 @@ pub struct RuleLimits {
 #[derive(Debug, Clone)]
 pub struct Limits {
     pub fixes_per_hour: u32,
+    pub fixes_per_day: u32,
+    /// Within 24 hours, by whatever rule.
+    pub fixes_per_target: u32,
+    /// So many fixes of one rule and target in a row that failed, or whose problem came back, open its circuit breaker.
+    pub circuit_failures: u32,
+    /// How long it is open the first time; twice as long after each further failure.
+    pub circuit_wait: Duration,
+    /// What shows for a shorter time is a blip.
+    pub min_duration: Duration,
     pub start_grace: Duration,
     pub human_grace: Duration,
     /// 0 to 100.
     pub storm_percent: f64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        const HOUR: Duration = Duration::from_secs(3600);
+        Limits {
+            fixes_per_hour: 6,
+            fixes_per_day: 24,
+            fixes_per_target: 6,
+            circuit_failures: 3,
+            circuit_wait: HOUR,
+            min_duration: Duration::from_secs(5),
+            start_grace: HOUR / 60,
+            human_grace: HOUR / 4,
+            storm_percent: 50.0,
+        }
+    }
+}
+
+/// A time of the week in which nothing is changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MaintenanceWindow {
+    pub name: String,
+    /// On which it begins; empty means every day.
+    pub days: Vec<Weekday>,
+    /// Local time of day.
+    pub from: jiff::civil::Time,
+    /// On the next day where it is not after `from`.
+    pub to: jiff::civil::Time,
+    /// Only these rules; empty means all.
+    pub rules: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Weekday {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
 }
 
 #[derive(Debug, Clone)]

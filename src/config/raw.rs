@@ -4,7 +4,7 @@
 //! Keys are optional even where they are required, so that all that are missing can be told at once.
 
 use crate::config::at::{Anything, At, Dur, RawScalar, Table};
-use crate::config::{AlertKind, Mode, TriggerState, WebhookFormat};
+use crate::config::{AlertKind, Mode, TriggerState, WebhookFormat, Weekday};
 use crate::model::{Severity, Status};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ pub struct RawConfig {
     pub state: Section<RawState>,
     pub metrics: Key<Anything>,
     pub serve: Key<Anything>,
-    pub maintenance: Key<Anything>,
+    pub maintenance: Vec<Table<RawMaintenance>>,
 }
 
 /// A file of `rules.d`, and the file of the built-in signatures.
@@ -308,6 +308,7 @@ pub struct RawStep {
     pub min: Key<f64>,
     pub max: Key<f64>,
     pub max_factor: Key<f64>,
+    pub max_total_factor: Key<f64>,
     pub restart: Key<String>,
     pub recreate: Key<Anything>,
     pub resize: Key<Anything>,
@@ -359,9 +360,24 @@ pub struct RawExpect {
 #[serde(deny_unknown_fields, default)]
 pub struct RawLimits {
     pub fixes_per_hour: Key<i64>,
+    pub fixes_per_day: Key<i64>,
+    pub fixes_per_target: Key<i64>,
+    pub circuit_failures: Key<i64>,
+    pub circuit_wait: Key<Dur>,
+    pub min_duration: Key<Dur>,
     pub start_grace: Key<Dur>,
     pub human_grace: Key<Dur>,
     pub storm_percent: Key<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawMaintenance {
+    pub name: Key<String>,
+    pub days: Option<Vec<At<Weekday>>>,
+    pub from: Key<String>,
+    pub to: Key<String>,
+    pub rules: Texts,
 }
 
 #[derive(Debug, Default, Deserialize)]

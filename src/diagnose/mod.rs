@@ -96,7 +96,7 @@ fn of_rule(
     knowledge: &Knowledge,
     attempts: &Attempts,
 ) -> Diagnosis {
-    let rung = plan::first_rung(rule, fired.container.as_deref(), attempts, seen.now);
+    let rung = plan::first_rung(rule, &fired.trigger.component, fired.container.as_deref(), attempts, seen.now);
     let fix = rung.and_then(|n| rule.fixes.get(n));
     let tries = fix.map_or_else(Default::default, |fix| {
         knowledge.tries(&rule.issue_type, &fix.fix_type, &plan::target(fix, fired.container.as_deref()))

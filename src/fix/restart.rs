@@ -3,7 +3,7 @@
 use crate::host::clock;
 use crate::host::docker::Docker;
 use crate::host::process;
-use crate::model::{ContainerState, RestartTarget, Service};
+use crate::model::{ContainerHealth, ContainerState, RestartTarget, Service};
 use anyhow::{Context, Result, anyhow, bail};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use std::time::Duration;
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// systemd's own default start and stop time-outs are 90 s each.
 const UNIT_TIMEOUT: Duration = Duration::from_secs(200);
+const UNIT_PROPERTIES: &str = "--property=LoadState,ActiveState,InvocationID,ActiveEnterTimestampMonotonic";
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a service is doing now; asked before a restart is planned, and after one that may have happened.
@@ -27,10 +28,11 @@ pub fn look(target: &RestartTarget, docker: Option<&Docker>) -> Result<Service> 
             };
             let by_process = detail.pid.filter(|_| docker.is_local()).and_then(process::age);
             let by_wall = || clock::now().duration_since(started).try_into().ok();
-            Ok(Service { run: Some(format!("{} {started}", detail.id)), age: by_process.or_else(by_wall) })
+            let starting = detail.health == Some(ContainerHealth::Starting);
+            Ok(Service { run: Some(format!("{} {started}", detail.id)), age: by_process.or_else(by_wall), starting })
         }
         RestartTarget::Unit(name) => {
-            let said = systemctl(&["show", "--property=LoadState,ActiveState,InvocationID", "--", name], LOOK_TIMEOUT)?;
+            let said = systemctl(&["show", UNIT_PROPERTIES, "--", name], LOOK_TIMEOUT)?;
             let value = |key: &str| said.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
             match value("LoadState") {
                 Some("loaded") => {}
@@ -38,7 +40,12 @@ pub fn look(target: &RestartTarget, docker: Option<&Docker>) -> Result<Service> 
                 None => bail!("systemd says nothing of the unit {name}"),
             }
             let run = value("InvocationID").filter(|id| !id.is_empty() && value("ActiveState") != Some("failed"));
-            Ok(Service { run: run.map(str::to_owned), age: None })
+            // Microseconds of the monotonic clock, which stands still while the host sleeps: the age is never too long.
+            let entered = value("ActiveEnterTimestampMonotonic").and_then(|us| us.parse().ok()).filter(|us| *us > 0);
+            let age = entered.filter(|_| value("ActiveState") == Some("active"));
+            let age = age.map(|us| clock::awake().saturating_sub(Duration::from_micros(us)));
+            let starting = value("ActiveState") == Some("activating");
+            Ok(Service { run: run.map(str::to_owned), age, starting })
         }
     }
 }

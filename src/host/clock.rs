@@ -20,6 +20,17 @@ pub fn since_boot() -> Duration {
     Duration::new(t.tv_sec.try_into().unwrap_or(0), t.tv_nsec.try_into().unwrap_or(0))
 }
 
+/// Time since boot without the time that the host slept: the clock of systemd's monotonic timestamps.
+pub fn awake() -> Duration {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(t.tv_sec.try_into().unwrap_or(0), t.tv_nsec.try_into().unwrap_or(0))
+}
+
+/// The time of day on this host.
+pub fn local(now: Timestamp) -> jiff::civil::DateTime {
+    jiff::tz::TimeZone::system().to_datetime(now)
+}
+
 /// Which boot this is; empty where the kernel does not say.
 pub fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()

@@ -37,6 +37,8 @@ pub struct Service {
     pub run: Option<String>,
     /// How long it has been running; `None` while it does not run, or where that is not known.
     pub age: Option<std::time::Duration>,
+    /// It runs, and its health check has not said anything yet.
+    pub starting: bool,
 }
 
 /// The exact change of one literal.
@@ -142,6 +144,21 @@ impl Plan {
             Step::Edit(e) => Some(e),
             Step::Restart(_) => None,
         })
+    }
+
+    /// Everything that it changes: `PATH#AT` of each literal, then each service that it restarts.
+    pub fn touches(&self) -> Vec<String> {
+        let mut all: Vec<String> = Vec::new();
+        for step in &self.steps {
+            let what = match step {
+                Step::Edit(edit) => format!("{}#{}", edit.path.display(), edit.at),
+                Step::Restart(target) => target.to_string(),
+            };
+            if !all.contains(&what) {
+                all.push(what);
+            }
+        }
+        all
     }
 
     /// The restarts, in order.

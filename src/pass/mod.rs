@@ -18,6 +18,7 @@ use crate::host::signals::Interrupt;
 use crate::incidents;
 use crate::model::{Plan, Watched};
 use crate::observe;
+use crate::pause;
 use crate::state::{self, LastPass, StateDir};
 use crate::tell::{self, PassTell};
 use crate::transaction::{self, Ended};
@@ -47,6 +48,8 @@ impl std::fmt::Display for Busy {
 
 impl std::error::Error for Busy {}
 
+/// Between two looks at a trouble that may be a blip.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// Built-in causes and findings look at errors of at least this span.
 const RECENT: Duration = Duration::from_secs(600);
 
@@ -66,7 +69,10 @@ pub fn run(engine: &Engine, options: &Options, tell: &mut dyn PassTell) -> Resul
         _ if options.dry_run => (None, None),
         Some(stop) => {
             if let Some(open) = transaction::report_open(&world.dir)? {
-                tell.as_tell().line(&format!("{open}; {stop} is there, so it is left as it is"));
+                let why = format!("{open}; {stop} is there, so it is left as it is");
+                tell.as_tell().line(&why);
+                let alerts = vec![tell::of_blocked(world.engine, &why, clock::now())];
+                tell_once(&mut world, "stopped", alerts, tell);
             }
             (None, None)
         }
@@ -184,10 +190,14 @@ fn act(
     saved?;
     let Some(permit) = permit else { return Ok(()) };
 
-    if let Some(plan) = recovered_by_itself(world, &permit) {
+    if let Some(plan) = recovered_by_itself(world, &permit, interrupt) {
         tell.as_tell().line(&format!("{} is fine again: nothing was done", plan.component));
         tell.as_tell().event("recovered", serde_json::json!({ "rule": plan.rule, "component": plan.component }));
         report.recovered_by_itself = Some(plan);
+        return Ok(());
+    }
+    if let Some(why) = called_off(world, &permit) {
+        tell.as_tell().line(&format!("{why}: nothing was changed"));
         return Ok(());
     }
     if interrupt.asked() {
@@ -219,16 +229,51 @@ fn save_cursors(world: &World) -> Result<()> {
     saved.context("cannot keep where the logs were left")
 }
 
-/// Looks once more, right before acting: the world may have changed since the pass looked.
-fn recovered_by_itself(world: &mut World, permit: &Permit) -> Option<Plan> {
+/// A `STOP` file or a pause that has come since the gate decided.
+fn called_off(world: &mut World, permit: &Permit) -> Option<String> {
+    let now = clock::moment();
+    let pauses = world.pauses(&now);
+    let paused = || pause::of_rule(&pauses, &permit.plan().rule, &now).map(|(pause, _)| pause);
+    let stop = stop_file(world.engine).map(|file| format!("{file} is there"));
+    stop.or_else(|| paused().map(|p| format!("fixes have just been paused by {} ({})", p.by, p.reason)))
+}
+
+/// Looks again, right before acting: the world may have changed since the pass looked, and what shows for less than
+/// `min_duration` is a blip.
+fn recovered_by_itself(world: &mut World, permit: &Permit, interrupt: &Interrupt) -> Option<Plan> {
     let plan = permit.plan();
     let check = match &plan.validation.watched {
         Watched::Log { .. } => return None,
         Watched::Check { name } | Watched::Metric { check: name, .. } => name.clone(),
         Watched::Container { .. } => world.engine.docker()?.0.name.clone(),
     };
-    let (checks, _) = observe::run(world.engine, &[check], &world.memory.samples, clock::now());
-    transaction::trigger_gone(&plan.validation.watched, &checks)?.then(|| plan.clone())
+    let begin = clock::since_boot();
+    let unproven = world.engine.limits.min_duration.saturating_sub(seen_for(world, plan));
+    loop {
+        let names = std::slice::from_ref(&check);
+        let (checks, _) = observe::run(world.engine, names, &world.memory.samples, clock::now());
+        if transaction::trigger_gone(&plan.validation.watched, &checks)? {
+            return Some(plan.clone());
+        }
+        let left = unproven.saturating_sub(clock::since_boot().saturating_sub(begin));
+        if left.is_zero() || interrupt.wait(left.min(BETWEEN_LOOKS)) {
+            return None;
+        }
+    }
+}
+
+/// How long the trouble has been seen for. Passes in a row count as long enough.
+fn seen_for(world: &World, plan: &Plan) -> Duration {
+    let streaks = &world.memory.streaks;
+    let by_passes = |passes: Option<u32>| if passes.unwrap_or(0) > 1 { Duration::MAX } else { Duration::ZERO };
+    match &plan.validation.watched {
+        Watched::Log { .. } => Duration::MAX,
+        Watched::Check { name } => by_passes(streaks.checks.get(name).map(|s| s.red.max(s.unknown))),
+        Watched::Metric { .. } => by_passes(streaks.metrics.get(&plan.rule).copied()),
+        Watched::Container { name } => {
+            streaks.containers.get(name).map_or(Duration::ZERO, |streak| clock::moment().since(&streak.since))
+        }
+    }
 }
 
 /// Leaves what the next pass needs.

@@ -67,7 +67,9 @@ impl Report {
                 && options.approve.as_ref().is_none_or(|id| plan.id == *id)
         };
         // What an earlier pass left open must end first: there is never a second transaction.
-        if self.blocked.is_some() || matches!(self.recovered, Some(Ended::StillOpen(_))) {
+        // And what it ended was this pass's one fix.
+        let ended = |e: &Ended| !matches!(e, Ended::Closed(Ending { outcome: Outcome::Held, .. }));
+        if self.blocked.is_some() || self.recovered.as_ref().is_some_and(ended) {
             return None;
         }
         self.judged.iter().find_map(|j| match j.decision.as_ref()? {

@@ -10,14 +10,16 @@ use crate::host::signals::Interrupt;
 use crate::host::{clock, files};
 use crate::learn::{self, Knowledge};
 use crate::logs::{self, LogState};
-use crate::model::{Analysis, CheckResult, Container, Diagnosis, LogReport, Moment, Status, TargetFile};
+use crate::model::{Analysis, CheckResult, Container, Diagnosis, LogReport, Moment, RestartTarget, Status, TargetFile};
 use crate::observe;
 use crate::pass::{Judged, Options, stop_file};
+use crate::pause::{self, Pause};
 use crate::plan::{self, FileMounts, Services, TargetFiles};
 use crate::state::{self, Memory, StateDir};
 use crate::transaction::{Ground, Tell};
 use anyhow::Result;
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// What one look at the world gave.
@@ -89,6 +91,20 @@ impl<'a> World<'a> {
         diagnose::diagnose(self.engine, &seen, &history.knowledge, &history.attempts)
     }
 
+    /// The pauses in force. One that cannot be read holds everything: it must not be taken for none.
+    pub(super) fn pauses(&mut self, now: &Moment) -> Vec<Pause> {
+        pause::read(&self.dir.pauses(), now).unwrap_or_else(|error| {
+            let unreadable = Pause {
+                since: now.clone(),
+                seconds: u64::MAX,
+                reason: format!("{error:#}"),
+                by: "healer".to_owned(),
+                rule: None,
+            };
+            vec![unreadable]
+        })
+    }
+
     pub(super) fn ground<'g>(&'g self, interrupt: &'g Interrupt, tell: &'g mut dyn Tell) -> Ground<'g> {
         Ground { engine: self.engine, dir: &self.dir, docker: self.docker.as_ref(), interrupt, tell }
     }
@@ -126,6 +142,7 @@ pub fn judge(
     options: &Options,
 ) -> Vec<Judged> {
     let stop = stop_file(world.engine);
+    let (pauses, local) = (world.pauses(&sight.now), local_time(world.engine, sight.now.t));
     let judge = |diagnosis: &Diagnosis| {
         let rule = diagnosis.rule.as_deref().and_then(|name| world.engine.rule(name));
         let Some(rule) = rule else {
@@ -158,12 +175,19 @@ pub fn judge(
             attempts: &history.attempts,
             now: &sight.now,
             stop: stop.as_deref(),
+            pauses: &pauses,
+            local,
             approved: options.approve.as_deref(),
         };
         let decision = gate::decide(given, &diagnosis, rule, proposal);
         Judged { diagnosis, decision: Some(decision), files: targets.into_values().flatten().collect() }
     };
     analysis.diagnoses.iter().map(judge).collect()
+}
+
+/// The time of day, where a maintenance window asks for it: finding the time zone can mean reading a whole database.
+fn local_time(engine: &Engine, now: Timestamp) -> jiff::civil::DateTime {
+    if engine.maintenance.is_empty() { jiff::civil::DateTime::default() } else { clock::local(now) }
 }
 
 fn read_targets(rule: &Rule, world: &mut World, now: &Moment) -> TargetFiles {
@@ -194,10 +218,11 @@ fn file_mounts(world: &World, targets: &TargetFiles) -> FileMounts {
     mounts
 }
 
-/// Every service that a fix of the rule would restart, as it is now.
+/// Every service that a fix of the rule would restart, and the container that the trouble was seen in, as it is now.
 fn look_at_services(world: &World, rule: &Rule, container: Option<&str>, mounts: &FileMounts) -> Services {
-    plan::restarts_of(rule, container, mounts)
-        .into_iter()
+    let seen_in = container.map(|name| RestartTarget::Container(name.to_owned()));
+    let all: BTreeSet<RestartTarget> = plan::restarts_of(rule, container, mounts).into_iter().chain(seen_in).collect();
+    all.into_iter()
         .map(|target| {
             let service = restart::look(&target, world.docker.as_ref()).map_err(|e| format!("{e:#}"));
             (target, service)

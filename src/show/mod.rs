@@ -5,6 +5,7 @@
 
 pub mod backups;
 pub mod checks;
+pub mod debt;
 pub mod diagnosis;
 pub mod diff;
 pub mod json;

@@ -2,10 +2,12 @@
 
 use crate::attempts::Held;
 use crate::backup::Metadata;
+use crate::breaker::Tripped;
 use crate::diagnose::rules::shown;
 use crate::host::clock;
 use crate::learn::Knowledge;
-use crate::model::Incident;
+use crate::model::{Incident, Moment};
+use crate::pause::Pause;
 use crate::show::{Output, json};
 use crate::state::LastPass;
 use crate::text::clean;
@@ -15,7 +17,7 @@ use std::time::Duration;
 
 /// What is shown.
 pub struct Status {
-    pub now: Timestamp,
+    pub now: Moment,
     pub suggest: bool,
     /// The `STOP` file, where there is one.
     pub stop: Option<String>,
@@ -27,6 +29,10 @@ pub struct Status {
     pub last_pass: Option<LastPass>,
     pub incidents: Vec<Incident>,
     pub held: Vec<Held>,
+    pub pauses: Vec<Pause>,
+    /// The maintenance window of all rules that is on.
+    pub maintenance: Option<String>,
+    pub tripped: Vec<Tripped>,
     pub recent_backups: Vec<Metadata>,
     pub knowledge: Knowledge,
 }
@@ -34,16 +40,22 @@ pub struct Status {
 impl Status {
     /// No pass for two intervals. One that is running now is never overdue.
     fn overdue(&self) -> bool {
-        let late = |pass: &LastPass| clock::between(pass.started, self.now) > self.check_interval * 2;
+        let late = |pass: &LastPass| clock::between(pass.started, self.now.t) > self.check_interval * 2;
         self.running.is_none() && self.last_pass.as_ref().is_none_or(late)
     }
 
     fn mode(&self) -> &'static str {
-        match (&self.stop, self.suggest) {
-            (Some(_), _) => "paused",
-            (None, true) => "suggest",
-            (None, false) => "enabled",
+        let paused = self.stop.is_some() || self.pauses.iter().any(|p| p.rule.is_none()) || self.maintenance.is_some();
+        match (paused, self.suggest) {
+            (true, _) => "paused",
+            (false, true) => "suggest",
+            (false, false) => "enabled",
         }
+    }
+
+    /// Each pause with what is left of it.
+    fn paused(&self) -> impl Iterator<Item = (&Pause, Duration)> {
+        self.pauses.iter().filter_map(|p| Some((p, p.left(&self.now)?)))
     }
 }
 
@@ -53,6 +65,14 @@ pub fn json(status: &Status) -> Value {
     json!({
         "autonomous_mode": status.mode(),
         "stop": status.stop,
+        "maintenance": status.maintenance,
+        "pauses": status.paused().map(|(p, left)| json!({
+            "rule": p.rule, "reason": p.reason, "by": p.by, "since": seconds(p.since.t), "left_s": left.as_secs(),
+        })).collect::<Vec<_>>(),
+        "circuits": status.tripped.iter().map(|t| json!({
+            "rule": t.rule, "target": t.target, "failures": t.failures, "left_s": t.left.as_secs(),
+            "state": if t.left.is_zero() { "half_open" } else { "open" },
+        })).collect::<Vec<_>>(),
         "last_check": status.last_pass.as_ref().map(|p| seconds(p.started)),
         "last_pass": status.last_pass.as_ref().map(|p| json!({
             "started": seconds(p.started), "duration_ms": p.duration_ms, "status": p.status, "issues": p.issues,
@@ -75,7 +95,7 @@ pub fn json(status: &Status) -> Value {
 
 /// For people: the most urgent first.
 pub fn text(status: &Status, out: &Output) -> String {
-    let ago = |t: Timestamp| format!("{} ago", shown(clock::between(t, status.now)));
+    let ago = |t: Timestamp| format!("{} ago", shown(clock::between(t, status.now.t)));
     let row = |label: &str, text: &str| format!("{label:<11}{}", clean(text));
     let mut lines = vec![match &status.last_pass {
         None => row("last pass:", "none yet; `healer heal` runs one"),
@@ -90,6 +110,12 @@ pub fn text(status: &Status, out: &Output) -> String {
         Some(file) => row("mode:", &format!("stopped: nothing is changed until {file} is removed")),
         None => row("mode:", status.mode()),
     });
+    lines.extend(status.maintenance.iter().map(|name| row("", &format!("maintenance window {name}"))));
+    for (pause, left) in status.paused() {
+        let of = pause.rule.as_ref().map(|rule| format!("rule {rule} ")).unwrap_or_default();
+        let text = format!("{of}by {}: {}; {} left, `healer resume` ends it", pause.by, pause.reason, shown(left));
+        lines.push(row("paused:", &text));
+    }
     lines.extend(status.open.iter().map(|open| row("open fix:", &format!("{open}; a pass ends it"))));
     for incident in &status.incidents {
         let text = format!("{}, {}, since {}", incident.cause, incident.severity, ago(incident.opened));
@@ -103,6 +129,19 @@ pub fn text(status: &Status, out: &Output) -> String {
         let text = format!("{}, rule {}, {}: {}", held.target, held.rule, ago(held.since.t), held.reason);
         lines.push(row("held:", &text));
         lines.push(row("", &format!("`healer reset '{}'` releases it", held.target)));
+    }
+    for tripped in &status.tripped {
+        let left = if tripped.left.is_zero() {
+            "one try is let through".to_owned()
+        } else {
+            format!("one more try in {}", shown(tripped.left))
+        };
+        let text = format!(
+            "{}, rule {}: {} fixes in a row failed or their problem came back; {left}",
+            tripped.target, tripped.rule, tripped.failures
+        );
+        lines.push(row("circuit:", &text));
+        lines.push(row("", &format!("`healer reset '{}'` closes it", tripped.target)));
     }
     lines.join("\n")
 }

@@ -17,7 +17,7 @@ pub use recover::{recover, report_open};
 pub use rollback::{ChangedSince, roll_back};
 pub use watch::{Progress, trigger_gone};
 
-use crate::attempts::{self, Attempts, Line};
+use crate::attempts::{self, Attempts, Edited, Line};
 use crate::backup::{self, Purpose, ToSave};
 use crate::config::Engine;
 use crate::gate::Permit;
@@ -25,7 +25,7 @@ use crate::host::docker::Docker;
 use crate::host::signals::Interrupt;
 use crate::host::{clock, files};
 use crate::logs::LogState;
-use crate::model::{CheckKind, CheckResult, FileHash, Moment, Outcome, Plan, RestartTarget, Status, Verdict};
+use crate::model::{CheckKind, CheckResult, EditStep, FileHash, Moment, Outcome, Plan, RestartTarget, Status, Verdict};
 use crate::observe::Samples;
 use crate::state::StateDir;
 use anyhow::{Context, Result};
@@ -111,8 +111,14 @@ fn charge(plan: &Plan, fix_id: &str, now: &Moment, ground: &Ground) -> Result<()
         target: plan.target.clone(),
         component: plan.component.clone(),
         files: changes(plan).into_iter().map(|c| FileHash { path: c.path, sha256: c.after }).collect(),
+        touches: plan.touches(),
+        edits: plan.edits().map(edited).collect(),
     };
     attempts::append(&ground.dir.attempts(), &line).context("nothing was changed")
+}
+
+fn edited(edit: &EditStep) -> Edited {
+    Edited { path: edit.path.clone(), at: edit.at.clone(), old: edit.old.clone(), new: edit.new.clone() }
 }
 
 /// Nothing was changed, so no limit is to count it. Where even that cannot be written down, it counts.

@@ -49,7 +49,7 @@ impl Default for Parts {
             fixes: fix("increase_delay", r#"at = "call asyncio.sleep", multiply = 1.5, max = 5.0"#),
             validate: "settle = \"100ms\"\nwindow = \"500ms\"\nmax_window = \"1s\"".into(),
             rule_limits: "cooldown = \"30m\"".into(),
-            limits: "human_grace = \"0s\"\nstart_grace = \"0s\"".into(),
+            limits: "human_grace = \"0s\"\nstart_grace = \"0s\"\nmin_duration = \"0s\"".into(),
             rest: String::new(),
         }
     }

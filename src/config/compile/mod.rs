@@ -3,6 +3,7 @@
 
 mod checks;
 mod context;
+mod maintenance;
 mod rules;
 mod sections;
 mod signatures;
@@ -141,15 +142,14 @@ fn engine(
     let logs = sections::logs(cx, raw.logs, &checks, nothing_written);
     let allow = sections::allow(cx, raw.allow);
     let (signatures, rules) = rules_and_signatures(cx, raw.signatures, files, &checks, &logs, allow.as_ref());
-    for (key, section, what) in [
-        (raw.metrics, "metrics", "write metrics"),
-        (raw.serve, "serve", "serve an API or a dashboard"),
-        (raw.maintenance, "maintenance", "observe maintenance windows"),
-    ] {
+    for (key, section, what) in
+        [(raw.metrics, "metrics", "write metrics"), (raw.serve, "serve", "serve an API or a dashboard")]
+    {
         if let Some(key) = key {
             cx.not_yet(&key.span, what, &format!("take the section `[{section}]` out"));
         }
     }
+    let maintenance = maintenance::windows(cx, raw.maintenance, &rules);
     let threshold_place = raw.confidence_threshold.as_ref().map(|c| c.span.clone());
     let confidence_threshold = values::number(cx, raw.confidence_threshold, 85.0, 0.0..=100.0, "confidence_threshold");
     if let Some(fraction) = threshold_place.filter(|_| confidence_threshold.fract() != 0.0) {
@@ -171,6 +171,7 @@ fn engine(
         signatures,
         rules,
         limits: sections::limits(cx, raw.limits),
+        maintenance,
         alerts: sections::alerts(cx, raw.alerts),
         backups: sections::backups(cx, raw.backups),
         keep: raw.state.and_then(|s| s.value.keep).map_or(Duration::from_secs(90 * 86_400), |d| d.value.0),

@@ -8,7 +8,6 @@ use crate::config::raw::*;
 use crate::config::{AlertKind, Alerts, Allow, Backups, Limits, LogKind, LogSpec, Probe, Webhook, WebhookFormat};
 use std::time::Duration;
 
-const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -65,11 +64,17 @@ pub fn is_unit(name: &str) -> bool {
 
 pub fn limits(cx: Cx<'_>, raw: Section<RawLimits>) -> Limits {
     let raw = raw.map(|r| r.value).unwrap_or_default();
+    let default = Limits::default();
     Limits {
-        fixes_per_hour: values::count(cx, raw.fixes_per_hour, 6, 0, "fixes_per_hour"),
-        start_grace: values::duration(raw.start_grace, MINUTE),
-        human_grace: values::duration(raw.human_grace, 15 * MINUTE),
-        storm_percent: values::number(cx, raw.storm_percent, 50.0, 0.0..=100.0, "storm_percent"),
+        fixes_per_hour: values::count(cx, raw.fixes_per_hour, default.fixes_per_hour, 0, "fixes_per_hour"),
+        fixes_per_day: values::count(cx, raw.fixes_per_day, default.fixes_per_day, 0, "fixes_per_day"),
+        fixes_per_target: values::count(cx, raw.fixes_per_target, default.fixes_per_target, 0, "fixes_per_target"),
+        circuit_failures: values::count(cx, raw.circuit_failures, default.circuit_failures, 1, "circuit_failures"),
+        circuit_wait: values::positive(cx, raw.circuit_wait, default.circuit_wait),
+        min_duration: values::duration(raw.min_duration, default.min_duration),
+        start_grace: values::duration(raw.start_grace, default.start_grace),
+        human_grace: values::duration(raw.human_grace, default.human_grace),
+        storm_percent: values::number(cx, raw.storm_percent, default.storm_percent, 0.0..=100.0, "storm_percent"),
     }
 }
 

@@ -107,6 +107,7 @@ fn edit_keys(raw: &RawStep) -> Vec<(&'static str, Span)> {
         ("min", span(&raw.min)),
         ("max", span(&raw.max)),
         ("max_factor", span(&raw.max_factor)),
+        ("max_total_factor", span(&raw.max_total_factor)),
     ]
     .into_iter()
     .filter_map(|(key, span)| Some((key, span?)))
@@ -131,10 +132,16 @@ fn edit(cx: Cx<'_>, path: At<String>, raw: RawStep, span: &Span) -> Option<StepS
     if let Some(place) = raw.max_factor.as_ref().filter(|f| f.value < 1.0) {
         cx.error(&place.span, "`max_factor` must be 1 or more: it bounds a change either way");
     }
+    let max_total_factor = values::finite(cx, &raw.max_total_factor, "max_total_factor");
+    let max_total_factor = max_total_factor.unwrap_or(max_factor.max(4.0));
+    if let Some(place) = raw.max_total_factor.as_ref().filter(|f| f.value < max_factor) {
+        cx.error(&place.span, "`max_total_factor` must not be below `max_factor`: it bounds all fixes together");
+    }
     let change = change(cx, span, raw.multiply, raw.add, raw.set, &Bounds { min, max, max_factor })?;
     let at = at?.value;
-    path_is_sound
-        .then(|| StepSpec::Edit(EditSpec { path: PathBuf::from(path.value), at, change, min, max, max_factor }))
+    path_is_sound.then(|| {
+        StepSpec::Edit(EditSpec { path: PathBuf::from(path.value), at, change, min, max, max_factor, max_total_factor })
+    })
 }
 
 struct Bounds {

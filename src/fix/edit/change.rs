@@ -25,6 +25,8 @@ pub enum Bound {
     Min,
     Max,
     Factor,
+    /// Of all fixes together, counted from the value that a human last set.
+    Total,
 }
 
 /// Why there is no next literal.
@@ -50,6 +52,7 @@ impl fmt::Display for Bound {
             Bound::Min => "min",
             Bound::Max => "max",
             Bound::Factor => "max_factor",
+            Bound::Total => "max_total_factor",
         })
     }
 }
@@ -86,18 +89,43 @@ pub fn next_literal(
     max: Option<f64>,
     max_factor: f64,
 ) -> Result<Next, BoundError> {
+    next_within(old, change, &Limits::new(min, max, max_factor)?)
+}
+
+/// The same where earlier fixes have changed the literal already: all of them together stay within `max_total_factor` of
+/// `human`, the value that a human last set. One without a factor, such as 0 or a text, has no such bound.
+///
+/// # Errors
+/// As [`next_literal`].
+pub fn next_literal_since(
+    old: &Literal,
+    human: &Literal,
+    max_total_factor: f64,
+    change: &Change,
+    (min, max, max_factor): (Option<f64>, Option<f64>, f64),
+) -> Result<Next, BoundError> {
     let limits = Limits::new(min, max, max_factor)?;
+    let total = match (old.number(), human.number()) {
+        (Some(now), Some(then)) if now.suffix == then.suffix && !then.value.is_zero() => {
+            Some(Total::new(then.value, max_total_factor)?)
+        }
+        _ => None,
+    };
+    next_within(old, change, &Limits { total, ..limits })
+}
+
+fn next_within(old: &Literal, change: &Change, limits: &Limits) -> Result<Next, BoundError> {
     match change {
         Change::Set(SetValue::Bool(value)) => set_bool(old, *value),
-        Change::Set(SetValue::Text(text)) => set_text(old, text, &limits),
-        Change::Set(SetValue::Number(text)) => set_number(old, text, &limits),
+        Change::Set(SetValue::Text(text)) => set_text(old, text, limits),
+        Change::Set(SetValue::Number(text)) => set_number(old, text, limits),
         Change::Multiply(factor) => {
             let number = number_of(old)?;
-            spelled(old, number, operand(*factor)?.times(number.value), &limits)
+            spelled(old, number, operand(*factor)?.times(number.value), limits)
         }
         Change::Add(addend) => {
             let number = number_of(old)?;
-            spelled(old, number, operand(*addend)?.plus(number.value), &limits)
+            spelled(old, number, operand(*addend)?.plus(number.value), limits)
         }
     }
 }
@@ -106,12 +134,35 @@ struct Limits {
     min: Option<Decimal>,
     max: Option<Decimal>,
     factor: Decimal,
+    total: Option<Total>,
+}
+
+/// How far all fixes together may go from a human's value.
+struct Total {
+    human: Decimal,
+    factor: Decimal,
+    low: Decimal,
+    high: Decimal,
+}
+
+impl Total {
+    fn new(human: Decimal, factor: f64) -> Result<Total, BoundError> {
+        let factor = operand(factor)?;
+        let far = human.times(factor).ok_or_else(too_many_digits)?;
+        let near = human.div_toward(factor, human).ok_or_else(too_many_digits)?;
+        let (low, high) = if human.is_negative() { (far, near) } else { (near, far) };
+        Ok(Total { human, factor, low, high })
+    }
 }
 
 impl Limits {
     fn new(min: Option<f64>, max: Option<f64>, factor: f64) -> Result<Limits, BoundError> {
-        let limits =
-            Limits { min: min.map(operand).transpose()?, max: max.map(operand).transpose()?, factor: operand(factor)? };
+        let limits = Limits {
+            min: min.map(operand).transpose()?,
+            max: max.map(operand).transpose()?,
+            factor: operand(factor)?,
+            total: None,
+        };
         if limits.min.zip(limits.max).is_some_and(|(min, max)| min > max) {
             return Err(BoundError::BadRequest("min is above max".into()));
         }
@@ -122,10 +173,15 @@ impl Limits {
     }
 
     fn clamp(&self, value: Decimal) -> (Decimal, Option<Bound>) {
-        match (self.min, self.max) {
+        let (value, bound) = match (self.min, self.max) {
             (_, Some(max)) if value > max => (max, Some(Bound::Max)),
             (Some(min), _) if value < min => (min, Some(Bound::Min)),
             _ => (value, None),
+        };
+        match &self.total {
+            Some(total) if value > total.high => (total.high, Some(Bound::Total)),
+            Some(total) if value < total.low => (total.low, Some(Bound::Total)),
+            _ => (value, bound),
         }
     }
 
@@ -134,6 +190,9 @@ impl Limits {
             Bound::Min => self.min.map_or_else(String::new, |m| m.to_string()),
             Bound::Max => self.max.map_or_else(String::new, |m| m.to_string()),
             Bound::Factor => self.factor.to_string(),
+            Bound::Total => self.total.as_ref().map_or_else(String::new, |t| {
+                format!("{}, counted from {}, which a human last set", t.factor, t.human)
+            }),
         }
     }
 

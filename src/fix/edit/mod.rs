@@ -23,7 +23,7 @@ mod toml;
 mod yaml;
 mod yaml_kind;
 
-pub use change::{Bound, BoundError, Next, next_literal};
+pub use change::{Bound, BoundError, Next, next_literal, next_literal_since};
 pub use error::{ApplyError, LocateError, Near, Not};
 pub use literal::{Kind, Literal, Quote, Value};
 pub use number::{Decimal, Number};

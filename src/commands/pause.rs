@@ -1,0 +1,59 @@
+//! `healer pause` and `healer resume`: no fix is made for a while. They take no lock, so that they work while a pass does.
+
+use crate::commands::{Usage, duration, known_rule};
+use crate::config::Engine;
+use crate::diagnose::rules::shown;
+use crate::host::clock;
+use crate::pause::{self, Pause};
+use crate::show::{Output, json};
+use crate::state::{self, StateDir};
+use anyhow::{Result, bail};
+
+pub fn pause(engine: &Engine, time: &str, reason: &str, rule: Option<&str>, out: &Output) -> Result<u8> {
+    let rule = rule.map(|name| known_rule(engine, name)).transpose()?;
+    let length = duration(time, "pause")?;
+    if length.is_zero() {
+        bail!(Usage("a pause of no time is none: `healer resume` ends one".to_owned()));
+    }
+    if reason.trim().is_empty() {
+        bail!(Usage("--reason is empty: whoever finds fixes paused at night will ask why".to_owned()));
+    }
+    let dir = StateDir::of(engine);
+    dir.prepare()?;
+    let now = clock::moment();
+    let new = Pause {
+        since: now.clone(),
+        seconds: length.as_secs().max(1),
+        reason: reason.trim().to_owned(),
+        by: who(),
+        rule: rule.map(str::to_owned),
+    };
+    let mut pauses = pause::read(&dir.pauses(), &now)?;
+    pauses.retain(|p| p.rule != new.rule);
+    pauses.push(new.clone());
+    pause::write(&dir.pauses(), &pauses)?;
+    let data = serde_json::json!({ "seconds": new.seconds, "reason": new.reason, "by": new.by, "rule": new.rule });
+    state::append_event(&dir, now.t, "paused", data.clone())?;
+    out.document(|| json::success(data));
+    let of = rule.map(|rule| format!(" of rule {rule}")).unwrap_or_default();
+    out.text(&format!("fixes{of} are paused for {}; checks and alerts go on; `healer resume` ends it", shown(length)));
+    Ok(0)
+}
+
+pub fn resume(engine: &Engine, out: &Output) -> Result<u8> {
+    let dir = StateDir::of(engine);
+    let was = dir.pauses().exists();
+    pause::write(&dir.pauses(), &[])?;
+    if was {
+        state::append_event(&dir, clock::now(), "resumed", serde_json::json!({ "by": who() }))?;
+    }
+    out.document(|| json::success(serde_json::json!({ "was_paused": was })));
+    out.text(if was { "fixes are made again" } else { "fixes were not paused" });
+    Ok(0)
+}
+
+/// Who typed it: behind `sudo` the one who called it.
+fn who() -> String {
+    let named = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    named.filter(|name| !name.is_empty()).unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+}
