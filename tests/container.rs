@@ -206,3 +206,58 @@ fn a_container_that_has_just_started_is_left_alone_for_a_while() {
     assert_eq!(pass["fix"]["outcome"], "healed", "{pass:#}");
     assert_ne!(container.inspect("{{.State.StartedAt}}"), started);
 }
+
+/// A configuration that restarts this container when it is in a state.
+fn restarting(docker: &Docker, name: &str, state: &str, limits: &str, rule_limits: &str) -> String {
+    format!(
+        "[allow]\ncontainers = [\"{name}\"]\n[checks.host]\nenabled = false\n\
+         [checks.docker]\nsocket = \"{}\"\ninclude = [\"{name}\"]\n[logs.docker]\n\
+         [limits]\nmin_duration = \"0s\"\nstorm_percent = 100\n{limits}\n[[rule]]\nname = \"up-again\"\n\
+         when = {{ {state} }}\nissue_type = \"container_crash\"\nconfidence = 98\n\
+         [[rule.fix]]\nfix_type = \"restart\"\nsteps = [{{ restart = \"container:{name}\" }}]\n\
+         [rule.validate]\nsettle = \"200ms\"\nwindow = \"1s\"\n[rule.limits]\n{rule_limits}\n",
+        docker.socket
+    )
+}
+
+#[test]
+fn a_crash_loop_that_no_restart_mends_opens_the_breaker() {
+    let Some(docker) = Docker::require() else { return };
+    let root = Root::new();
+    let name = Docker::unique_name("loop");
+    let container = docker.run(&name, &[], &["/bin/sh", "-c", "echo started; exit 3"]);
+    docker.cli(&["wait", &name]);
+    let state = format!("container = \"{name}\", state = \"exited\"");
+    let limits = "start_grace = \"0s\"\nfixes_per_hour = 100";
+    root.config(&restarting(&docker, &name, &state, limits, "cooldown = \"0s\"\nmax_fixes = 100"));
+    for _ in 0..3 {
+        healer(&root, &["heal"]).expect_code(12);
+    }
+    let started = container.inspect("{{.State.StartedAt}}");
+    let pass = healer(&root, &["heal", "--json"]).expect_code(10).data();
+    assert_eq!(pass["diagnoses"][0]["hold"], "circuit_open", "{:#}", pass["diagnoses"][0]);
+    assert_eq!(container.inspect("{{.State.StartedAt}}"), started, "nothing is restarted any more");
+}
+
+#[test]
+fn a_container_that_is_still_starting_is_not_judged() {
+    let Some(docker) = Docker::require() else { return };
+    let root = Root::new();
+    let name = Docker::unique_name("starting");
+    let healthy_at_last = "--health-cmd=test -e /tmp/ready";
+    let options = [healthy_at_last, "--health-interval=1s", "--health-start-period=10m", "--stop-timeout=0"];
+    let script = "while :; do echo 'ERROR failed: 429 Client Error: Too Many Requests'; sleep 1; done";
+    let container = docker.run(&name, &options, &["/bin/sh", "-c", script]);
+    let state = format!("log = \"container:{name}\", signature = \"rate_limit\", count = 1, within = \"10m\"");
+    // It is older than the grace, and says itself that it is not ready.
+    root.config(&restarting(&docker, &name, &state, "start_grace = \"1ms\"", ""));
+    container.wait_for_lines(1, " 429 ");
+    let held = healer(&root, &["heal", "-n", "--json"]).expect_code(10).data();
+    assert_eq!(held["diagnoses"][0]["hold"], "start_grace", "{:#}", held["diagnoses"][0]);
+    assert!(held["diagnoses"][0]["hold_reason"].as_str().unwrap().contains("still starting"));
+    docker.cli(&["exec", &name, "touch", "/tmp/ready"]);
+    let healthy = ["events", "--since", "10m", "--filter", &format!("container={name}")];
+    support::follow(docker.command(&healthy), 1, "health_status: healthy");
+    let acts = healer(&root, &["heal", "-n", "--json"]).expect_code(10).data();
+    assert_eq!(acts["diagnoses"][0]["decision"], "act", "{:#}", acts["diagnoses"][0]);
+}

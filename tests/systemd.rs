@@ -31,7 +31,7 @@ fn configuration(unit: &str, rule: &str) -> String {
     format!(
         "[allow]\nfiles = [\"/srv/shop/shop.env\"]\nunits = [\"shop.service\"]\n\
          [checks.docker]\nenabled = false\n[checks.host]\nenabled = false\n[logs.journal.shop]\nunit = \"{unit}\"\n\
-         [limits]\nhuman_grace = \"0s\"\n[alerts]\non = [\"held\", \"healed\", \"rolled_back\"]\n{rule}"
+         [limits]\nhuman_grace = \"0s\"\nstart_grace = \"1ms\"\n[alerts]\non = [\"held\", \"healed\", \"rolled_back\"]\n{rule}"
     )
 }
 
@@ -124,6 +124,12 @@ fn each_error_in_the_journal_is_counted_once_over_passes_and_rotations() {
 fn the_service_heals_a_unit_by_its_journal_its_settings_and_a_restart() {
     let root = Root::new();
     let Some(machine) = limited_shop(&root, "2s", true) else { return };
+    let patient = configuration("shop.service", &slow_down("2s")).replace("\"1ms\"", "\"1h\"");
+    let young = root.write("etc-healer/patient.toml", patient);
+    let young = format!("/etc/healer/{}", young.file_name().unwrap().display());
+    let held = machine.run(&["healer", "-c", &young, "heal", "-n", "--json"]).expect_code(10).data();
+    let reason = held["diagnoses"][0]["hold_reason"].as_str().unwrap();
+    assert!(reason.starts_with("unit:shop.service was started "), "{reason}");
     let before = machine.property("shop.service", "MainPID");
     assert_eq!(pass(&machine), ["0", "success", "inactive"], "{}", machine.journal("healer.service"));
     assert_eq!(root.read_text("srv/shop/shop.env"), SETTINGS.replace("200", "300"));

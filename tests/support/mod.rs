@@ -17,7 +17,7 @@ mod terminal;
 mod tree;
 mod unit;
 
-pub use docker::{Container, Docker, RateLimitedServer, RateLimitedWorker};
+pub use docker::{Container, Docker, RateLimitedServer, RateLimitedWorker, follow};
 pub use http::{Answer, HttpServer, Request};
 pub use machine::Machine;
 pub use relay::Relay;
