@@ -91,12 +91,12 @@ struct Index {
     nodes: Vec<Node>,
     fingerprints: Fingerprints,
     by_title: BySpread<u32>,
-    by_key: HashMap<u64, u32>,
+    by_key: BySpread<u32>,
     /// By the hash of an id, a former one too.
     by_id: HashMap<u64, u32>,
-    slots: HashMap<u64, Slot>,
+    slots: BySpread<Slot>,
     /// Groups with learned variables, by shape.
-    wild: HashMap<u64, Vec<u32>>,
+    wild: BySpread<Vec<u32>>,
 }
 
 #[derive(Debug, Clone)]
@@ -233,7 +233,7 @@ impl Groups {
                 alike.push(at);
             }
         }
-        index.nodes.push(Node { parent: at, age: at, told, pattern: pattern.clone() });
+        index.nodes.push(Node { parent: at, age: at, told, pattern: pattern.learned() });
         for open in &pattern.open {
             self.learn(at, &pattern, *open);
         }

@@ -22,6 +22,8 @@ pub struct Pattern {
     /// Of punctuation and length alone.
     pub shape: u64,
     pub open: Vec<Open>,
+    /// The places of all that is open, one bit each.
+    varying: u64,
     pub wild: bool,
 }
 
@@ -56,7 +58,13 @@ pub struct Value {
 
 /// What was seen in one place of otherwise equal templates.
 #[derive(Debug, Clone, Default)]
-pub struct Slot(Vec<Value>);
+pub enum Slot {
+    #[default]
+    Empty,
+    /// Most slots hold one value for ever.
+    One(Value),
+    Many(Vec<Value>),
+}
 
 const MASK: u64 = 1;
 const WILD: u64 = 2;
@@ -71,13 +79,20 @@ impl Pattern {
         if !rest.is_empty() {
             words.push(sum(rest.into_iter()));
         }
+        let open = open_words(&tokens, &words);
         Pattern {
             key: sum(words.iter().copied()),
             shape,
             wild: words.contains(&WILD),
-            open: open_words(&tokens, &words),
+            varying: open.iter().fold(0, |places, open| places | open.places),
+            open,
             words: words.into(),
         }
+    }
+
+    /// Without what only learning from it needs.
+    pub fn learned(&self) -> Pattern {
+        Pattern { words: self.words.clone(), open: Vec::new(), ..*self }
     }
 
     /// What is left when a word is open, and where it stood: other places may be open already.
@@ -97,7 +112,7 @@ impl Pattern {
 
     /// Whether this pattern's variables take what `other` has in their places, and the rest is equal.
     pub fn takes(&self, other: &Pattern) -> bool {
-        let may_vary = |place: usize| place < MAX_WORDS && other.open.iter().any(|o| o.places >> place & 1 == 1);
+        let may_vary = |place: usize| place < MAX_WORDS && other.varying >> place & 1 == 1;
         self.shape == other.shape
             && self.words.len() == other.words.len()
             && self
@@ -160,17 +175,23 @@ pub fn widened(template: &str, open: Open) -> Option<String> {
 impl Slot {
     /// Takes a value. Returns whether it is new here.
     pub fn add(&mut self, value: Value) -> bool {
-        let new = !self.0.iter().any(|seen| seen.word == value.word);
+        let new = !self.values().iter().any(|seen| seen.word == value.word);
         if new {
-            // Most slots hold one value for ever.
-            self.0.reserve_exact(usize::from(self.0.is_empty()));
-            self.0.push(value);
+            match self {
+                Slot::Empty => *self = Slot::One(value),
+                Slot::One(first) => *self = Slot::Many(vec![*first, value]),
+                Slot::Many(values) => values.push(value),
+            }
         }
         new
     }
 
     pub fn values(&self) -> &[Value] {
-        &self.0
+        match self {
+            Slot::Empty => &[],
+            Slot::One(value) => std::slice::from_ref(value),
+            Slot::Many(values) => values,
+        }
     }
 
     /// Whether the place is a variable.
@@ -180,8 +201,9 @@ impl Slot {
     /// seen too, two identifiers are enough, or in a sentence of three words two plain ones. The first word of a
     /// message is what it is about, so that twelve are always needed.
     pub fn is_variable(&self, open: Open) -> bool {
-        let has = |kind: Kind| self.0.iter().any(|v| v.kind == kind);
-        let score: usize = self.0.iter().map(|v| if v.kind == Kind::Word { 1 } else { 2 }).sum();
+        let values = self.values();
+        let has = |kind: Kind| values.iter().any(|v| v.kind == kind);
+        let score: usize = values.iter().map(|v| if v.kind == Kind::Word { 1 } else { 2 }).sum();
         let Need { fixed, parameter, first } = open.need;
         let mut need = match fixed {
             0 => return false,
@@ -199,7 +221,7 @@ impl Slot {
         if first && (has(Kind::Word) || has(Kind::Name)) {
             need = 12;
         }
-        self.0.len() > 1 && score >= need
+        values.len() > 1 && score >= need
     }
 }
 
