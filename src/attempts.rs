@@ -165,11 +165,22 @@ pub struct Attempts {
 /// # Errors
 /// When the file is there and cannot be read: limits that are not known must not be taken for unused.
 pub fn read(path: &Path) -> Result<Attempts> {
-    let text = match std::fs::read(path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Attempts::default()),
-        Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
-    };
+    Ok(fold(&read_text(path)?))
+}
+
+/// The lines as they are; a missing file is empty.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_text(path: &Path) -> Result<Vec<u8>> {
+    match std::fs::read(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read.with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// What the lines say together; one that cannot be read is counted.
+pub fn fold(text: &[u8]) -> Attempts {
     let mut attempts = Attempts::default();
     for line in text.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
         match serde_json::from_slice(line) {
@@ -178,7 +189,7 @@ pub fn read(path: &Path) -> Result<Attempts> {
         }
     }
     attempts.fixes.retain(Attempt::counts);
-    Ok(attempts)
+    attempts
 }
 
 /// Appends one line and syncs it.

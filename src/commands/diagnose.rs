@@ -39,7 +39,7 @@ pub fn run(engine: &Engine, since: &str, files: &[PathBuf], rule: Option<&str>, 
     if let Some(rule) = rule {
         only(&mut analysis, rule);
     }
-    let judged = pass::judge(&mut world, &sight, &analysis, &history, &Options::default());
+    let (judged, _) = pass::judge(&mut world, &sight, &analysis, &history, &Options::default());
     let report = Report {
         started,
         duration: clock::since_boot().saturating_sub(begin),

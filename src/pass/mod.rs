@@ -1,6 +1,7 @@
 //! One whole pass, as a table of contents: lock, recover, observe, analyse, diagnose, plan, gate, transact, record,
 //! alert. The only place that knows all stages; they never call each other.
 
+pub mod judging;
 mod report;
 mod world;
 
@@ -82,7 +83,7 @@ pub fn run(engine: &Engine, options: &Options, tell: &mut dyn PassTell) -> Resul
     world.memory.streaks = streaks::update(engine, &world.memory.streaks, &sight.checks, &sight.now);
     let history = History::read(&world, &sight)?;
     let analysis = world.diagnose(&sight, &history);
-    let judged = judge(&mut world, &sight, &analysis, &history, options);
+    let (judged, around) = judge(&mut world, &sight, &analysis, &history, options);
 
     let mut report = Report {
         started,

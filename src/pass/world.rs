@@ -2,16 +2,15 @@
 
 use crate::attempts::{self, Attempts};
 use crate::config::{Engine, Rule};
-use crate::diagnose::{self, Observed};
 use crate::fix::restart;
-use crate::gate;
 use crate::host::docker::Docker;
 use crate::host::signals::Interrupt;
 use crate::host::{clock, files};
 use crate::learn::{self, Knowledge};
 use crate::logs::{self, LogState};
-use crate::model::{Analysis, CheckResult, Container, Diagnosis, LogReport, Moment, RestartTarget, Status, TargetFile};
+use crate::model::{Analysis, CheckResult, Container, LogReport, Moment, RestartTarget, Status, TargetFile};
 use crate::observe;
+use crate::pass::judging::{self, Around, Given};
 use crate::pass::{Judged, Options, stop_file};
 use crate::pause::{self, Pause};
 use crate::plan::{self, FileMounts, Services, TargetFiles};
@@ -19,10 +18,12 @@ use crate::state::{self, Memory, StateDir};
 use crate::transaction::{Ground, Tell};
 use anyhow::Result;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// What one look at the world gave.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sight {
     pub checks: Vec<CheckResult>,
     pub logs: LogReport,
@@ -81,14 +82,7 @@ impl<'a> World<'a> {
 
     /// Concludes from one look.
     pub fn diagnose(&self, sight: &Sight, history: &History) -> Analysis {
-        let seen = Observed {
-            checks: &sight.checks,
-            logs: &sight.logs,
-            streaks: &self.memory.streaks,
-            since: sight.since,
-            now: &sight.now,
-        };
-        diagnose::diagnose(self.engine, &seen, &history.knowledge, &history.attempts)
+        judging::diagnose(Given { engine: self.engine, sight, streaks: &self.memory.streaks, history })
     }
 
     /// The pauses in force. One that cannot be read holds everything: it must not be taken for none.
@@ -111,9 +105,12 @@ impl<'a> World<'a> {
 }
 
 /// What was tried before, and what came of it.
+#[derive(Default)]
 pub struct History {
     pub knowledge: Knowledge,
     pub attempts: Attempts,
+    /// What `attempts` was folded from.
+    pub attempts_text: Vec<u8>,
 }
 
 impl History {
@@ -124,11 +121,13 @@ impl History {
     pub fn read(world: &World, sight: &Sight) -> Result<Self> {
         let trouble = state::overall(&sight.checks) != Status::Healthy || !sight.logs.tallies.is_empty();
         if !trouble {
-            return Ok(History { knowledge: Knowledge::default(), attempts: Attempts::default() });
+            return Ok(History::default());
         }
+        let attempts_text = attempts::read_text(&world.dir.attempts())?;
         Ok(History {
             knowledge: learn::read(world.dir.knowledge_base(), None)?,
-            attempts: attempts::read(&world.dir.attempts())?,
+            attempts: attempts::fold(&attempts_text),
+            attempts_text,
         })
     }
 }
@@ -140,49 +139,29 @@ pub fn judge(
     analysis: &Analysis,
     history: &History,
     options: &Options,
-) -> Vec<Judged> {
-    let stop = stop_file(world.engine);
-    let (pauses, local) = (world.pauses(&sight.now), local_time(world.engine, sight.now.t));
-    let judge = |diagnosis: &Diagnosis| {
-        let rule = diagnosis.rule.as_deref().and_then(|name| world.engine.rule(name));
-        let Some(rule) = rule else {
-            return Judged { diagnosis: diagnosis.clone(), decision: None, files: Vec::new() };
-        };
+) -> (Vec<Judged>, Around) {
+    let around = look_around(world, sight, analysis);
+    let given = Given { engine: world.engine, sight, streaks: &world.memory.streaks, history };
+    (judging::judge(given, analysis, &around, options), around)
+}
+
+/// Looks at everything that the fixes of the rules which fired would touch.
+fn look_around(world: &mut World, sight: &Sight, analysis: &Analysis) -> Around {
+    let mut around = Around {
+        stop: stop_file(world.engine),
+        pauses: world.pauses(&sight.now),
+        local: local_time(world.engine, sight.now.t),
+        ..Around::default()
+    };
+    for diagnosis in &analysis.diagnoses {
+        let Some(rule) = diagnosis.rule.as_deref().and_then(|name| world.engine.rule(name)) else { continue };
         let targets = read_targets(rule, world, &sight.now);
         let mounts = file_mounts(world, &targets);
-        let services = look_at_services(world, rule, diagnosis.container(), &mounts);
-        let given = plan::Given {
-            engine: world.engine,
-            checks: &sight.checks,
-            files: &targets,
-            services: &services,
-            mounts: &mounts,
-            knowledge: &history.knowledge,
-            attempts: &history.attempts,
-            now: &sight.now,
-        };
-        let proposal = plan::propose(given, diagnosis, rule);
-        let mut diagnosis = diagnosis.clone();
-        if let Ok(proposal) = &proposal {
-            diagnosis.confidence = proposal.plan.confidence;
-            diagnosis.addends.clone_from(&proposal.addends);
-        }
-        let given = gate::Given {
-            engine: world.engine,
-            checks: &sight.checks,
-            files: &targets,
-            services: &services,
-            attempts: &history.attempts,
-            now: &sight.now,
-            stop: stop.as_deref(),
-            pauses: &pauses,
-            local,
-            approved: options.approve.as_deref(),
-        };
-        let decision = gate::decide(given, &diagnosis, rule, proposal);
-        Judged { diagnosis, decision: Some(decision), files: targets.into_values().flatten().collect() }
-    };
-    analysis.diagnoses.iter().map(judge).collect()
+        around.services.extend(look_at_services(world, rule, diagnosis.container(), &mounts));
+        around.files.extend(targets);
+        around.mounts.extend(mounts);
+    }
+    around
 }
 
 /// The time of day, where a maintenance window asks for it: finding the time zone can mean reading a whole database.
