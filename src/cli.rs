@@ -85,6 +85,15 @@ pub enum Command {
         /// Apply this held plan as shown, whatever its confidence and the mode
         #[arg(long, value_name = "PLAN_ID")]
         approve: Option<String>,
+        /// Write everything that decided into this file, for `replay`; also with -n
+        #[arg(long, value_name = "FILE")]
+        record: Option<PathBuf>,
+    },
+    /// Decide a recorded pass again, offline: the same input, the same decision (exit 10: another one)
+    Replay {
+        /// What `healer heal --record` wrote
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
     },
     /// Backups: list (the default), show, verify, prune
     Backups {
@@ -110,7 +119,7 @@ pub enum Command {
         #[arg(long, value_name = "DURATION")]
         since: Option<String>,
     },
-    /// Rules and signatures: list them, try one on a log; changes nothing
+    /// Rules and signatures: list, show, test them, try one on a log; changes nothing
     Rules {
         #[command(subcommand)]
         action: RulesAction,
@@ -167,6 +176,20 @@ pub enum BackupsAction {
 pub enum RulesAction {
     /// Every rule, and every signature in force with how it is searched
     List,
+    /// One rule as it is understood, its past, and whether it would act now
+    Show {
+        #[arg(value_name = "RULE")]
+        name: String,
+    },
+    /// Run the tests of rules and signatures (exit 10 when one fails)
+    Test {
+        /// Only this rule or signature
+        #[arg(value_name = "RULE|SIGNATURE")]
+        name: Option<String>,
+        /// Write the results as JUnit XML too
+        #[arg(long, value_name = "FILE")]
+        junit: Option<PathBuf>,
+    },
     /// What a rule's signature, a signature or a regex matches in a log, line by line, and why
     Try {
         /// The name of a rule or a signature, else a regex

@@ -15,7 +15,8 @@
 //! | the exact steps | [`plan`], [`fix::edit`] | yes |
 //! | act or hold | [`gate`], [`breaker`], [`pause`] | all but the pauses' file |
 //! | backup, journal, apply, watch, undo | [`transaction`], [`backup`], [`validate`] | `phase`, `validate` |
-//! | history | [`learn`], [`attempts`], [`state`] | |
+//! | history | [`learn`], [`attempts`], [`matches`], [`state`] | |
+//! | tests of rules | [`rehearsal`] | yes |
 //! | telling | [`tell`], [`alert`], [`show`] | |
 //! | the world | [`host`] | |
 //!
@@ -42,11 +43,13 @@ pub mod host;
 pub mod incidents;
 pub mod learn;
 pub mod logs;
+pub mod matches;
 pub mod model;
 pub mod observe;
 pub mod pass;
 pub mod pause;
 pub mod plan;
+pub mod rehearsal;
 pub mod show;
 pub mod state;
 pub mod tell;

@@ -6,7 +6,8 @@
 use crate::config::{Engine, Redactor};
 use crate::diagnose::streaks::Streaks;
 use crate::host::files::{self, Snapshot};
-use crate::model::{CheckResult, Incident, Moment, Status};
+use crate::matches::Matches;
+use crate::model::{CheckResult, Incident, Moment, Outcome, Status};
 use crate::observe::Samples;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -112,9 +113,32 @@ pub struct Memory {
     /// When what goes on from pass to pass, and is no incident, was last told.
     #[serde(default)]
     pub told: BTreeMap<String, Timestamp>,
+    /// When each rule last matched.
+    #[serde(default)]
+    pub matches: Matches,
+    #[serde(default)]
+    pub totals: Totals,
     /// Targets whose modification time lies in the future: content (SHA-256), and when it was first seen.
     #[serde(default)]
     pub dated_ahead: BTreeMap<PathBuf, (String, Moment)>,
+}
+
+/// Counted from the first pass on; lost with this file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Totals {
+    pub passes: u64,
+    /// Events by signature.
+    pub errors: BTreeMap<String, u64>,
+    /// Fixes by type, and how they ended.
+    pub fixes: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
+impl Totals {
+    /// Counts one fix that ended.
+    pub fn add_fix(&mut self, fix_type: &str, outcome: Outcome) {
+        *self.fixes.entry(fix_type.to_owned()).or_default().entry(outcome.word().to_owned()).or_default() += 1;
+    }
 }
 
 /// The last pass in short.
@@ -125,6 +149,14 @@ pub struct LastPass {
     pub status: Status,
     /// Findings of this pass.
     pub issues: u64,
+}
+
+impl LastPass {
+    /// When it ended.
+    pub fn ended(&self) -> Timestamp {
+        let took = jiff::SignedDuration::from_millis(i64::try_from(self.duration_ms).unwrap_or(i64::MAX));
+        self.started.checked_add(took).unwrap_or(self.started)
+    }
 }
 
 impl Memory {

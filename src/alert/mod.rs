@@ -4,8 +4,11 @@
 //! whether an alert is due (`incidents`).
 
 mod command;
+mod heartbeat;
 mod journald;
 mod webhook;
+
+pub use heartbeat::Beat;
 
 use crate::config::{AlertKind, Engine};
 use serde::Serialize;

@@ -3,16 +3,15 @@
 use crate::attempts::Attempts;
 use crate::commands::{Usage, duration, known_rule};
 use crate::config::Engine;
-use crate::diagnose::streaks::{self, Streaks};
+use crate::diagnose::streaks::Streaks;
 use crate::diagnose::{self, Observed};
 use crate::host::clock;
 use crate::learn::Knowledge;
 use crate::logs;
-use crate::model::{Analysis, LogReport};
-use crate::pass::{self, History, Judged, Options, Report, World};
+use crate::model::LogReport;
+use crate::pass::{self, Judged, Report};
 use crate::show::live::analysis_text;
 use crate::show::{self, Output, diagnosis, json};
-use crate::state::StateDir;
 use anyhow::{Result, anyhow};
 use jiff::Timestamp;
 use std::path::PathBuf;
@@ -29,33 +28,10 @@ pub fn run(engine: &Engine, since: &str, files: &[PathBuf], rule: Option<&str>, 
             return Err(anyhow!(Usage(why)));
         }
     }
-    let mut world = World::load(engine, StateDir::of(engine));
-    let begin = clock::since_boot();
-    let started = clock::now();
-    let sight = world.look(span);
-    world.memory.streaks = streaks::update(engine, &world.memory.streaks, &sight.checks, &sight.now);
-    let history = History::read(&world, &sight)?;
-    let mut analysis = world.diagnose(&sight, &history);
+    let mut report = pass::look_once(engine, span)?;
     if let Some(rule) = rule {
-        only(&mut analysis, rule);
+        only(&mut report, rule);
     }
-    let (judged, _) = pass::judge(&mut world, &sight, &analysis, &history, &Options::default());
-    let report = Report {
-        started,
-        duration: clock::since_boot().saturating_sub(begin),
-        checks: sight.checks,
-        logs: sight.logs,
-        analysis,
-        judged,
-        recovered: None,
-        ended: None,
-        recovered_by_itself: None,
-        problems: world.problems,
-        dry_run: true,
-        interrupted: false,
-        approve_missed: false,
-        blocked: None,
-    };
     out.document(|| json::success(json::pass(&report)));
     analysis_text(&report, out);
     report.problems.iter().for_each(|p| out.note(&format!("healer: {p}")));
@@ -66,13 +42,13 @@ pub fn run(engine: &Engine, since: &str, files: &[PathBuf], rule: Option<&str>, 
     Ok(0)
 }
 
-/// Keeps what concerns one rule.
-fn only(analysis: &mut Analysis, rule: &str) {
-    let mut competing = std::mem::take(&mut analysis.competing);
+/// Keeps what concerns one rule. Where another cause goes before it, what would be done about that is not shown.
+fn only(report: &mut Report, rule: &str) {
+    let analysis = &mut report.analysis;
     analysis.diagnoses.retain(|d| d.rule.as_deref() == Some(rule));
-    competing.retain(|d| d.rule.as_deref() == Some(rule));
-    analysis.competing = competing;
+    analysis.competing.retain(|d| d.rule.as_deref() == Some(rule));
     analysis.not_fired.retain(|n| n.rule == rule);
+    report.judged.retain(|j| j.diagnosis.rule.as_deref() == Some(rule));
 }
 
 /// `--log`: the same path over given files, whole and whatever the age of their lines, without cursors.

@@ -3,25 +3,23 @@
 use crate::cli::Global;
 use crate::commands::{Usage, confirmed, known_rule};
 use crate::config::Engine;
-use crate::pass::{self, Options};
+use crate::pass::{self, Options, recording};
 use crate::show::live::{Live, analysis_text};
 use crate::show::{Output, json};
 use crate::state::StateDir;
 use crate::transaction;
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
+use std::path::Path;
 
-pub fn run(
-    engine: &Engine,
-    dry_run: bool,
-    only: Option<String>,
-    approve: Option<String>,
-    global: &Global,
-    out: &Output,
-) -> Result<u8> {
-    if let Some(rule) = &only {
+pub fn run(engine: &Engine, options: Options, global: &Global, out: &Output) -> Result<u8> {
+    let dry_run = options.dry_run;
+    if let Some(rule) = &options.only {
         known_rule(engine, rule)?;
     }
-    if let Some(id) = approve.as_deref().filter(|_| !dry_run) {
+    if let Some(file) = &options.record {
+        can_be_recorded(file)?;
+    }
+    if let Some(id) = options.approve.as_deref().filter(|_| !dry_run) {
         if !id.starts_with("plan_") {
             bail!(Usage(format!("`{}` is no plan's id: `healer heal -n` shows them", id.escape_debug())));
         }
@@ -34,7 +32,6 @@ pub fn run(
     if dry_run && let Some(open) = transaction::report_open(&dir)? {
         out.note(&format!("{open}; a pass that may write ends it first"));
     }
-    let options = Options { dry_run, only, approve };
     let mut live = Live::new(out.clone(), (!dry_run).then_some(dir));
     let report = pass::run(engine, &options, &mut live)?;
     if dry_run {
@@ -56,4 +53,18 @@ pub fn run(
     report.problems.iter().for_each(|p| out.note(&format!("healer: {p}")));
     out.document(|| json::success(json::pass(&report)));
     Ok(report.exit_code())
+}
+
+/// Before the pass: another file than a recording is not overwritten by a slip, and a directory that is missing is told.
+fn can_be_recorded(file: &Path) -> Result<()> {
+    let refuse = |why: &str| Err(anyhow!(Usage(format!("--record {}: {why}", file.display()))));
+    let directory = file.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !directory.is_dir() {
+        return refuse("its directory does not exist");
+    }
+    match std::fs::metadata(file) {
+        Err(_) => Ok(()),
+        Ok(there) if there.is_file() && (there.len() == 0 || recording::read(file).is_ok()) => Ok(()),
+        Ok(_) => refuse("it is there already and no recording; name another file"),
+    }
 }

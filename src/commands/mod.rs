@@ -7,8 +7,11 @@ mod diagnose;
 mod heal;
 mod open_fix;
 mod pause;
+mod replay;
 mod reset;
 mod rollback;
+mod rule_show;
+mod rule_test;
 mod rules;
 mod stats;
 mod status;
@@ -16,7 +19,7 @@ mod status;
 use crate::backup::NoSuchBackup;
 use crate::cli::{Cli, ColorChoice, Command, Global, Misuse};
 use crate::config::{self, Engine, LoadError, Redactor};
-use crate::pass::Busy;
+use crate::pass::{self, Busy};
 use crate::show::{self, Output};
 use crate::text::clean;
 use crate::transaction::ChangedSince;
@@ -80,6 +83,9 @@ fn dispatch(cli: &Cli) -> Result<u8> {
     if matches!(cli.command, Command::Demo) {
         return demo::run(&output(&cli.global, Redactor::default()));
     }
+    if let Command::Replay { file } = &cli.command {
+        return replay::run(file, &output(&cli.global, Redactor::default()));
+    }
     let options = config::Options { config: cli.global.config.clone(), state_dir: cli.global.state_dir.clone() };
     let engine = config::load(&options)?;
     let out = output(&cli.global, engine.redactor.clone());
@@ -89,8 +95,10 @@ fn dispatch(cli: &Cli) -> Result<u8> {
     match &cli.command {
         Command::Check { names } => check::run(&engine, names, &out),
         Command::Diagnose { since, log, rule } => diagnose::run(&engine, since, log, rule.as_deref(), &out),
-        Command::Heal { dry_run, only, approve } => {
-            heal::run(&engine, *dry_run, only.clone(), approve.clone(), &cli.global, &out)
+        Command::Heal { dry_run, only, approve, record } => {
+            let (only, approve, record) = (only.clone(), approve.clone(), record.clone());
+            let options = pass::Options { dry_run: *dry_run, only, approve, record };
+            heal::run(&engine, options, &cli.global, &out)
         }
         Command::Backups { action } => backups::run(&engine, action.as_ref(), &cli.global, &out),
         Command::Rollback { id, dry_run, force } => rollback::run(&engine, id, *dry_run, *force, &cli.global, &out),
@@ -100,7 +108,7 @@ fn dispatch(cli: &Cli) -> Result<u8> {
         Command::Pause { time, reason, rule } => pause::pause(&engine, time, reason, rule.as_deref(), &out),
         Command::Resume => pause::resume(&engine, &out),
         Command::Reset { target } => reset::run(&engine, target, &out),
-        Command::Demo => Ok(0),
+        Command::Demo | Command::Replay { .. } => Ok(0),
     }
 }
 

@@ -1,18 +1,18 @@
 //! `healer rules`: what is in force, and what one pattern matches in a log. Read-only.
 
-use crate::attempts::{self, Attempts};
+use crate::attempts::{self, Attempt, Attempts};
 use crate::cli::RulesAction;
-use crate::commands::Usage;
+use crate::commands::{Usage, rule_show, rule_test};
 use crate::config::{self, Engine, LogKind, LogTrigger, Mode, Rule, Signature, SignatureOrigin, When};
 use crate::host::clock;
 use crate::logs::trial::{self, Trial};
 use crate::logs::{LogState, signature_set};
+use crate::matches;
 use crate::model::{Severity, Tally};
 use crate::show::rules::{self, Chosen, RuleRow, SignatureRow};
 use crate::show::{Output, json};
-use crate::state::StateDir;
+use crate::state::{Memory, StateDir};
 use anyhow::{Result, anyhow};
-use jiff::Timestamp;
 use std::borrow::Cow;
 use std::io::Read;
 use std::path::Path;
@@ -21,40 +21,55 @@ use std::time::Duration;
 pub fn run(engine: &Engine, action: &RulesAction, out: &Output) -> Result<u8> {
     match action {
         RulesAction::List => list(engine, out),
+        RulesAction::Show { name } => rule_show::run(engine, name, out),
+        RulesAction::Test { name, junit } => rule_test::run(engine, name.as_deref(), junit.as_deref(), out),
         RulesAction::Try { what, log, missed } => try_on(engine, what, log, *missed, out),
     }
 }
 
 fn list(engine: &Engine, out: &Output) -> Result<u8> {
-    let dir = StateDir::of(engine);
-    let (logs, warning) = LogState::load(&dir.cursors())?;
-    let (tallies, attempts) = (logs.all_tallies(), attempts::read(&dir.attempts())?);
-    let row = |rule| rule_row(engine, rule, &tallies, &attempts);
-    let rules: Vec<RuleRow<'_>> = engine.rules.iter().map(row).collect();
+    let past = Past::load(engine)?;
+    let rules: Vec<RuleRow<'_>> = engine.rules.iter().map(|rule| past.of(engine, rule)).collect();
     let set = signature_set(&engine.signatures);
     let slow: Vec<&str> = set.without_stems().collect();
     let row = |signature| SignatureRow { signature, every_line: slow.contains(&signature.name.as_str()) };
     let signatures: Vec<SignatureRow<'_>> = engine.signatures.iter().map(row).collect();
     out.document(|| json::success(rules::list_json(&rules, &signatures)));
     out.text(&rules::list_text(&rules, &signatures, clock::now(), out));
-    warning.iter().for_each(|w| out.note(&format!("healer: {w}")));
+    past.warnings.iter().for_each(|w| out.note(&format!("healer: {w}")));
     Ok(0)
 }
 
-fn rule_row<'a>(engine: &Engine, rule: &'a Rule, tallies: &[Tally], attempts: &'a Attempts) -> RuleRow<'a> {
-    let last_matched = match &rule.when {
-        When::Log(when) => {
-            let own = tallies.iter().filter(|t| t.signature == when.signature && when.sources.is_match(&t.source));
-            let last = own.filter_map(|t| t.buckets.last_key_value().map(|(second, _)| *second)).max();
-            last.and_then(|second| Timestamp::from_second(second).ok())
+/// What is known of the past of the rules.
+pub(super) struct Past {
+    memory: Memory,
+    tallies: Vec<Tally>,
+    attempts: Attempts,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Past {
+    pub(super) fn load(engine: &Engine) -> Result<Past> {
+        let dir = StateDir::of(engine);
+        let (memory, first) = Memory::load(&dir);
+        let (logs, second) = LogState::load(&dir.cursors())?;
+        let (tallies, attempts) = (logs.all_tallies(), attempts::read(&dir.attempts())?);
+        Ok(Past { memory, tallies, attempts, warnings: first.into_iter().chain(second).collect() })
+    }
+
+    pub(super) fn of<'a>(&'a self, engine: &Engine, rule: &'a Rule) -> RuleRow<'a> {
+        let counted = if let When::Log(when) = &rule.when { matches::newest(when, &self.tallies) } else { None };
+        RuleRow {
+            rule,
+            mode: if engine.mode == Mode::Suggest { Mode::Suggest } else { rule.mode.unwrap_or(Mode::Auto) },
+            last_matched: self.memory.matches.get(&rule.name).and_then(|m| m.last).max(counted),
+            last_fix: self.fixes(rule).next(),
         }
-        _ => None,
-    };
-    RuleRow {
-        rule,
-        mode: if engine.mode == Mode::Suggest { Mode::Suggest } else { rule.mode.unwrap_or(Mode::Auto) },
-        last_matched,
-        last_fix: attempts.fixes.iter().rev().find(|a| a.rule == rule.name),
+    }
+
+    /// The newest first.
+    pub(super) fn fixes<'a>(&'a self, rule: &'a Rule) -> impl Iterator<Item = &'a Attempt> {
+        self.attempts.fixes.iter().rev().filter(|a| a.rule == rule.name)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::breaker;
 use crate::config::{Engine, Mode};
 use crate::host::{clock, lock};
 use crate::learn;
+use crate::matches;
 use crate::pass;
 use crate::pause;
 use crate::show::status::{self, Status};
@@ -32,6 +33,7 @@ pub fn run(engine: &Engine, out: &Output) -> Result<u8> {
         check_interval: engine.check_interval,
         running: lock::holder_of(&dir.lock()).map(|holder| holder.to_string()),
         open: transaction::report_open(&dir).unwrap_or_else(|error| Some(format!("{error:#}"))),
+        silent: matches::silent(engine, &memory.matches).into_iter().map(|(_, why)| why).collect(),
         last_pass: memory.last_pass,
         incidents: memory.incidents,
         tripped: breaker::open_targets(&attempts, &now, &engine.limits),

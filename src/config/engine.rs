@@ -4,7 +4,7 @@
 //! outside [`Secret`].
 
 use crate::config::Secret;
-use crate::model::{RestartTarget, Severity, Status};
+use crate::model::{CheckKind, RestartTarget, Severity, Status};
 use globset::{GlobMatcher, GlobSet};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,10 +32,14 @@ pub struct Engine {
     pub backups: Backups,
     /// How long events and metrics are kept (`[state] keep`).
     pub keep: Duration,
+    /// Where every pass leaves its figures for Prometheus (`[metrics] textfile`).
+    pub textfile: Option<PathBuf>,
     /// What is allowed but probably not meant, each with its file and line.
     pub warnings: Vec<String>,
     /// Hides the values of `${...}` in everything that is shown or stored.
     pub redactor: crate::config::Redactor,
+    /// What it was compiled from, for a recording.
+    pub written: crate::config::Written,
 }
 
 /// Whether healer acts by itself.
@@ -84,6 +88,21 @@ pub enum Probe {
     Tcp { address: String },
     Command { argv: Vec<String> },
     Host(HostProbe),
+}
+
+impl Probe {
+    /// The kind of check.
+    pub fn kind(&self) -> CheckKind {
+        match self {
+            Probe::Docker(_) => CheckKind::Docker,
+            Probe::Postgres(_) => CheckKind::Postgres,
+            Probe::Redis(_) => CheckKind::Redis,
+            Probe::Http(_) => CheckKind::Http,
+            Probe::Tcp { .. } => CheckKind::Tcp,
+            Probe::Command { .. } => CheckKind::Command,
+            Probe::Host(_) => CheckKind::Host,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -235,6 +254,10 @@ pub struct RuleTest {
     pub repeat: u32,
     /// States of checks by name; the others are healthy.
     pub checks: Vec<(String, Status)>,
+    /// States of containers by name; the others run.
+    pub containers: Vec<(String, TestState)>,
+    /// Metrics by check and name.
+    pub metrics: Vec<(String, String, f64)>,
     /// The text of the file that the fix edits.
     pub file: Option<String>,
     pub expect: Expectation,
@@ -243,10 +266,25 @@ pub struct RuleTest {
 /// What a rule's test expects; `None`: not looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Expectation {
+    /// Whether the rule fires; with `false` nothing else is expected.
+    pub fires: Option<bool>,
     pub issue_type: Option<String>,
     pub fix_type: Option<String>,
     /// The literal's new value as the file would show it.
     pub value: Option<String>,
+    /// `act`, or the gate's word for its hold.
+    pub decision: Option<String>,
+}
+
+/// State of a container in a test: a trigger's, or running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TestState {
+    Running,
+    Exited,
+    Unhealthy,
+    Restarting,
+    OomKilled,
 }
 
 /// A rule's trigger.
@@ -415,6 +453,8 @@ pub struct Alerts {
     pub repeat: Duration,
     pub webhooks: Vec<Webhook>,
     pub commands: Vec<Vec<String>>,
+    /// Called when a pass begins and ends.
+    pub heartbeat: Option<Secret>,
 }
 
 /// What an alert is about.

@@ -1,9 +1,9 @@
 //! Where the configuration is, and reading it. May not live here: what it means.
 
-use crate::config::Engine;
 use crate::config::compile::{Surroundings, compile_in};
 use crate::config::expand::{SecretSource, SystemSecrets};
 use crate::config::report::{ConfigError, LoadError};
+use crate::config::{Engine, Secret, Written};
 use std::ffi::OsString;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -91,8 +91,10 @@ fn load_as(options: &Options, process: &Process<'_>, secrets: &dyn SecretSource)
     let docker_found = source.is_none() || answers_maybe(&docker_socket);
     let state_dir_wanted = options.state_dir.as_ref().map(|d| std::path::absolute(d).unwrap_or_else(|_| d.clone()));
     let around = Surroundings { state_dir: process.state_dir(), state_dir_wanted, docker_socket, docker_found };
+    let written = sources.iter().map(|(path, text)| (path.clone(), Secret::new(text.clone()))).collect();
     match compile_in(sources, secrets, &around) {
         Ok(mut engine) if errors.is_empty() => {
+            engine.written = Written { sources: written, surroundings: around };
             engine.source = source;
             engine.warnings.extend(warning);
             Ok(engine)

@@ -13,6 +13,7 @@ mod read;
 mod report;
 mod secret;
 mod selector;
+mod stand_in;
 #[cfg(test)]
 mod tests;
 
@@ -24,3 +25,4 @@ pub use load::{Options, load};
 pub use report::{ConfigError, LoadError, closest};
 pub use secret::{Redactor, Secret};
 pub use selector::{Format, MODULE_SCOPE, Segment, Selector};
+pub use stand_in::{Portable, Written};

@@ -4,7 +4,7 @@
 //! Keys are optional even where they are required, so that all that are missing can be told at once.
 
 use crate::config::at::{Anything, At, Dur, RawScalar, Table};
-use crate::config::{AlertKind, Mode, TriggerState, WebhookFormat, Weekday};
+use crate::config::{AlertKind, Mode, TestState, TriggerState, WebhookFormat, Weekday};
 use crate::model::{Severity, Status};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ pub struct RawConfig {
     pub alerts: Section<RawAlerts>,
     pub backups: Section<RawBackups>,
     pub state: Section<RawState>,
-    pub metrics: Key<Anything>,
+    pub metrics: Section<RawMetrics>,
     pub serve: Key<Anything>,
     pub maintenance: Vec<Table<RawMaintenance>>,
 }
@@ -344,6 +344,8 @@ pub struct RawTest {
     pub log: Vec<String>,
     pub repeat: Key<i64>,
     pub checks: BTreeMap<At<String>, At<Status>>,
+    pub containers: BTreeMap<At<String>, At<TestState>>,
+    pub metrics: BTreeMap<At<String>, BTreeMap<At<String>, At<f64>>>,
     pub file: Key<String>,
     pub expect: Section<RawExpect>,
 }
@@ -351,9 +353,11 @@ pub struct RawTest {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawExpect {
+    pub fires: Key<bool>,
     pub issue_type: Key<String>,
     pub fix_type: Key<String>,
     pub value: Key<String>,
+    pub decision: Key<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -388,7 +392,7 @@ pub struct RawAlerts {
     pub webhook: Vec<Table<RawWebhook>>,
     pub command: Vec<At<Vec<At<String>>>>,
     pub email: Key<Anything>,
-    pub heartbeat: Key<Anything>,
+    pub heartbeat: Key<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -404,6 +408,12 @@ pub struct RawWebhook {
 pub struct RawBackups {
     pub keep_last: Key<i64>,
     pub keep_within: Key<Dur>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawMetrics {
+    pub textfile: Key<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

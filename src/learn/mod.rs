@@ -10,7 +10,7 @@ pub use line::{append, append_verdict, check_line, has_record, has_verdict, to_l
 use crate::model::{Addend, Outcome, Tries, VerdictKind};
 use anyhow::{Context, Result};
 use line::{Text, read_line};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{BufReader, Seek, SeekFrom};
@@ -20,7 +20,8 @@ use std::path::Path;
 pub const RECORD_VERSION: u32 = 1;
 
 /// Success rates folded from the knowledge base.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Knowledge {
     /// Every fix, also those whose outcome says nothing about success.
     pub fixes: u64,

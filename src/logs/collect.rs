@@ -128,8 +128,11 @@ impl<'a> Collector<'a> {
     }
 
     /// Takes the counts of a scan that has ended.
-    pub fn scanned(&mut self, scan: &Scan<'_>, bytes: u64) {
+    pub fn scanned(&mut self, scan: &Scan<'_>, source: &str, bytes: u64) {
         self.report.bytes += bytes;
+        if bytes > 0 {
+            *self.report.read.entry(source.to_owned()).or_default() += bytes;
+        }
         for (sum, n) in self.matched.iter_mut().zip(&scan.matched) {
             *sum += n;
         }

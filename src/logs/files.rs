@@ -94,7 +94,7 @@ pub fn scan_stream(
     if let Some(error) = error.filter(|error| !is_truncation(error)) {
         collector.problem(source.name, format!("cannot read {} to its end: {error}", path.display()));
     }
-    collector.scanned(&scan, ended.offset - start.offset);
+    collector.scanned(&scan, source.name, ended.offset - start.offset);
     ended
 }
 

@@ -120,16 +120,16 @@ pub fn scan_files(signatures: &[Signature], files: &[PathBuf], now: Timestamp) -
     collector.finish()
 }
 
-/// Scans lines in memory as one log of this name.
+/// Scans lines in memory as one log of this name. Every event is counted by its second, however old.
 pub fn scan_lines(signatures: &[Signature], source: &str, text: &[u8], now: Timestamp) -> LogReport {
     let set = signature_set(signatures);
     let mut state = LogState::default();
-    let mut collector = Collector::new(&set, &mut state, now, Counting::Whole(MIN_HORIZON));
+    let mut collector = Collector::new(&set, &mut state, now, Counting::Whole(i64::MAX / 4));
     let mut scan = scan::Scan::new(&set, events::Assembler::default());
     let mut counter = Counter { collector: &mut collector, origin: Origin { source, path: None } };
     scan.region(text, &|at| (at as u64, None), &mut counter);
     let _ = scan.assembler.suspend(&set, true, &mut counter);
-    collector.scanned(&scan, text.len() as u64);
+    collector.scanned(&scan, source, text.len() as u64);
     collector.finish()
 }
 

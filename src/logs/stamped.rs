@@ -45,7 +45,7 @@ impl<'s> StampedLines<'s> {
         let set = collector.set;
         let mut counter = Counter { collector, origin: Origin { source: self.source, path: None } };
         let open = self.scan.assembler.suspend(set, tell_all, &mut counter);
-        collector.scanned(&self.scan, self.bytes);
+        collector.scanned(&self.scan, self.source, self.bytes);
         (open, self.base + self.bytes)
     }
 

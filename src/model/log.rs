@@ -126,6 +126,9 @@ pub struct LogReport {
     /// New events, each counted once however many signatures it matched.
     pub events: u64,
     pub bytes: u64,
+    /// The same by source.
+    #[serde(default)]
+    pub read: BTreeMap<String, u64>,
     /// Recent events by source and signature, earlier passes included.
     pub tallies: Vec<Tally>,
     pub gaps: Vec<LogGap>,

@@ -31,7 +31,7 @@ pub struct FileHash {
 }
 
 /// A service that a fix would restart, as it is now.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// Names its present run: another one after every start. `None` while it is down, or where nothing says so.
     pub run: Option<String>,

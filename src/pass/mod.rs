@@ -2,10 +2,11 @@
 //! alert. The only place that knows all stages; they never call each other.
 
 pub mod judging;
+pub mod recording;
 mod report;
 mod world;
 
-pub use report::{Judged, Report, worth_telling};
+pub use report::{Judged, Report, permit, worth_telling};
 pub use world::{History, Sight, World, judge};
 
 use crate::alert::{self, Alert};
@@ -13,17 +14,21 @@ use crate::backup;
 use crate::config::Engine;
 use crate::diagnose::streaks;
 use crate::gate::Permit;
-use crate::host::clock;
 use crate::host::lock::{self, Holder};
 use crate::host::signals::Interrupt;
+use crate::host::{clock, files};
 use crate::incidents;
-use crate::model::{Plan, Watched};
+use crate::matches;
+use crate::model::{Analysis, Plan, Watched};
 use crate::observe;
+use crate::pass::judging::{Around, Given};
 use crate::pause;
-use crate::state::{self, LastPass, StateDir};
+use crate::show::{decision, prometheus};
+use crate::state::{self, LastPass, StateDir, Totals};
 use crate::tell::{self, PassTell};
 use crate::transaction::{self, Ended};
 use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What was asked of a pass.
@@ -35,6 +40,8 @@ pub struct Options {
     pub only: Option<String>,
     /// An operator approved this plan.
     pub approve: Option<String>,
+    /// Everything that decides is written there, for `replay`.
+    pub record: Option<PathBuf>,
 }
 
 /// Another pass holds the lock (exit 11).
@@ -52,17 +59,63 @@ impl std::error::Error for Busy {}
 /// Between two looks at a trouble that may be a blip.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// Built-in causes and findings look at errors of at least this span.
-const RECENT: Duration = Duration::from_secs(600);
+pub const RECENT: Duration = Duration::from_secs(600);
 
 /// Runs one pass.
 ///
 /// # Errors
 /// [`Busy`], or when the pass itself could not be completed.
 pub fn run(engine: &Engine, options: &Options, tell: &mut dyn PassTell) -> Result<Report> {
+    let dir = StateDir::of(engine);
+    if options.dry_run {
+        return run_alone(engine, dir, options, tell);
+    }
+    let _lock = take_lock(&dir)?;
+    let beat = alert::Beat::begin(engine);
+    let mut passed = run_alone(engine, dir, options, tell);
+    let code = passed.as_ref().map_or(1, Report::exit_code);
+    let untold = beat.map_or_else(Vec::new, |beat| beat.end(code));
+    match &mut passed {
+        Ok(report) => report.problems.extend(untold),
+        Err(_) => untold.iter().for_each(|problem| tell.as_tell().line(problem)),
+    }
+    passed
+}
+
+/// A pass up to its decision, read-only; errors count as far back as `span`.
+///
+/// # Errors
+/// When limits or history are there and cannot be read.
+pub fn look_once(engine: &Engine, span: Duration) -> Result<Report> {
+    let (begin, started) = (clock::since_boot(), clock::now());
+    let mut world = World::load(engine, StateDir::of(engine));
+    let sight = world.look(span);
+    world.memory.streaks = streaks::update(engine, &world.memory.streaks, &sight.checks, &sight.now);
+    let history = History::read(&world, &sight)?;
+    let analysis = world.diagnose(&sight, &history);
+    let (judged, _) = judge(&mut world, &sight, &analysis, &history, &Options::default());
+    Ok(Report {
+        started,
+        duration: clock::since_boot().saturating_sub(begin),
+        checks: sight.checks,
+        logs: sight.logs,
+        analysis,
+        judged,
+        recovered: None,
+        ended: None,
+        recovered_by_itself: None,
+        problems: world.problems,
+        dry_run: true,
+        interrupted: false,
+        approve_missed: false,
+        blocked: None,
+    })
+}
+
+/// A pass that holds the lock, or writes nothing.
+fn run_alone(engine: &Engine, dir: StateDir, options: &Options, tell: &mut dyn PassTell) -> Result<Report> {
     let started = clock::now();
     let begin = clock::since_boot();
-    let dir = StateDir::of(engine);
-    let _lock = if options.dry_run { None } else { Some(take_lock(&dir)?) };
     let interrupt = Interrupt::install()?;
     let mut world = World::load(engine, dir);
 
@@ -83,7 +136,12 @@ pub fn run(engine: &Engine, options: &Options, tell: &mut dyn PassTell) -> Resul
     world.memory.streaks = streaks::update(engine, &world.memory.streaks, &sight.checks, &sight.now);
     let history = History::read(&world, &sight)?;
     let analysis = world.diagnose(&sight, &history);
-    let (judged, around) = judge(&mut world, &sight, &analysis, &history, options);
+    let (judged, mut around) = judge(&mut world, &sight, &analysis, &history, options);
+    around.blocked = report::may_not_act(blocked.as_deref(), recovered.as_ref());
+    if let Some(path) = &options.record {
+        let seen = Concluded { sight: &sight, history: &history, analysis: &analysis, judged: &judged };
+        record(path, &mut world, seen, &around, options)?;
+    }
 
     let mut report = Report {
         started,
@@ -109,7 +167,47 @@ pub fn run(engine: &Engine, options: &Options, tell: &mut dyn PassTell) -> Resul
     }
     report.duration = clock::since_boot().saturating_sub(begin);
     report.problems.append(&mut world.problems);
+    if let Some(file) = engine.textfile.as_ref().filter(|_| !options.dry_run)
+        && let Err(error) = leave_figures(file, &world, &report)
+    {
+        report.problems.push(format!("{error:#}"));
+    }
     Ok(report)
+}
+
+/// The figures of a pass for Prometheus, old or new as a whole.
+fn leave_figures(file: &Path, world: &World, report: &Report) -> Result<()> {
+    let text = prometheus::text(&prometheus::Exported {
+        ended: clock::now(),
+        duration: report.duration,
+        exit_code: report.exit_code(),
+        checks: &report.checks,
+        incidents_open: world.memory.incidents.len(),
+        problems: report.problems.len(),
+        totals: &world.memory.totals,
+    });
+    let text = world.engine.redactor.redact(&text);
+    files::write_unsynced(file, text.as_bytes(), 0o644).context("cannot write the figures of this pass")
+}
+
+/// Before anything is done: what a pass that is killed had decided is known too.
+fn record(path: &Path, world: &mut World, seen: Concluded, around: &Around, options: &Options) -> Result<()> {
+    let Concluded { sight, history, analysis, judged } = seen;
+    let act = permit(judged, around.blocked, options).map(|p| p.plan().id.as_str());
+    let decision = decision::document(analysis, judged, act);
+    let given = Given { engine: world.engine, sight, streaks: &world.memory.streaks, history };
+    let told = recording::write(path, recording::Live { given, around, options, decision })?;
+    world.problems.extend(told);
+    Ok(())
+}
+
+/// What a pass saw and made of it.
+#[derive(Clone, Copy)]
+struct Concluded<'a> {
+    sight: &'a Sight,
+    history: &'a History,
+    analysis: &'a Analysis,
+    judged: &'a [Judged],
 }
 
 fn take_lock(dir: &StateDir) -> Result<lock::Lock> {
@@ -277,6 +375,18 @@ fn seen_for(world: &World, plan: &Plan) -> Duration {
     }
 }
 
+fn count(totals: &mut Totals, report: &Report) {
+    totals.passes += 1;
+    for (signature, events) in &report.logs.by_signature {
+        *totals.errors.entry(signature.clone()).or_default() += events;
+    }
+    for ended in report.recovered.iter().chain(&report.ended) {
+        if let Ended::Closed(ending) = ended {
+            totals.add_fix(&ending.plan.fix_type, ending.outcome);
+        }
+    }
+}
+
 /// Leaves what the next pass needs.
 fn remember(world: &mut World, report: &mut Report, options: &Options, begin: Duration) -> Result<()> {
     // Without a fix nothing was read since `act` has saved.
@@ -284,6 +394,9 @@ fn remember(world: &mut World, report: &mut Report, options: &Options, begin: Du
         save_cursors(world)?;
     }
     let now = clock::now();
+    matches::update(world.engine, &mut world.memory.matches, &report.logs, &report.analysis, now);
+    world.problems.extend(matches::to_tell(world.engine, &mut world.memory.matches));
+    count(&mut world.memory.totals, report);
     world.memory.last_pass = Some(LastPass {
         started: report.started,
         duration_ms: u64::try_from(clock::since_boot().saturating_sub(begin).as_millis()).unwrap_or(u64::MAX),

@@ -62,20 +62,7 @@ impl Report {
 
     /// The plan that this pass carries out, or would.
     pub fn permit(&self, options: &Options) -> Option<&Permit> {
-        let wanted = |plan: &Plan| {
-            options.only.as_ref().is_none_or(|rule| plan.rule == *rule)
-                && options.approve.as_ref().is_none_or(|id| plan.id == *id)
-        };
-        // What an earlier pass left open must end first: there is never a second transaction.
-        // And what it ended was this pass's one fix.
-        let ended = |e: &Ended| !matches!(e, Ended::Closed(Ending { outcome: Outcome::Held, .. }));
-        if self.blocked.is_some() || self.recovered.as_ref().is_some_and(ended) {
-            return None;
-        }
-        self.judged.iter().find_map(|j| match j.decision.as_ref()? {
-            Decision::Act(permit) if wanted(permit.plan()) => Some(permit.as_ref()),
-            _ => None,
-        })
+        permit(&self.judged, may_not_act(self.blocked.as_deref(), self.recovered.as_ref()), options)
     }
 
     /// The exit code: 13, 1, 12, 10, 0 in this order; 130 when interrupted.
@@ -113,6 +100,25 @@ impl Report {
                 .iter()
                 .any(|j| j.diagnosis.symptom_of.is_none() && Some(&j.diagnosis.trigger.component) != mended)
     }
+}
+
+/// What an earlier pass left open must end first: there is never a second transaction. And what it ended was this pass's
+/// one fix.
+pub fn may_not_act(blocked: Option<&str>, recovered: Option<&Ended>) -> bool {
+    let ended = |e: &Ended| !matches!(e, Ended::Closed(Ending { outcome: Outcome::Held, .. }));
+    blocked.is_some() || recovered.is_some_and(ended)
+}
+
+/// The first plan that may be carried out and was asked for.
+pub fn permit<'a>(judged: &'a [Judged], blocked: bool, options: &Options) -> Option<&'a Permit> {
+    let wanted = |plan: &Plan| {
+        options.only.as_ref().is_none_or(|rule| plan.rule == *rule)
+            && options.approve.as_ref().is_none_or(|id| plan.id == *id)
+    };
+    judged.iter().filter(|_| !blocked).find_map(|j| match j.decision.as_ref()? {
+        Decision::Act(permit) if wanted(permit.plan()) => Some(permit.as_ref()),
+        _ => None,
+    })
 }
 
 /// Whether a hold is worth a human's attention: a symptom goes with its root.

@@ -4,7 +4,7 @@ use crate::config::Format;
 use crate::config::Selector;
 use crate::fix::edit;
 use crate::gate::Decision;
-use crate::model::{Diagnosis, EditStep, ErrorGroup, Finding, LogReport, Plan, Step, TargetFile};
+use crate::model::{Analysis, Diagnosis, EditStep, ErrorGroup, Finding, LogReport, Plan, Step, TargetFile};
 use crate::pass::{Judged, Report};
 use crate::show::checks::number;
 use crate::show::{Output, diff};
@@ -174,8 +174,14 @@ pub fn others(report: &Report, out: &Output) -> Option<String> {
     if !out.verbose {
         return None;
     }
+    let lines = others_of(&report.analysis);
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// The same, line by line.
+pub fn others_of(analysis: &Analysis) -> Vec<String> {
     let mut lines = Vec::new();
-    for d in &report.analysis.competing {
+    for d in &analysis.competing {
         let rule = d.rule.as_deref().unwrap_or("built-in cause");
         lines.push(format!(
             "also possible: {} {} ({rule}), confidence {}",
@@ -184,8 +190,6 @@ pub fn others(report: &Report, out: &Output) -> Option<String> {
             d.confidence
         ));
     }
-    lines.extend(
-        report.analysis.not_fired.iter().map(|n| format!("rule {} did not fire: {}", n.rule, clean(&n.reason))),
-    );
-    (!lines.is_empty()).then(|| lines.join("\n"))
+    lines.extend(analysis.not_fired.iter().map(|n| format!("rule {} did not fire: {}", n.rule, clean(&n.reason))));
+    lines
 }

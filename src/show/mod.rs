@@ -6,10 +6,15 @@
 pub mod backups;
 pub mod checks;
 pub mod debt;
+pub mod decision;
 pub mod diagnosis;
 pub mod diff;
 pub mod json;
+pub mod junit;
 pub mod live;
+pub mod prometheus;
+pub mod rule_show;
+pub mod rule_tests;
 pub mod rules;
 pub mod stats;
 pub mod status;

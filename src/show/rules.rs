@@ -20,7 +20,7 @@ pub struct RuleRow<'a> {
     pub rule: &'a Rule,
     /// The one that counts.
     pub mode: Mode,
-    /// The newest event of its signature that is still counted; log triggers only.
+    /// The newest event of a log trigger's signature; else when it last fired.
     pub last_matched: Option<Timestamp>,
     pub last_fix: Option<&'a Attempt>,
 }
@@ -78,7 +78,7 @@ fn pattern_name(signature: &str) -> &str {
     }
 }
 
-fn mode_word(mode: Mode) -> &'static str {
+pub fn mode_word(mode: Mode) -> &'static str {
     match mode {
         Mode::Auto => "auto",
         Mode::Suggest => "suggest",

@@ -33,14 +33,16 @@ pub struct Status {
     /// The maintenance window of all rules that is on.
     pub maintenance: Option<String>,
     pub tripped: Vec<Tripped>,
+    /// Rules that match no more, a sentence each.
+    pub silent: Vec<String>,
     pub recent_backups: Vec<Metadata>,
     pub knowledge: Knowledge,
 }
 
 impl Status {
-    /// No pass for two intervals. One that is running now is never overdue.
+    /// No pass for two intervals since the last one ended. One that is running now is never overdue.
     fn overdue(&self) -> bool {
-        let late = |pass: &LastPass| clock::between(pass.started, self.now.t) > self.check_interval * 2;
+        let late = |pass: &LastPass| clock::between(pass.ended(), self.now.t) > self.check_interval * 2;
         self.running.is_none() && self.last_pass.as_ref().is_none_or(late)
     }
 
@@ -82,6 +84,7 @@ pub fn json(status: &Status) -> Value {
         "open_transaction": status.open,
         "check_interval_minutes": json::rounded(status.check_interval.as_secs_f64() / 60.0),
         "fix_statistics": json::stats(&status.knowledge),
+        "silent_rules": status.silent,
         "recent_backups": status.recent_backups.iter().map(json::backup).collect::<Vec<_>>(),
         "incidents": status.incidents.iter().map(|i| json!({
             "id": i.id, "issue_type": i.issue_type, "component": i.component, "severity": i.severity,
@@ -143,5 +146,6 @@ pub fn text(status: &Status, out: &Output) -> String {
         lines.push(row("circuit:", &text));
         lines.push(row("", &format!("`healer reset '{}'` closes it", tripped.target)));
     }
+    lines.extend(status.silent.iter().map(|why| row("silent:", why)));
     lines.join("\n")
 }

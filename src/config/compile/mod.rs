@@ -24,7 +24,7 @@ pub use context::AtCheck;
 pub use signatures::{builtin_signatures, typed_pattern};
 
 /// What the host offers where the configuration is silent.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Surroundings {
     pub state_dir: PathBuf,
     /// Wins over what the configuration says (`--state-dir`).
@@ -142,12 +142,8 @@ fn engine(
     let logs = sections::logs(cx, raw.logs, &checks, nothing_written);
     let allow = sections::allow(cx, raw.allow);
     let (signatures, rules) = rules_and_signatures(cx, raw.signatures, files, &checks, &logs, allow.as_ref());
-    for (key, section, what) in
-        [(raw.metrics, "metrics", "write metrics"), (raw.serve, "serve", "serve an API or a dashboard")]
-    {
-        if let Some(key) = key {
-            cx.not_yet(&key.span, what, &format!("take the section `[{section}]` out"));
-        }
+    if let Some(key) = raw.serve {
+        cx.not_yet(&key.span, "serve an API or a dashboard", "take the section `[serve]` out");
     }
     let maintenance = maintenance::windows(cx, raw.maintenance, &rules);
     let threshold_place = raw.confidence_threshold.as_ref().map(|c| c.span.clone());
@@ -175,8 +171,10 @@ fn engine(
         alerts: sections::alerts(cx, raw.alerts),
         backups: sections::backups(cx, raw.backups),
         keep: raw.state.and_then(|s| s.value.keep).map_or(Duration::from_secs(90 * 86_400), |d| d.value.0),
+        textfile: sections::textfile(cx, raw.metrics),
         warnings: Vec::new(),
         redactor: Redactor::default(),
+        written: crate::config::Written::default(),
     })
 }
 
@@ -201,8 +199,10 @@ fn names_docker(rule: &RawRule) -> bool {
     let evidence = rule.evidence.iter().filter_map(|e| e.value.check.as_ref());
     let lists = [&rule.require, rule.validate.as_ref().map_or(&None, |v| &v.value.checks)];
     let listed = lists.into_iter().flatten().flat_map(|names| &names.value);
-    let tested = rule.test.iter().flat_map(|test| test.value.checks.keys());
-    when.is_some_and(|w| w.container.is_some())
+    let tested = rule.test.iter().flat_map(|test| test.value.checks.keys().chain(test.value.metrics.keys()));
+    let of_containers = rule.test.iter().any(|test| !test.value.containers.is_empty());
+    of_containers
+        || when.is_some_and(|w| w.container.is_some())
         || one.chain(evidence).chain(listed).chain(tested).any(|name| name.value == "docker")
 }
 

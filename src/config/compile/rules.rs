@@ -382,12 +382,39 @@ fn test(cx: Cx<'_>, Table { value: raw, span }: Table<RawTest>, checks: &Checks)
     let repeat = values::count(cx, raw.repeat, 1, 1, "repeat");
     let states: Vec<(String, Status)> =
         raw.checks.into_iter().filter(|(n, _)| checks.require(cx, n)).map(|(n, s)| (n.value, s.value)).collect();
-    let Table { value: expect, span: at } = expect?;
-    let text = |key: Key<String>| key.map(|k| k.value);
-    let expect =
-        Expectation { issue_type: text(expect.issue_type), fix_type: text(expect.fix_type), value: text(expect.value) };
-    if expect == Expectation::default() {
-        cx.error(&at, "this test expects nothing and could not fail");
+    let mut metrics = Vec::new();
+    for (check, values) in raw.metrics.into_iter().filter(|(check, _)| checks.require(cx, check)) {
+        for (metric, value) in values {
+            let value = values::finite(cx, &Some(value), &metric.value)?;
+            metrics.push((check.value.clone(), metric.value, value));
+        }
     }
-    Some(RuleTest { name: name?.value, log: raw.log, repeat, checks: states, file: text(raw.file), expect })
+    Some(RuleTest {
+        name: name?.value,
+        log: raw.log,
+        repeat,
+        checks: states,
+        containers: raw.containers.into_iter().map(|(name, state)| (name.value, state.value)).collect(),
+        metrics,
+        file: raw.file.map(|f| f.value),
+        expect: expectation(cx, expect?),
+    })
+}
+
+fn expectation(cx: Cx<'_>, Table { value: raw, span }: Table<RawExpect>) -> Expectation {
+    let text = |key: Key<String>| key.map(|k| k.value);
+    let expect = Expectation {
+        fires: raw.fires.map(|f| f.value),
+        issue_type: text(raw.issue_type),
+        fix_type: text(raw.fix_type),
+        value: text(raw.value),
+        decision: text(raw.decision),
+    };
+    if expect == Expectation::default() {
+        cx.error(&span, "this test expects nothing and could not fail");
+    }
+    if expect.fires == Some(false) && expect != (Expectation { fires: Some(false), ..Expectation::default() }) {
+        cx.error(&span, "of a rule that does not fire nothing else can be expected");
+    }
+    expect
 }

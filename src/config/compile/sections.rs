@@ -3,9 +3,12 @@
 use super::checks::{Checks, headers};
 use super::context::Cx;
 use super::values;
-use crate::config::at::Table;
+use crate::config::at::{At, Table};
 use crate::config::raw::*;
-use crate::config::{AlertKind, Alerts, Allow, Backups, Limits, LogKind, LogSpec, Probe, Webhook, WebhookFormat};
+use crate::config::{
+    AlertKind, Alerts, Allow, Backups, Limits, LogKind, LogSpec, Probe, Secret, Webhook, WebhookFormat,
+};
+use std::path::PathBuf;
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -85,26 +88,39 @@ pub fn alerts(cx: Cx<'_>, raw: Section<RawAlerts>) -> Alerts {
     if let Some(key) = raw.email {
         cx.not_yet(&key.span, "send e-mail", "use `webhook` or `command`");
     }
-    if let Some(key) = raw.heartbeat {
-        cx.not_yet(&key.span, "ping a heartbeat", "let the timer's unit call the URL until then");
-    }
     let everything = vec![Held, Healed, Unproven, RolledBack, RollbackFailed, Critical, Resolved, Storm, CircuitOpen];
     Alerts {
         on: raw.on.unwrap_or(everything),
         repeat: values::positive(cx, raw.repeat, 4 * HOUR),
         webhooks: raw.webhook.into_iter().filter_map(|w| webhook(cx, w)).collect(),
+        heartbeat: raw.heartbeat.and_then(|url| address(cx, &url)),
         commands: raw.command.into_iter().filter_map(|c| values::argv(cx, c)).collect(),
     }
 }
 
 fn webhook(cx: Cx<'_>, Table { value: raw, span }: Table<RawWebhook>) -> Option<Webhook> {
-    let url = cx.required(&span, "url", raw.url).and_then(|u| values::url(cx, &u, &["http", "https"]));
+    let url = cx.required(&span, "url", raw.url).and_then(|u| address(cx, &u));
     let headers = headers(cx, raw.headers);
-    let url = url?;
-    // Whoever knows the address of a web hook may post to it: the path is a secret.
+    Some(Webhook { url: url?, format: raw.format.map_or(WebhookFormat::Json, |f| f.value), headers })
+}
+
+/// Whoever knows the address of a web hook or a heartbeat may post to it: the path is a secret.
+fn address(cx: Cx<'_>, url: &At<String>) -> Option<Secret> {
+    let url = values::url(cx, url, &["http", "https"])?;
     let path = url.reveal().split_once("://").and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| path);
     cx.hide(path.filter(|p| p.len() >= 16).map(str::to_owned));
-    Some(Webhook { url, format: raw.format.map_or(WebhookFormat::Json, |f| f.value), headers })
+    Some(url)
+}
+
+/// Where the figures of a pass go.
+pub fn textfile(cx: Cx<'_>, raw: Section<RawMetrics>) -> Option<PathBuf> {
+    let Table { value: raw, span } = raw?;
+    let file = cx.required(&span, "textfile", raw.textfile)?;
+    if !file.value.ends_with(".prom") {
+        cx.error(&file.span, "the name must end with `.prom`: node_exporter reads no other files");
+        return None;
+    }
+    values::path(cx, Some(file))
 }
 
 pub fn backups(cx: Cx<'_>, raw: Section<RawBackups>) -> Backups {
