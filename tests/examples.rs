@@ -13,7 +13,7 @@ use healer::plan::{self, TargetFiles};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use support::{Root, spawn_command};
+use support::{Ran, Root, spawn_command};
 
 /// Every directory of `examples/` with a configuration in it.
 fn examples() -> Vec<PathBuf> {
@@ -54,17 +54,34 @@ fn the_binary_loads_every_example_without_an_error_or_a_warning() {
     for example in examples {
         let root = Root::new();
         let text = std::fs::read_to_string(example.join("healer.toml")).unwrap();
-        let mut command = root.bare_command(&["backups"]);
-        command.arg("--config").arg(example.join("healer.toml")).arg("--state-dir").arg(root.state_dir());
-        command.env("CREDENTIALS_DIRECTORY", root.path("credentials"));
-        for reference in references(&text) {
-            match reference.strip_prefix("credential:") {
-                Some(credential) => drop(root.write(Path::new("credentials").join(credential), SECRET)),
-                None => drop(command.env(reference, SECRET)),
-            }
-        }
-        let ran = spawn_command(command).wait().expect_code(0);
+        let ran = run(&example, &["backups"], &root, &text).expect_code(0);
         assert_eq!(ran.stderr, "", "{}", name(&example));
+    }
+}
+
+/// The binary with an example's configuration, and something for each of its references.
+fn run(example: &Path, args: &[&str], root: &Root, text: &str) -> Ran {
+    let mut command = root.bare_command(args);
+    command.arg("--config").arg(example.join("healer.toml")).arg("--state-dir").arg(root.state_dir());
+    command.env("CREDENTIALS_DIRECTORY", root.path("credentials"));
+    for reference in references(text) {
+        match reference.strip_prefix("credential:") {
+            Some(credential) => drop(root.write(Path::new("credentials").join(credential), SECRET)),
+            None => drop(command.env(reference, SECRET)),
+        }
+    }
+    spawn_command(command).wait()
+}
+
+#[test]
+fn every_rule_and_signature_of_an_example_has_tests_and_they_pass() {
+    for example in examples() {
+        let root = Root::new();
+        let text = std::fs::read_to_string(example.join("healer.toml")).unwrap();
+        let ran = run(&example, &["rules", "test", "--json"], &root, &text).expect_code(0).data();
+        let name = name(&example);
+        assert_eq!((&ran["failed"], &ran["untested"]), (&0.into(), &serde_json::json!([])), "{name}: {ran:#}");
+        assert!(ran["passed"].as_u64().unwrap() >= 4, "{name}: {ran:#}");
     }
 }
 

@@ -70,3 +70,24 @@ fn what_a_human_has_to_release_is_shown_with_the_command() {
     assert_eq!((&json["autonomous_mode"], &json["held"][0]["rule"]), (&"paused".into(), &"slow-down".into()));
     assert_eq!(json["recent_backups"].as_array().unwrap().len(), 2);
 }
+
+#[test]
+fn a_pass_is_overdue_two_intervals_after_the_last_one_ended_however_long_that_took() {
+    let scene = Scene::new(|_| {});
+    scene.heal().expect_code(0);
+    let last_pass = |started: u64, lasted: u64| {
+        let now = std::time::SystemTime::now();
+        let started = jiff::Timestamp::try_from(now - std::time::Duration::from_secs(started)).unwrap();
+        let mut state: serde_json::Value = serde_json::from_str(&scene.root.read_text("state/state.json")).unwrap();
+        state["last_pass"]["started"] = started.to_string().into();
+        state["last_pass"]["duration_ms"] = (lasted * 1000).into();
+        scene.root.write("state/state.json", state.to_string());
+        let (text, json) = status(&scene);
+        assert_eq!(text.contains("OVERDUE"), json["overdue"] == true);
+        json["overdue"].clone()
+    };
+    assert_eq!(last_pass(30, 1), false);
+    assert_eq!(last_pass(700, 1), true);
+    assert_eq!(last_pass(3600, 3500), false, "it ended 100 s ago");
+    assert_eq!(last_pass(3600, 2900), true);
+}

@@ -34,6 +34,7 @@ missing_for_tests() {
     need runc have runc
     need busybox-static have_static_busybox
     need systemd have systemctl
+    need prometheus have promtool
 }
 
 missing_for_measurements() {
