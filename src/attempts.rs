@@ -202,7 +202,8 @@ pub fn append(path: &Path, line: &Line) -> Result<()> {
 }
 
 impl Attempts {
-    fn take(&mut self, line: Line) {
+    /// Takes one line more: the fold's step.
+    pub fn take(&mut self, line: Line) {
         match line {
             Line::Charge { at, fix, rule, fix_type, target, component, files, touches, edits } => {
                 self.leave(files);

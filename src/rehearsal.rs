@@ -223,7 +223,7 @@ fn service(target: &RestartTarget, test: &RuleTest) -> Service {
     let is = |name: &str, states: &[TestState]| test.containers.iter().any(|(n, s)| n == name && states.contains(s));
     match target {
         RestartTarget::Container(name) if is(name, &[TestState::Exited, TestState::OomKilled]) => Service::default(),
-        _ => Service { run: Some("test".into()), age: Some(LONG) },
+        _ => Service { run: Some("test".into()), age: Some(LONG), ..Service::default() },
     }
 }
 

@@ -68,6 +68,21 @@ const RULES: &[Rule] = &[
         except: &[],
     },
     Rule {
+        law: "judging, tests of rules and what is remembered of matches are as pure: a recording replays, a test repeats",
+        files: These(&["pass/judging.rs", "rehearsal.rs", "matches.rs"]),
+        names: Never(&[
+            "std::fs",
+            "std::io",
+            "std::process",
+            "std::net",
+            "std::os",
+            "std::env",
+            "std::thread",
+            "*::now",
+        ]),
+        except: &[],
+    },
+    Rule {
         law: "a pure stage knows only the nouns, the configuration, other pure stages and what history has counted",
         files: PURE,
         names: Only(&[

@@ -45,7 +45,7 @@ fn engine(timeout: Duration, probe: Probe) -> Engine {
         rules: Vec::new(),
         limits: Limits::default(),
         maintenance: Vec::new(),
-        alerts: Alerts { on: Vec::new(), repeat: LONG, webhooks: Vec::new(), commands: Vec::new() },
+        alerts: Alerts { on: Vec::new(), repeat: LONG, webhooks: Vec::new(), commands: Vec::new(), heartbeat: None },
         backups: Backups { keep_last: 1, keep_within: LONG },
         redactor: Redactor::default(),
         keep: Default::default(),

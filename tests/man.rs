@@ -123,12 +123,13 @@ const PLACES: [(&str, &str); 31] = [
     ("RawExpect", "expect"),
     ("RawLimits", "[limits]"),
 ];
-const MORE_PLACES: [(&str, &str); 5] = [
+const MORE_PLACES: [(&str, &str); 6] = [
     ("RawMaintenance", "[[maintenance]]"),
     ("RawAlerts", "[alerts]"),
     ("RawWebhook", "webhook of [alerts]"),
     ("RawBackups", "[backups]"),
     ("RawState", "[state]"),
+    ("RawMetrics", "[metrics]"),
 ];
 const EVERY_CHECK: &str = "keys of every check";
 const NOT_YET: &str = "not yet";

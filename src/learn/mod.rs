@@ -144,6 +144,14 @@ fn fold_part(path: &Path, from: u64, to: u64, since: Option<jiff::Timestamp>) ->
 }
 
 impl Knowledge {
+    /// Takes one line more: the fold's step.
+    ///
+    /// # Errors
+    /// When it is none of ours, or damaged.
+    pub fn take_line(&mut self, line: &[u8]) -> Result<(), String> {
+        self.take(line, None)
+    }
+
     fn take(&mut self, bytes: &[u8], since: Option<jiff::Timestamp>) -> Result<(), String> {
         check_line(bytes)?;
         let line: Line = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
