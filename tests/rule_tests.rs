@@ -282,3 +282,15 @@ fn when_a_rule_last_matched_outlives_the_counts_and_its_silence_is_told_once() {
     let status = healer(&scene.root, &["status", "--json"]).expect_code(0).data();
     assert_eq!(status["silent_rules"], serde_json::json!([]));
 }
+
+#[test]
+fn tests_run_where_nobody_knows_the_secrets() {
+    let check = "[checks.http.api]\nurl = \"${URL_OF_API}\"\nheaders = { Authorization = \"Bearer ${credential:token}\" }\n\
+                 [checks.postgres.db]\nurl = \"postgres://m:${file:/no/such/file}@127.0.0.1/x\"";
+    let scene = Scene::new(|p| {
+        p.checks = check.into();
+        p.rest = format!("[[rule.test]]\nname = \"it\"\n{LINES}\n{FILE}\nexpect = {{ value = \"1.2\" }}\n");
+    });
+    test(&scene, &[], 0);
+    healer(&scene.root, &["rules", "list"]).expect_code(78);
+}

@@ -28,12 +28,20 @@ const DEFAULT_SOCKET: &str = "unix:///var/run/docker.sock";
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load(options: &Options) -> Result<Engine, LoadError> {
+    load_with(options, &SystemSecrets)
+}
+
+/// The same with secrets from elsewhere.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load_with(options: &Options, secrets: &dyn SecretSource) -> Result<Engine, LoadError> {
     let process = Process {
         root: rustix::process::geteuid().is_root(),
         variable: &|name| std::env::var_os(name).filter(|v| !v.is_empty()),
         system_file: Path::new(SYSTEM_FILE),
     };
-    load_as(options, &process, &SystemSecrets)
+    load_as(options, &process, secrets)
 }
 
 /// What of the process decides where things are.
