@@ -49,6 +49,8 @@ fn engine(timeout: Duration, probe: Probe) -> Engine {
         backups: Backups { keep_last: 1, keep_within: LONG },
         redactor: Redactor::default(),
         keep: Default::default(),
+        textfile: None,
+        written: Default::default(),
         warnings: Default::default(),
     }
 }

@@ -145,7 +145,6 @@ fn another_rule_that_goes_first_is_named() {
         p.rest = "[[rule]]\nname = \"surer\"\nwhen = { log = \"file:worker\", signature = \"rate_limit\" }\nissue_type = \"x\"\nconfidence = 99\n".into();
     };
     let mut scene = Scene::new(other);
-    scene.parts.limits.push_str("\n");
     let rule = format!(
         "[[rule.test]]\nname = \"it\"\n{LINES}\n{FILE}\nexpect = {{ issue_type = \"rate_limiting\", value = \"1.2\" }}\n"
     );
