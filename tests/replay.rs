@@ -96,6 +96,32 @@ fn history_approval_and_a_stop_are_part_of_what_decided() {
 }
 
 #[test]
+fn services_that_cannot_be_restarted_and_files_that_are_not_there_are_recorded_too() {
+    let scene = Scene::new(|p| {
+        p.allow.push_str("\nunits = [\"*\"]");
+        p.fixes =
+            "[[rule.fix]]\nfix_type = \"restart\"\nsteps = [{ restart = \"unit:healer-no-such.service\" }]\n".into();
+    });
+    scene.log_errors(20);
+    let (data, _) = check_recorded(&scene, &["-n"], 10);
+    assert_eq!(data["diagnoses"][0]["hold"], "unusable_target");
+    let scene = Scene::new(|_| {});
+    std::fs::remove_file(scene.root.path(PROGRAM_PATH)).unwrap();
+    scene.log_errors(20);
+    let (data, _) = check_recorded(&scene, &["-n"], 10);
+    assert_eq!(data["diagnoses"][0]["hold"], "unusable_target");
+}
+
+#[test]
+fn a_pause_is_part_of_what_decided() {
+    let scene = Scene::new(|_| {});
+    healer(&scene.root, &["pause", "2h", "--reason", "we move house"]).expect_code(0);
+    scene.log_errors(20);
+    let (data, _) = check_recorded(&scene, &["-n"], 10);
+    assert!(data["diagnoses"][0]["hold_reason"].as_str().unwrap().contains("we move house"), "{data:#}");
+}
+
+#[test]
 fn a_recording_that_is_changed_decides_otherwise_and_the_difference_is_shown() {
     let scene = Scene::new(|_| {});
     scene.log_errors(20);

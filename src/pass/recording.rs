@@ -194,12 +194,14 @@ impl Recorded {
             Options { only: self.options.only.clone(), approve: self.options.approve.clone(), ..Options::default() };
         let document = decide(
             Given { engine: &engine, sight: &self.sight, streaks: &self.streaks, history: &history },
-            &self.around(),
+            &self.around.around(),
             &options,
         );
         document.replacing(&self.aliases)
     }
+}
 
+impl Looked {
     fn around(&self) -> Around {
         let file = |file: &File| TargetFile {
             path: file.path.clone(),
@@ -210,7 +212,7 @@ impl Recorded {
             sha256: file.sha256.clone(),
             age: file.age,
         };
-        let looked = &self.around;
+        let looked = self;
         Around {
             files: looked
                 .files
@@ -298,4 +300,58 @@ fn collect_aliases(with: &Value, without: &Value, into: &mut BTreeMap<String, St
 fn is_hash(text: &str) -> bool {
     let hex = text.strip_prefix("plan_").filter(|id| id.len() == 12).unwrap_or(text);
     (hex.len() == 64 || hex.len() == 12) && hex.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Moment;
+
+    #[test]
+    fn what_was_looked_at_is_read_as_it_was_written() {
+        let file = |bytes: &[u8]| TargetFile {
+            path: "/srv/real/a.py".into(),
+            bytes: bytes.to_vec(),
+            sha256: "0".repeat(64),
+            age: Duration::new(7, 250),
+        };
+        let service = |run: Option<&str>, age: Option<Duration>, starting: bool| Service {
+            run: run.map(str::to_owned),
+            age,
+            starting,
+        };
+        let now = Moment { t: Timestamp::UNIX_EPOCH, boot: "b".into(), up: 0.1 + 0.2 };
+        let around = Around {
+            files: [
+                ("/srv/a.py".into(), Ok(file("sleep(0.8) # \u{2013}\r\n".as_bytes()))),
+                ("/srv/b.py".into(), Ok(TargetFile { age: Duration::MAX, ..file(b"\xff\x00") })),
+                ("/srv/c.py".into(), Err("it does not exist".to_owned())),
+            ]
+            .into(),
+            services: [
+                (RestartTarget::Container("a".into()), Ok(service(Some("1"), Some(Duration::from_millis(1)), true))),
+                (RestartTarget::Unit("a.service".into()), Ok(service(None, None, false))),
+                (RestartTarget::Container("b".into()), Err("there is none".to_owned())),
+            ]
+            .into(),
+            mounts: [("/srv/a.py".into(), vec!["a".to_owned()])].into(),
+            stop: Some("/etc/healer/STOP".into()),
+            pauses: vec![Pause { since: now, seconds: 5, reason: "r".into(), by: "b".into(), rule: None }],
+            local: "2026-01-02T03:04:05".parse().unwrap(),
+            blocked: true,
+        };
+        let text = serde_json::to_string(&looked(&around, &Redactor::default())).unwrap();
+        let again: Looked = serde_json::from_str(&text).unwrap();
+        assert_eq!(again.around(), around);
+    }
+
+    #[test]
+    fn hashes_that_differ_for_the_lack_of_a_secret_are_told_apart_from_what_differs_otherwise() {
+        let (a, b) = ("a".repeat(64), "b".repeat(64));
+        let of = |hash: &str, id: &str, word: &str| json!({ "steps": [{ "before": hash }], "id": id, "word": word });
+        let mut found = BTreeMap::new();
+        collect_aliases(&of(&a, "plan_0123456789ab", "x"), &of(&b, "plan_ba9876543210", "y"), &mut found);
+        let expected = [(b, a), ("plan_ba9876543210".into(), "plan_0123456789ab".into())];
+        assert_eq!(found, BTreeMap::from(expected));
+    }
 }
