@@ -7,7 +7,7 @@ use crate::attempts::{Attempt, Attempts, Held};
 use crate::breaker::{self, Circuit};
 use crate::config::{Engine, Mode, Rule};
 use crate::diagnose::rules::shown;
-use crate::model::{CheckResult, Diagnosis, EditStep, Moment, Plan, RestartTarget, Status, Step};
+use crate::model::{CheckResult, Diagnosis, EditStep, Moment, Plan, RestartTarget, Step};
 use crate::pause::{self, Pause};
 use crate::plan::{self, Proposal, Refusal, Services, TargetFiles};
 use std::time::Duration;
@@ -212,6 +212,8 @@ pub enum Decision {
 pub struct Given<'a> {
     pub engine: &'a Engine,
     pub checks: &'a [CheckResult],
+    /// The critical checks and containers that are nobody's symptom.
+    pub roots: &'a [String],
     pub files: &'a TargetFiles,
     pub services: &'a Services,
     pub attempts: &'a Attempts,
@@ -261,20 +263,11 @@ fn off_duty(given: Given, rule: &str) -> Option<HoldReason> {
     paused.or_else(|| window().map(|w| HoldReason::Maintenance(w.name.clone())))
 }
 
-/// Three or more root causes critical, symptoms not counted, and more than `storm_percent` of the checks. The Docker
-/// check counts once and each of its containers as one check.
+/// Three or more root causes critical, symptoms not counted, and more than `storm_percent` of the checks. Each
+/// container counts as one check, together with the check that looks at it.
 fn storm(given: Given) -> Option<HoldReason> {
-    let mut all = 0;
-    let mut critical = 0;
-    for check in given.checks {
-        let root = crate::diagnose::symptoms::root_of(&check.name, given.checks).is_none();
-        if check.containers.is_empty() {
-            all += 1;
-            critical += usize::from(root && check.status == Status::Critical);
-        }
-        all += check.containers.len();
-        critical += check.containers.iter().filter(|c| c.status == Status::Critical).count();
-    }
+    let all = crate::diagnose::symptoms::components(given.engine, given.checks);
+    let critical = given.roots.len();
     let percent = given.engine.limits.storm_percent;
     let share = critical as f64 * 100.0 / all.max(1) as f64;
     (critical >= 3 && share > percent).then_some(HoldReason::Storm { critical, checks: all, percent })

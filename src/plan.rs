@@ -245,7 +245,7 @@ fn proposal(
     let container = diagnosis.container();
     let target = target(fix, container);
     let tries = given.knowledge.tries(&rule.issue_type, &fix.fix_type, &target);
-    let confidence = confidence::of_rule(rule, given.checks, tries);
+    let confidence = confidence::of_rule(rule, &diagnosis.signals, tries);
     let plan = Plan {
         id: id(&rule.name, &diagnosis.trigger.component, &steps),
         rule: rule.name.clone(),

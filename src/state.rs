@@ -7,7 +7,7 @@ use crate::config::{Engine, Redactor};
 use crate::diagnose::streaks::Streaks;
 use crate::host::files::{self, Snapshot};
 use crate::matches::Matches;
-use crate::model::{CheckResult, Incident, Moment, Outcome, Status};
+use crate::model::{CheckResult, Closed, Incident, Moment, Outcome, Status};
 use crate::observe::Samples;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -105,6 +105,9 @@ impl StateDir {
 pub struct Memory {
     #[serde(default)]
     pub incidents: Vec<Incident>,
+    /// Those that ended lately.
+    #[serde(default)]
+    pub closed: Vec<Closed>,
     #[serde(default)]
     pub streaks: Streaks,
     #[serde(default)]

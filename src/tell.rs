@@ -7,7 +7,7 @@ use crate::config::{AlertKind, Engine};
 use crate::gate::{Decision, HoldReason, Permit};
 use crate::host::clock;
 use crate::incidents::{self, Changed};
-use crate::model::{Diagnosis, Incident, Outcome, Plan, Status, Step};
+use crate::model::{Candidate, Diagnosis, Incident, Outcome, Plan, Signal, SignalRole, Status, Step};
 use crate::pass::{Judged, Report, worth_telling};
 use crate::transaction::{Ended, Ending, StillOpen, Tell};
 use jiff::Timestamp;
@@ -36,6 +36,8 @@ fn blank(kind: AlertKind, title: String, component: String, now: Timestamp) -> A
         cause: None,
         confidence: None,
         evidence: Vec::new(),
+        candidates: Vec::new(),
+        symptoms: Vec::new(),
         actions: Vec::new(),
         why: None,
         next: Vec::new(),
@@ -60,8 +62,10 @@ pub fn of_analysis(
         incident.hold = judged.hold().map(ToString::to_string);
         let acting = permit.is_some_and(|p| p.plan().component == judged.diagnosis.trigger.component);
         let Some(kind) = kind_of(judged, acting) else { continue };
-        if incidents::is_due(incident, kind.word(), engine.alerts.repeat, now) {
-            incident.alerted.insert(kind.word().to_owned(), now);
+        // What comes and goes is told once, whatever it is each time.
+        let told_as = if incident.flapping { "flapping" } else { kind.word() };
+        if incidents::is_due(incident, told_as, engine.alerts.repeat, now) {
+            incident.alerted.insert(told_as.to_owned(), now);
             alerts.push(of_judged(kind, judged, incident, now));
         }
     }
@@ -105,16 +109,62 @@ fn of_judged(kind: AlertKind, judged: &Judged, incident: &Incident, now: Timesta
         cause: Some(diagnosis.cause.clone()),
         confidence: Some(diagnosis.confidence),
         evidence: evidence(diagnosis),
+        candidates: candidates(diagnosis),
+        symptoms: symptoms(diagnosis),
         actions,
         why,
         next,
-        ..blank(kind, diagnosis.cause.clone(), diagnosis.trigger.component.clone(), now)
+        ..blank(kind, title(diagnosis, incident), diagnosis.trigger.component.clone(), now)
+    }
+}
+
+fn title(diagnosis: &Diagnosis, incident: &Incident) -> String {
+    match incident.flapping {
+        true => {
+            format!("{} (flapping: closed and back {} times within an hour)", diagnosis.cause, incident.reopened.len())
+        }
+        false => diagnosis.cause.clone(),
     }
 }
 
 fn evidence(diagnosis: &Diagnosis) -> Vec<String> {
     let example = diagnosis.trigger.example.iter().filter(|e| !diagnosis.trigger.seen.contains(e.as_str())).cloned();
-    std::iter::once(diagnosis.trigger.seen.clone()).chain(example).collect()
+    let beside = diagnosis.signals.iter().filter(|s| s.role != SignalRole::Trigger).map(signal);
+    std::iter::once(diagnosis.trigger.seen.clone()).chain(example).chain(beside).collect()
+}
+
+/// One line each; the only one needs none.
+fn candidates(diagnosis: &Diagnosis) -> Vec<String> {
+    let all = &diagnosis.candidates;
+    if all.len() > 1 { all.iter().map(candidate).collect() } else { Vec::new() }
+}
+
+fn symptoms(diagnosis: &Diagnosis) -> Vec<String> {
+    diagnosis.symptoms.iter().map(|s| format!("{} is {}: {}", s.component, s.status, s.message)).collect()
+}
+
+/// A signal beside the trigger in one line: whether it is for or against, there or absent, and what it weighs.
+pub fn signal(signal: &Signal) -> String {
+    let side = match (signal.role, signal.weight) {
+        (SignalRole::Required, _) => "required",
+        (_, Some(weight)) if weight < 0.0 => "against",
+        _ => "for",
+    };
+    let weight = signal.weight.map(|w| format!(" {w:+}")).unwrap_or_default();
+    match signal.held {
+        true => format!("{side}{weight}: {}", signal.seen),
+        false => format!("{side}{weight}, absent: {} ({})", signal.asked, signal.seen),
+    }
+}
+
+/// A candidate in one line: its score, who says so, what it says.
+pub fn candidate(candidate: &Candidate) -> String {
+    let by = candidate.rule.as_ref().map_or("built-in cause".to_owned(), |rule| format!("rule {rule}"));
+    let root = candidate.symptom_of.as_ref().map(|root| format!(", a symptom of {root}")).unwrap_or_default();
+    format!(
+        "{} {} {} ({by}{root}): {}",
+        candidate.confidence, candidate.issue_type, candidate.component, candidate.cause
+    )
 }
 
 /// One line per step.
@@ -149,6 +199,16 @@ pub fn of_ended(engine: &Engine, ended: &Ended, now: Timestamp) -> Vec<Alert> {
         Ended::Interrupted(_) => None,
     };
     alert.into_iter().map(|alert| redacted(engine, alert)).collect()
+}
+
+/// The same of a fix of this pass: with what competed, and with what is expected to go with it.
+pub fn of_fix(engine: &Engine, ended: &Ended, report: &Report, now: Timestamp) -> Vec<Alert> {
+    let with_cause = |alert: Alert| {
+        let is_root = |d: &&Diagnosis| d.symptom_of.is_none() && d.trigger.component == alert.component;
+        let Some(root) = report.judged.iter().map(|j| &j.diagnosis).find(is_root) else { return alert };
+        redacted(engine, Alert { candidates: candidates(root), symptoms: symptoms(root), ..alert })
+    };
+    of_ended(engine, ended, now).into_iter().map(with_cause).collect()
 }
 
 fn of_ending(ending: &Ending, now: Timestamp) -> Option<Alert> {
@@ -207,6 +267,8 @@ fn redacted(engine: &Engine, alert: Alert) -> Alert {
         component: clean(alert.component),
         cause: alert.cause.map(clean),
         evidence: alert.evidence.into_iter().map(clean).collect(),
+        candidates: alert.candidates.into_iter().map(clean).collect(),
+        symptoms: alert.symptoms.into_iter().map(clean).collect(),
         actions: alert.actions.into_iter().map(clean).collect(),
         why: alert.why.map(clean),
         next: alert.next.into_iter().map(clean).collect(),

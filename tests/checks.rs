@@ -39,7 +39,7 @@ fn engine(timeout: Duration, probe: Probe) -> Engine {
             containers: GlobSet::empty(),
             units: GlobSet::empty(),
         },
-        checks: vec![CheckSpec { name: "service".into(), timeout, depends_on: Vec::new(), probe }],
+        checks: vec![CheckSpec { name: "service".into(), timeout, depends_on: Vec::new(), container: None, probe }],
         logs: Vec::new(),
         signatures: Vec::new(),
         rules: Vec::new(),

@@ -148,7 +148,7 @@ fn keys_of_the_types() -> BTreeMap<String, BTreeSet<String>> {
             renamed = rest.split('"').next().map(str::to_owned);
         } else if let Some((field, kind)) = line.strip_prefix("pub ").and_then(|rest| rest.split_once(": ")) {
             let key = renamed.take().unwrap_or_else(|| field.to_owned());
-            let shared = of_check && ["enabled", "timeout", "depends_on"].contains(&key.as_str());
+            let shared = of_check && ["enabled", "timeout", "depends_on", "container"].contains(&key.as_str());
             let section = match kind.contains("Anything") {
                 true => NOT_YET,
                 false if shared => EVERY_CHECK,

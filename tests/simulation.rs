@@ -171,6 +171,7 @@ impl World<'_> {
             memory_bytes: None,
             memory_percent: None,
             compose_project: None,
+            ports: Vec::new(),
         }
     }
 

@@ -26,6 +26,10 @@ pub struct Alert {
     pub confidence: Option<u8>,
     /// Evidence, one line each.
     pub evidence: Vec<String>,
+    /// Every cause that competes, the chosen one first, with its score; one line each.
+    pub candidates: Vec<String>,
+    /// What is wrong only because of this, one line each.
+    pub symptoms: Vec<String>,
     /// What was done or is proposed, one line each.
     pub actions: Vec<String>,
     pub why: Option<String>,
@@ -68,6 +72,8 @@ impl Alert {
         let mut lines = vec![format!("{} on {}: {}", self.kind.word(), self.host, self.title)];
         lines.extend(self.cause.iter().map(|c| format!("  cause: {c}")));
         lines.extend(self.evidence.iter().map(|e| format!("  seen: {e}")));
+        lines.extend(self.symptoms.iter().map(|s| format!("  symptom: {s}")));
+        lines.extend(self.candidates.iter().map(|c| format!("  candidate: {c}")));
         lines.extend(self.actions.iter().map(|a| format!("  {a}")));
         lines.extend(self.why.iter().map(|w| format!("  why: {w}")));
         lines.extend(self.next.iter().map(|n| format!("  next: {n}")));

@@ -143,6 +143,35 @@ impl<'de> Deserialize<'de> for RawScalar {
     }
 }
 
+/// An item of a list that takes names and tables.
+#[derive(Debug, Clone)]
+pub enum NameOr<T> {
+    Name(String),
+    Table(T),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for NameOr<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameOrVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for NameOrVisitor<T> {
+            type Value = NameOr<T>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a name or a table")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<NameOr<T>, E> {
+                Ok(NameOr::Name(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<NameOr<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(NameOr::Table)
+            }
+        }
+        deserializer.deserialize_any(NameOrVisitor(PhantomData))
+    }
+}
+
 /// Anything at all: a key that this version knows of and refuses.
 #[derive(Debug, Clone)]
 pub struct Anything;

@@ -3,7 +3,7 @@
 //! Lives here: the compiled types that the stages are handed. May not live here: parsing, I/O, secrets in clear
 //! outside [`Secret`].
 
-use crate::config::Secret;
+use crate::config::{Evidence, Secret, SignalSpec};
 use crate::model::{CheckKind, RestartTarget, Severity, Status};
 use globset::{GlobMatcher, GlobSet};
 use std::path::PathBuf;
@@ -68,6 +68,8 @@ pub struct CheckSpec {
     pub name: String,
     pub timeout: Duration,
     pub depends_on: Vec<String>,
+    /// The container that it looks at, as written.
+    pub container: Option<String>,
     pub probe: Probe,
 }
 
@@ -235,8 +237,8 @@ pub struct Rule {
     /// 0 to 100.
     pub confidence: f64,
     pub mode: Option<Mode>,
-    /// Checks that must be red too, else held.
-    pub require: Vec<String>,
+    /// Signals that must be there too, each of another kind than the trigger, else held.
+    pub require: Vec<SignalSpec>,
     pub evidence: Vec<Evidence>,
     /// The ladder; empty: diagnose and alert only.
     pub fixes: Vec<FixSpec>,
@@ -315,14 +317,6 @@ pub enum TriggerState {
     Unhealthy,
     Restarting,
     OomKilled,
-}
-
-/// A signal for or against a rule.
-#[derive(Debug, Clone)]
-pub struct Evidence {
-    pub check: String,
-    pub is: Status,
-    pub add: f64,
 }
 
 /// One fix of a rule's ladder.

@@ -1,10 +1,12 @@
 //! Configuration: what was written (`raw`, serde) becomes what will be done ([`Engine`]) or a list of errors, each
 //! with file, line and caret. May not live here: anything that acts on the world beyond reading the configuration.
 
+mod address;
 mod at;
 mod compile;
 mod duration;
 mod engine;
+mod evidence;
 mod expand;
 mod load;
 mod mask;
@@ -20,6 +22,7 @@ mod tests;
 pub use compile::{Surroundings, builtin_signatures, compile, compile_in, typed_pattern};
 pub use duration::{DURATION_SYNTAX, parse_duration};
 pub use engine::*;
+pub use evidence::{Evidence, SignalSpec};
 pub use expand::{Reference, SecretSource, SecretsWhereKnown, SystemSecrets};
 pub use load::{Options, load, load_with};
 pub use report::{ConfigError, LoadError, closest};

@@ -3,7 +3,7 @@
 //!
 //! Keys are optional even where they are required, so that all that are missing can be told at once.
 
-use crate::config::at::{Anything, At, Dur, RawScalar, Table};
+use crate::config::at::{Anything, At, Dur, NameOr, RawScalar, Table};
 use crate::config::{AlertKind, Mode, TestState, TriggerState, WebhookFormat, Weekday};
 use crate::model::{Severity, Status};
 use serde::Deserialize;
@@ -87,6 +87,18 @@ impl RawChecks {
         let command = self.command.values().map(|c| of(&c.value.enabled, &c.value.depends_on));
         host.chain(postgres).chain(redis).chain(http).chain(tcp).chain(command).flatten()
     }
+
+    /// Whether a check that is not switched off names the container that it looks at.
+    pub fn names_container(&self) -> bool {
+        fn does(enabled: &Key<bool>, container: &Key<String>) -> bool {
+            container.is_some() && enabled.as_ref().is_none_or(|e| e.value)
+        }
+        self.postgres.values().any(|c| does(&c.value.enabled, &c.value.container))
+            || self.redis.values().any(|c| does(&c.value.enabled, &c.value.container))
+            || self.http.values().any(|c| does(&c.value.enabled, &c.value.container))
+            || self.tcp.values().any(|c| does(&c.value.enabled, &c.value.container))
+            || self.command.values().any(|c| does(&c.value.enabled, &c.value.container))
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -122,6 +134,7 @@ pub struct RawPostgres {
     pub enabled: Key<bool>,
     pub timeout: Key<Dur>,
     pub depends_on: Texts,
+    pub container: Key<String>,
     pub url: Key<String>,
     pub connections_percent: Section<RawLevels>,
     pub query_ms: Section<RawLevels>,
@@ -145,6 +158,7 @@ pub struct RawRedis {
     pub enabled: Key<bool>,
     pub timeout: Key<Dur>,
     pub depends_on: Texts,
+    pub container: Key<String>,
     pub url: Key<String>,
     pub memory_percent: Section<RawLevels>,
     pub queues: Vec<Table<RawQueue>>,
@@ -164,6 +178,7 @@ pub struct RawHttp {
     pub enabled: Key<bool>,
     pub timeout: Key<Dur>,
     pub depends_on: Texts,
+    pub container: Key<String>,
     pub url: Key<String>,
     pub method: Key<String>,
     pub headers: BTreeMap<At<String>, At<String>>,
@@ -179,6 +194,7 @@ pub struct RawTcp {
     pub enabled: Key<bool>,
     pub timeout: Key<Dur>,
     pub depends_on: Texts,
+    pub container: Key<String>,
     pub address: Key<String>,
 }
 
@@ -188,6 +204,7 @@ pub struct RawCommand {
     pub enabled: Key<bool>,
     pub timeout: Key<Dur>,
     pub depends_on: Texts,
+    pub container: Key<String>,
     pub command: Texts,
 }
 
@@ -252,7 +269,7 @@ pub struct RawRule {
     pub cause: Key<String>,
     pub confidence: Key<f64>,
     pub mode: Key<Mode>,
-    pub require: Texts,
+    pub require: Option<At<Vec<At<NameOr<RawEvidence>>>>>,
     pub evidence: Vec<Table<RawEvidence>>,
     pub fix: Vec<Table<RawFix>>,
     pub validate: Section<RawValidate>,
@@ -287,6 +304,17 @@ pub struct RawWhen {
 pub struct RawEvidence {
     pub check: Key<String>,
     pub is: Key<Status>,
+    pub log: Key<String>,
+    pub signature: Key<String>,
+    #[serde(rename = "match")]
+    pub pattern: Key<String>,
+    pub count: Key<i64>,
+    pub within: Key<Dur>,
+    pub container: Key<String>,
+    pub state: Key<TriggerState>,
+    pub metric: Key<String>,
+    pub above: Key<f64>,
+    pub below: Key<f64>,
     pub add: Key<f64>,
 }
 

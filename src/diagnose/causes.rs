@@ -3,9 +3,10 @@
 
 use crate::attempts::Attempts;
 use crate::config::Engine;
-use crate::diagnose::{Observed, symptoms};
+use crate::diagnose::Observed;
 use crate::model::{
-    Addend, CheckKind, CheckResult, Container, ContainerHealth, ContainerState, FixCategory, Status, Tally, Trigger,
+    Addend, CheckKind, CheckResult, Container, ContainerHealth, ContainerState, FixCategory, SignalKind, Status, Tally,
+    Trigger,
 };
 
 /// A built-in cause that fits, before confidence is added up.
@@ -17,14 +18,15 @@ pub struct Cause {
     pub trigger: Trigger,
     /// The log signature that shows it, where a log does.
     pub signature: Option<&'static str>,
-    pub addends: Vec<Addend>,
+    /// What was seen, and what each counts.
+    pub seen: Vec<(SignalKind, Addend)>,
     pub category: FixCategory,
     /// How long such a thing usually takes a human to mend, in seconds.
     pub estimated_seconds: u64,
 }
 
 /// Fewer events than this in the span are noise to the built-in causes.
-const ENOUGH_EVENTS: u64 = 3;
+pub(super) const ENOUGH_EVENTS: u64 = 3;
 /// From here on the count itself is evidence.
 const MANY_EVENTS: u64 = 10;
 
@@ -32,7 +34,7 @@ const MANY_EVENTS: u64 = 10;
 pub fn evaluate(engine: &Engine, seen: &Observed, attempts: &Attempts) -> Vec<Cause> {
     let mut causes = Vec::new();
     for tally in &seen.logs.tallies {
-        let count = tally.count(seen.fresh_since(&tally.source, attempts), seen.now.t.as_second());
+        let count = tally.count(seen.fresh_since(engine, tally, attempts), seen.now.t.as_second());
         if count >= ENOUGH_EVENTS {
             causes.extend(in_log(engine, tally, count, seen));
         }
@@ -44,8 +46,8 @@ pub fn evaluate(engine: &Engine, seen: &Observed, attempts: &Attempts) -> Vec<Ca
     causes
 }
 
-fn addend(label: impl Into<String>, points: f64) -> Addend {
-    Addend { label: label.into(), points }
+fn signal(kind: SignalKind, label: impl Into<String>, points: f64) -> (SignalKind, Addend) {
+    (kind, Addend { label: label.into(), points })
 }
 
 /// Causes that a log alone shows, by signature: issue type, sentence, base, category, minutes.
@@ -69,14 +71,14 @@ fn in_log(engine: &Engine, tally: &Tally, count: u64, seen: &Observed) -> Option
     let (signature, issue_type, sentence, base, category, minutes) =
         IN_LOG.iter().find(|(signature, ..)| *signature == tally.signature)?;
     let shown = engine.signatures.iter().find(|s| s.name == tally.signature)?;
-    let mut addends = vec![addend(format!("{count} x {signature} in {}", tally.source), *base)];
+    let mut signals = vec![signal(SignalKind::Log, format!("{count} x {signature} in {}", tally.source), *base)];
     if count >= MANY_EVENTS {
-        addends.push(addend(format!("at least {MANY_EVENTS} of them"), 10.0));
+        signals.push(signal(SignalKind::Log, format!("at least {MANY_EVENTS} of them"), 10.0));
     }
     if *issue_type == "database_connection" {
         for check in seen.checks.iter().filter(|c| c.kind == CheckKind::Postgres) {
             let points = if check.status.is_red() { 20.0 } else { -20.0 };
-            addends.push(addend(format!("{} is {}", check.name, check.status), points));
+            signals.push(signal(SignalKind::Check, format!("{} is {}", check.name, check.status), points));
         }
     }
     Some(Cause {
@@ -91,7 +93,7 @@ fn in_log(engine: &Engine, tally: &Tally, count: u64, seen: &Observed) -> Option
             example: Some(tally.example.clone()),
         },
         signature: Some(signature),
-        addends,
+        seen: signals,
         category: *category,
         estimated_seconds: minutes * 60,
     })
@@ -117,15 +119,17 @@ fn of_check(check: &CheckResult, seen: &Observed) -> Option<Cause> {
         }
         CheckKind::Docker => return None,
     };
-    let mut addends = vec![addend(format!("{} is {}", check.name, check.status), base)];
+    let mut signals = vec![signal(SignalKind::Check, format!("{} is {}", check.name, check.status), base)];
     if issue_type == "database_connection" {
         let errors = events(seen, "database_error") + events(seen, "connection_refused");
         if errors > 0 {
-            addends.push(addend(format!("{errors} database or connection errors in the logs"), 10.0));
+            let label = format!("{errors} database or connection errors in the logs");
+            signals.push(signal(SignalKind::Log, label, 10.0));
         }
     }
     if issue_type == "api_timeout" && events(seen, "timeout") > 0 {
-        addends.push(addend(format!("{} time-outs in the logs", events(seen, "timeout")), 10.0));
+        let label = format!("{} time-outs in the logs", events(seen, "timeout"));
+        signals.push(signal(SignalKind::Log, label, 10.0));
     }
     Some(Cause {
         issue_type,
@@ -133,7 +137,7 @@ fn of_check(check: &CheckResult, seen: &Observed) -> Option<Cause> {
         severity: check.status,
         trigger: seen_once(&check.name, &check.message),
         signature: None,
-        addends,
+        seen: signals,
         category,
         estimated_seconds: minutes * 60,
     })
@@ -173,12 +177,13 @@ fn of_container(container: &Container) -> Option<Cause> {
     }
     let issue_type = if crashed { "container_crash" } else { "resource_overload" };
     let category = FixCategory::Infrastructure;
-    let mut addends = vec![addend(format!("{component} is {}", container.status), 75.0)];
+    let mut signals = vec![signal(SignalKind::Container, format!("{component} is {}", container.status), 75.0)];
     if container.oom_killed {
-        addends.push(addend("killed for want of memory", 15.0));
+        signals.push(signal(SignalKind::Container, "killed for want of memory", 15.0));
     }
     if container.restart_count >= 3 {
-        addends.push(addend(format!("restarted {} times", container.restart_count), 10.0));
+        let label = format!("restarted {} times", container.restart_count);
+        signals.push(signal(SignalKind::Container, label, 10.0));
     }
     Some(Cause {
         issue_type,
@@ -186,22 +191,8 @@ fn of_container(container: &Container) -> Option<Cause> {
         severity: container.status,
         trigger: seen_once(&component, &container.message),
         signature: None,
-        addends,
+        seen: signals,
         category,
         estimated_seconds: 300,
     })
-}
-
-/// The root component of a cause, where it is only a symptom.
-pub fn root<'a>(
-    engine: &Engine,
-    component: &str,
-    signature_of: Option<&str>,
-    checks: &'a [CheckResult],
-) -> Option<&'a str> {
-    if let Some(root) = symptoms::root_of(component, checks) {
-        return Some(root);
-    }
-    let signature = engine.signatures.iter().find(|s| Some(s.name.as_str()) == signature_of)?;
-    symptoms::root_of_errors(&signature.category, checks).filter(|root| *root != component)
 }

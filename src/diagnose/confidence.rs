@@ -1,8 +1,8 @@
 //! Confidence, addend by addend.
 
-use crate::config::{Evidence, Rule};
+use crate::config::Rule;
 use crate::learn::history_addend;
-use crate::model::{Addend, CheckResult, Status, Tries};
+use crate::model::{Addend, Signal, SignalRole, Status, Tries};
 
 /// A confidence with everything it was added up from.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,14 +14,11 @@ pub struct Confidence {
     pub rounded: u8,
 }
 
-/// The rule's base, plus its evidence, plus the history of its fix.
-pub fn of_rule(rule: &Rule, checks: &[CheckResult], tries: Tries) -> Confidence {
+/// The rule's base, plus the evidence that is there, plus the history of its fix.
+pub fn of_rule(rule: &Rule, signals: &[Signal], tries: Tries) -> Confidence {
     let mut addends = vec![Addend { label: format!("rule {}", rule.name), points: rule.confidence }];
-    for evidence in &rule.evidence {
-        if let Some(check) = checks.iter().find(|c| c.name == evidence.check && holds(evidence, c.status)) {
-            addends.push(Addend { label: format!("{} is {}", check.name, check.status), points: evidence.add });
-        }
-    }
+    let evidence = signals.iter().filter(|s| s.role == SignalRole::Evidence && s.held);
+    addends.extend(evidence.map(|s| Addend { label: s.seen.clone(), points: s.weight.unwrap_or(0.0) }));
     of(addends, tries)
 }
 
@@ -31,11 +28,6 @@ pub fn of(mut addends: Vec<Addend>, tries: Tries) -> Confidence {
     addends.extend(history_addend(tries));
     let sum: f64 = addends.iter().map(|a| a.points).sum();
     Confidence { addends, original, rounded: sum.clamp(50.0, 100.0).round() as u8 }
-}
-
-/// `warning` holds for critical too: a worse state is no weaker evidence.
-fn holds(evidence: &Evidence, status: Status) -> bool {
-    at_least(status, evidence.is)
 }
 
 /// Whether a status is what a rule asks for: `warning` and `critical` mean 'at least', the others exactly that.

@@ -4,8 +4,11 @@
 //! Pure: no I/O, no clock; `now` is a value. May not live here: what to do about it.
 
 pub mod causes;
+mod compete;
 pub mod confidence;
 pub mod rules;
+pub mod shape;
+pub mod signals;
 pub mod streaks;
 pub mod symptoms;
 
@@ -13,13 +16,14 @@ use crate::attempts::Attempts;
 use crate::config::{Engine, Rule, SignatureOrigin, StepSpec, When};
 use crate::learn::Knowledge;
 use crate::model::{
-    Analysis, CheckResult, Diagnosis, Finding, FixCategory, LogReport, Moment, NotFired, RestartTarget, Severity,
-    Status,
+    Addend, Analysis, CheckResult, Diagnosis, Finding, FixCategory, LogReport, Moment, NotFired, RestartTarget,
+    Severity, Signal, SignalRole, Status, Tally,
 };
 use crate::plan;
 use jiff::Timestamp;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use symptoms::{Graph, component_of};
 
 /// Everything one pass saw.
 #[derive(Debug, Clone, Copy)]
@@ -34,58 +38,71 @@ pub struct Observed<'a> {
 }
 
 impl Observed<'_> {
-    /// The second after which events of this source say something about now: those from before the end of its last
-    /// fix were mended or judged with it.
-    fn fresh_since(&self, source: &str, attempts: &Attempts) -> i64 {
+    /// The second after which events of this kind say something about now.
+    fn fresh_since(&self, engine: &Engine, tally: &Tally, attempts: &Attempts) -> i64 {
         let since = self.since.as_second();
-        // A fix in the future means that the clock was set back since: it cannot be compared with.
-        attempts.last_for_component(source).filter(|t| *t <= self.now.t).map_or(since, |t| since.max(t.as_second()))
+        self.accounted_until(engine, tally, attempts).map_or(since, |t| since.max(t.as_second()))
     }
+
+    /// Until when such events are accounted for: those from before the end of the source's last fix were mended or judged
+    /// with it, and those from while it was only a symptom with the end of that.
+    fn accounted_until(&self, engine: &Engine, tally: &Tally, attempts: &Attempts) -> Option<Timestamp> {
+        let last_fix = attempts.last_for_component(&tally.source);
+        let with_root = self.streaks.explained.get(&tally.source).and_then(|explained| {
+            let over = explained.over.as_ref()?.t;
+            let mended = attempts.last_for_component(&explained.root);
+            // What goes on after a fix of the root is not because of it any more.
+            Some(mended.filter(|end| (explained.last.t..=over).contains(end)).unwrap_or(over))
+        });
+        let with_root = with_root.filter(|_| graph(engine, self).may_explain(&tally.source, shape_of(engine, tally)));
+        // A moment in the future means that the clock was set back since: it cannot be compared with.
+        [last_fix, with_root].into_iter().flatten().filter(|t| *t <= self.now.t).max()
+    }
+
+    /// What errors in a log are a symptom of. They began before something when `enough` of them had come by then.
+    fn root_of_errors(
+        &self,
+        engine: &Engine,
+        tally: &Tally,
+        (after, enough): (i64, u64),
+        by_rule: bool,
+    ) -> Option<String> {
+        let graph = Graph::new(engine, self.checks, &self.streaks.onsets);
+        let before = |moment: &Moment| tally.count(after, moment.t.as_second()) >= enough;
+        graph.root_of_errors(&tally.source, shape_of(engine, tally), by_rule, &before)
+    }
+}
+
+/// A signature that is gone says nothing.
+fn shape_of(engine: &Engine, tally: &Tally) -> shape::Shape {
+    let signature = engine.signatures.iter().find(|s| s.name == tally.signature);
+    signature.map_or(shape::Shape::Other, |s| shape::of(s, &tally.example))
 }
 
 /// Concludes from what was seen.
 pub fn diagnose(engine: &Engine, seen: &Observed, knowledge: &Knowledge, attempts: &Attempts) -> Analysis {
-    let mut analysis = Analysis { findings: findings(engine, seen, attempts), ..Analysis::default() };
+    let graph = Graph::new(engine, seen.checks, &seen.streaks.onsets);
+    let findings = findings(engine, seen, attempts);
+    let mut analysis = Analysis { findings, roots: graph.roots(), ..Analysis::default() };
     let mut candidates = Vec::new();
     for rule in &engine.rules {
-        match rules::evaluate(rule, seen, attempts) {
+        match rules::evaluate(engine, rule, seen, attempts) {
             Ok(fired) => {
                 candidates.extend(fired.into_iter().map(|f| of_rule(engine, rule, f, seen, knowledge, attempts)))
             }
             Err(reason) => analysis.not_fired.push(NotFired { rule: rule.name.clone(), reason }),
         }
     }
-    candidates.extend(causes::evaluate(engine, seen, attempts).into_iter().map(|c| of_cause(engine, c, seen)));
-    candidates.sort_by_cached_key(|c| rank_candidate(engine, c));
-    for candidate in candidates {
-        let taken = analysis.diagnoses.iter().any(|d| d.trigger.component == candidate.trigger.component);
-        if taken { analysis.competing.push(candidate) } else { analysis.diagnoses.push(candidate) }
-    }
-    analysis.diagnoses.sort_by_key(|d| (d.symptom_of.is_some(), Reverse(d.severity), Reverse(d.confidence)));
+    let causes = causes::evaluate(engine, seen, attempts);
+    candidates.extend(causes.into_iter().map(|c| of_cause(engine, c, seen, attempts)));
+    compete::compete(engine, candidates, &mut analysis);
     for diagnosis in &mut analysis.diagnoses {
-        diagnosis.affected = affected(&diagnosis.trigger.component, seen.checks);
+        diagnosis.flapping = seen.streaks.flapping.contains(&diagnosis.fingerprint);
+        let suffering =
+            analysis.findings.iter().filter(|f| f.symptom_of.as_ref() == Some(&diagnosis.trigger.component));
+        diagnosis.affected = affected(&diagnosis.trigger.component, suffering, seen.checks);
     }
     analysis
-}
-
-/// Within one component: the operator's rules before built-in causes, then the most confident, then the most specific.
-/// Of built-in causes the most severe first: a crash is not hidden behind what the crashed one had logged.
-fn rank_candidate(engine: &Engine, d: &Diagnosis) -> (bool, Reverse<Status>, Reverse<u8>, Reverse<u8>, String) {
-    let severity = if d.rule.is_none() { d.severity } else { Status::Healthy };
-    let specific = d.rule.as_deref().and_then(|name| engine.rule(name)).map_or(0, specificity);
-    let name = d.rule.clone().unwrap_or_default();
-    (d.rule.is_none(), Reverse(severity), Reverse(d.confidence), Reverse(specific), name)
-}
-
-/// How specific a trigger is: one named place is more than a pattern, a number more than a colour.
-fn specificity(rule: &Rule) -> u8 {
-    let named = |pattern: &str| if pattern.contains(['*', '?', '[', '{']) { 1 } else { 2 };
-    match &rule.when {
-        When::Log(trigger) => named(&trigger.log),
-        When::Container { pattern, .. } => named(pattern),
-        When::Metric { .. } => 2,
-        When::Check { .. } => 1,
-    }
 }
 
 fn of_rule(
@@ -101,44 +118,68 @@ fn of_rule(
     let tries = fix.map_or_else(Default::default, |fix| {
         knowledge.tries(&rule.issue_type, &fix.fix_type, &plan::target(fix, fired.container.as_deref()))
     });
-    let confidence = confidence::of_rule(rule, seen.checks, tries);
-    let signature = match &rule.when {
-        When::Log(trigger) => Some(trigger.signature.as_str()),
-        _ => None,
+    let signals = signals::of_rule(engine, rule, &fired, seen, attempts);
+    let confidence = confidence::of_rule(rule, &signals, tries);
+    let component = &fired.trigger.component;
+    let (symptom_of, began) = match &rule.when {
+        When::Log(trigger) => {
+            let of_trigger = |t: &&Tally| t.source == *component && t.signature == trigger.signature;
+            let tally = seen.logs.tallies.iter().find(of_trigger);
+            let after = tally.map_or(0, |t| rules::fresh_for(engine, trigger, t, seen, attempts));
+            let root = tally.and_then(|t| seen.root_of_errors(engine, t, (after, trigger.count), true));
+            (root, tally.and_then(|t| first_event(t, after)))
+        }
+        _ => (graph(engine, seen).root_of(component), began(component, seen)),
     };
-    let uncorroborated = rule
-        .require
-        .iter()
-        .filter(|name| !seen.checks.iter().any(|c| c.name == **name && c.status.is_red()))
-        .cloned()
-        .collect();
     Diagnosis {
         rule: Some(rule.name.clone()),
         issue_type: rule.issue_type.clone(),
         cause: rules::sentence(&rule.cause, &fired.words),
         severity: fired.severity,
-        symptom_of: causes::root(engine, &fired.trigger.component, signature, seen.checks).map(str::to_owned),
-        fingerprint: fingerprint(&rule.issue_type, &fired.trigger.component),
+        symptom_of,
+        began,
+        fingerprint: fingerprint(&rule.issue_type, component),
+        uncorroborated: signals::uncorroborated(rule, &signals),
+        signals,
+        candidates: Vec::new(),
+        symptoms: Vec::new(),
+        flapping: false,
         affected: Vec::new(),
         addends: confidence.addends,
         original_confidence: confidence.original,
         confidence: confidence.rounded,
-        uncorroborated,
         category: fix.map(|f| category(&f.steps)),
         estimated_seconds: fix.map(|f| estimated_seconds(rule, &f.steps)),
         trigger: fired.trigger,
     }
 }
 
-fn of_cause(engine: &Engine, cause: causes::Cause, seen: &Observed) -> Diagnosis {
-    let confidence = confidence::of(cause.addends, crate::model::Tries::default());
+fn of_cause(engine: &Engine, cause: causes::Cause, seen: &Observed, attempts: &Attempts) -> Diagnosis {
+    let addends: Vec<Addend> = cause.seen.iter().map(|(_, addend)| addend.clone()).collect();
+    let confidence = confidence::of(addends, crate::model::Tries::default());
+    let component = &cause.trigger.component;
+    let (symptom_of, began) = match cause.signature {
+        Some(signature) => {
+            let of_cause = |t: &&Tally| t.source == *component && t.signature == signature;
+            let tally = seen.logs.tallies.iter().find(of_cause);
+            let after = tally.map_or(0, |t| seen.fresh_since(engine, t, attempts));
+            let root = tally.and_then(|t| seen.root_of_errors(engine, t, (after, causes::ENOUGH_EVENTS), false));
+            (root, tally.and_then(|t| first_event(t, after)))
+        }
+        None => (graph(engine, seen).root_of(component), began(component, seen)),
+    };
     Diagnosis {
         rule: None,
         issue_type: cause.issue_type.to_owned(),
         cause: cause.cause,
         severity: cause.severity,
-        symptom_of: causes::root(engine, &cause.trigger.component, cause.signature, seen.checks).map(str::to_owned),
-        fingerprint: fingerprint(cause.issue_type, &cause.trigger.component),
+        symptom_of,
+        began,
+        fingerprint: fingerprint(cause.issue_type, component),
+        signals: signals_of(&cause.seen),
+        candidates: Vec::new(),
+        symptoms: Vec::new(),
+        flapping: false,
         affected: Vec::new(),
         addends: confidence.addends,
         original_confidence: confidence.original,
@@ -148,6 +189,38 @@ fn of_cause(engine: &Engine, cause: causes::Cause, seen: &Observed) -> Diagnosis
         estimated_seconds: Some(cause.estimated_seconds),
         trigger: cause.trigger,
     }
+}
+
+fn graph<'a>(engine: &'a Engine, seen: &Observed<'a>) -> Graph<'a> {
+    Graph::new(engine, seen.checks, &seen.streaks.onsets)
+}
+
+/// What a built-in cause has seen, the first of it its trigger.
+fn signals_of(seen: &[(crate::model::SignalKind, Addend)]) -> Vec<Signal> {
+    let signal = |(n, (kind, addend)): (usize, &(crate::model::SignalKind, Addend))| Signal {
+        kind: *kind,
+        role: if n == 0 { SignalRole::Trigger } else { SignalRole::Evidence },
+        asked: addend.label.clone(),
+        seen: addend.label.clone(),
+        weight: Some(addend.points),
+        held: true,
+    };
+    seen.iter().enumerate().map(signal).collect()
+}
+
+fn first_event(tally: &Tally, after: i64) -> Option<Timestamp> {
+    Timestamp::from_second(tally.first_after(after)?).ok()
+}
+
+/// Since when a check or a container is bad: of a container that ended since then, else since it was first seen so.
+fn began(component: &str, seen: &Observed) -> Option<Timestamp> {
+    let onset = seen.streaks.onsets.get(component).and_then(|o| o.red_since.as_ref());
+    let container = container_of(component)
+        .and_then(|name| seen.checks.iter().flat_map(|c| &c.containers).find(|c| c.name == name))
+        .filter(|c| c.state != crate::model::ContainerState::Running);
+    let lasted = rules::lasted(container.and_then(|c| c.finished_at), onset, seen.now);
+    onset?;
+    jiff::SignedDuration::try_from(lasted).ok().and_then(|lasted| seen.now.t.checked_sub(lasted).ok())
 }
 
 /// The same trouble has the same fingerprint in every pass.
@@ -173,9 +246,12 @@ fn estimated_seconds(rule: &Rule, steps: &[StepSpec]) -> u64 {
     acting + (rule.validate.settle + rule.validate.window).as_secs()
 }
 
-/// The root component, then every red check that (directly or not) depends on it.
-fn affected(component: &str, checks: &[CheckResult]) -> Vec<String> {
+/// The root component, then what is its symptom, then every red check that (directly or not) depends on one of them.
+fn affected<'a>(component: &str, suffering: impl Iterator<Item = &'a Finding>, checks: &[CheckResult]) -> Vec<String> {
     let mut affected = vec![component.to_owned()];
+    affected.extend(suffering.map(|f| f.component.clone()));
+    let mut seen = std::collections::BTreeSet::new();
+    affected.retain(|c| seen.insert(c.clone()));
     let mut next = 0;
     while let Some(cause) = affected.get(next).cloned() {
         for check in checks.iter().filter(|c| c.status.is_red() && c.depends_on.contains(&cause)) {
@@ -190,20 +266,21 @@ fn affected(component: &str, checks: &[CheckResult]) -> Vec<String> {
 
 fn findings(engine: &Engine, seen: &Observed, attempts: &Attempts) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let graph = graph(engine, seen);
     for check in seen.checks.iter().filter(|c| c.status != Status::Healthy) {
         let sick: Vec<_> = check.containers.iter().filter(|c| c.status != Status::Healthy).collect();
         findings.extend(sick.iter().map(|c| Finding {
-            component: format!("container:{}", c.name),
+            component: component_of(&c.name),
             status: c.status,
             message: c.message.clone(),
-            symptom_of: None,
+            symptom_of: graph.root_of(&component_of(&c.name)),
         }));
         if sick.is_empty() {
             findings.push(Finding {
                 component: check.name.clone(),
                 status: check.status,
                 message: check.message.clone(),
-                symptom_of: symptoms::root_of(&check.name, seen.checks).map(str::to_owned),
+                symptom_of: graph.root_of(&check.name),
             });
         }
     }
@@ -215,29 +292,31 @@ fn findings(engine: &Engine, seen: &Observed, attempts: &Attempts) -> Vec<Findin
 /// Source, example and count.
 type EventKind<'a> = (&'a str, &'a str, u64);
 /// The signatures that matched, the worst severity, the root component.
-type SeenAs<'a> = (Vec<&'a str>, Severity, Option<&'a str>);
+type SeenAs<'a> = (Vec<&'a str>, Severity, Vec<Option<String>>);
 
 /// One finding per source and kind of event: an event that several signatures match is one thing seen wrong.
 fn in_logs(engine: &Engine, seen: &Observed, attempts: &Attempts) -> Vec<Finding> {
     let mut found: BTreeMap<EventKind, SeenAs> = BTreeMap::new();
     for tally in &seen.logs.tallies {
-        let count = tally.count(seen.fresh_since(&tally.source, attempts), seen.now.t.as_second());
+        let after = seen.fresh_since(engine, tally, attempts);
+        let count = tally.count(after, seen.now.t.as_second());
         let Some(signature) = engine.signatures.iter().find(|s| s.name == tally.signature) else { continue };
         if count == 0 || signature.origin == SignatureOrigin::Rule {
             continue;
         }
-        let root = symptoms::root_of_errors(&signature.category, seen.checks);
+        let root = seen.root_of_errors(engine, tally, (after, causes::ENOUGH_EVENTS), false);
         let entry =
-            found.entry((&tally.source, &tally.example, count)).or_insert((Vec::new(), Severity::Warning, None));
+            found.entry((&tally.source, &tally.example, count)).or_insert((Vec::new(), Severity::Warning, Vec::new()));
         entry.0.push(&tally.signature);
         entry.1 = entry.1.max(signature.severity);
-        entry.2 = entry.2.or(root);
+        entry.2.push(root);
     }
-    let finding = |((source, example, count), (signatures, severity, root)): (EventKind, SeenAs)| Finding {
+    let finding = |((source, example, count), (signatures, severity, roots)): (EventKind, SeenAs)| Finding {
         component: source.to_owned(),
         status: if severity >= Severity::Critical { Status::Critical } else { Status::Warning },
         message: format!("{count} x {}: {example}", signatures.join(", ")),
-        symptom_of: root.map(str::to_owned),
+        // Of an event that several signatures match, one that nothing explains is enough.
+        symptom_of: roots.into_iter().reduce(|a, b| a.and_then(|a| b.map(|_| a))).flatten(),
     };
     found.into_iter().map(finding).collect()
 }

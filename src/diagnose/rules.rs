@@ -1,10 +1,10 @@
 //! Which of the operator's rules fire on what was seen, and for those that do not, why.
 
 use crate::attempts::Attempts;
-use crate::config::{LogTrigger, Rule, TriggerState, When};
+use crate::config::{Engine, LogTrigger, Rule, TriggerState, When};
 use crate::diagnose::confidence::at_least;
 use crate::diagnose::{Observed, streaks};
-use crate::model::{Container, ContainerHealth, ContainerState, LONGEST_BELIEVED, Moment, Status, Trigger};
+use crate::model::{Container, ContainerHealth, ContainerState, LONGEST_BELIEVED, Moment, Status, Tally, Trigger};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -20,9 +20,9 @@ pub struct Fired {
 }
 
 /// Every place where the rule fires, or the reason why it does not.
-pub fn evaluate(rule: &Rule, seen: &Observed, attempts: &Attempts) -> Result<Vec<Fired>, String> {
+pub fn evaluate(engine: &Engine, rule: &Rule, seen: &Observed, attempts: &Attempts) -> Result<Vec<Fired>, String> {
     match &rule.when {
-        When::Log(trigger) => on_log(trigger, seen, attempts),
+        When::Log(trigger) => on_log(engine, trigger, seen, attempts),
         When::Check { check, is, passes } => on_check(check, *is, *passes, seen),
         When::Container { glob, pattern, state, held_for } => {
             let all = seen.checks.iter().flat_map(|c| &c.containers);
@@ -42,13 +42,13 @@ pub fn evaluate(rule: &Rule, seen: &Observed, attempts: &Attempts) -> Result<Vec
     }
 }
 
-fn on_log(when: &LogTrigger, seen: &Observed, attempts: &Attempts) -> Result<Vec<Fired>, String> {
+fn on_log(engine: &Engine, when: &LogTrigger, seen: &Observed, attempts: &Attempts) -> Result<Vec<Fired>, String> {
     let within = shown(when.within);
     let mut fired = Vec::new();
     let mut best: Option<(u64, &str)> = None;
     for tally in seen.logs.tallies.iter().filter(|t| t.signature == when.signature && when.sources.is_match(&t.source))
     {
-        let after = fresh_after(when.within, attempts.last_for_component(&tally.source), seen.now.t);
+        let after = fresh_for(engine, when, tally, seen, attempts);
         let count = tally.count(after, seen.now.t.as_second());
         if count < when.count {
             best = best.max(Some((count, &tally.source)));
@@ -85,6 +85,16 @@ fn on_log(when: &LogTrigger, seen: &Observed, attempts: &Attempts) -> Result<Vec
     }
 }
 
+/// The second after which events of a trigger's kind in one source count.
+pub fn fresh_for(engine: &Engine, when: &LogTrigger, tally: &Tally, seen: &Observed, attempts: &Attempts) -> i64 {
+    fresh_after(when.within, seen.accounted_until(engine, tally, attempts), seen.now.t)
+}
+
+/// How many of a trigger's events there are in one source.
+pub fn count_in(engine: &Engine, when: &LogTrigger, tally: &Tally, seen: &Observed, attempts: &Attempts) -> u64 {
+    tally.count(fresh_for(engine, when, tally, seen, attempts), seen.now.t.as_second())
+}
+
 /// The second after which events count: the start of the window, or the end of the last fix where that is later.
 fn fresh_after(within: Duration, last_fix: Option<Timestamp>, now: Timestamp) -> i64 {
     let window = now.as_second().saturating_sub(i64::try_from(within.as_secs()).unwrap_or(i64::MAX));
@@ -93,7 +103,7 @@ fn fresh_after(within: Duration, last_fix: Option<Timestamp>, now: Timestamp) ->
 }
 
 /// The internal signature of a rule's own pattern has no name worth showing.
-fn shown_signature(name: &str) -> &str {
+pub fn shown_signature(name: &str) -> &str {
     if name.starts_with("rule:") { "matching event" } else { name }
 }
 
@@ -124,7 +134,7 @@ fn on_check(name: &str, is: Status, passes: u32, seen: &Observed) -> Result<Vec<
 
 /// How long a state has lasted: since it began by the wall clock, where that is known and can be true (the clock may have
 /// been set since), else since a pass first saw it.
-fn lasted(began: Option<Timestamp>, seen_since: Option<&Moment>, now: &Moment) -> Duration {
+pub fn lasted(began: Option<Timestamp>, seen_since: Option<&Moment>, now: &Moment) -> Duration {
     let by_wall = began.and_then(|began| Duration::try_from(now.t.duration_since(began)).ok());
     let seen_for = || seen_since.map_or(Duration::ZERO, |since| now.since(since));
     by_wall.filter(|wall| *wall < LONGEST_BELIEVED).unwrap_or_else(seen_for)
@@ -158,7 +168,7 @@ fn on_container(container: &Container, state: TriggerState, held_for: Duration, 
     })
 }
 
-fn is_in(container: &Container, state: TriggerState) -> bool {
+pub fn is_in(container: &Container, state: TriggerState) -> bool {
     match state {
         TriggerState::Exited => {
             matches!(container.state, ContainerState::Exited | ContainerState::Dead) && container.exit_code != Some(0)

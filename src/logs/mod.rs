@@ -42,7 +42,7 @@ pub use group::Titles;
 pub use signature::SignatureSet;
 pub use state::LogState;
 
-use crate::config::{Engine, LogKind, Signature, When};
+use crate::config::{Engine, LogKind, Signature};
 use crate::model::{Container, LogReport};
 use anyhow::Context;
 use collect::{Collector, Counter, Counting, Origin};
@@ -178,9 +178,6 @@ fn forget_containers(state: &mut LogState, containers: &[Container]) {
 
 /// How long counts are kept, in seconds: the longest `within` of the rules.
 fn horizon(engine: &Engine) -> i64 {
-    let longest = engine.rules.iter().filter_map(|rule| match &rule.when {
-        When::Log(trigger) => Some(trigger.within.as_secs()),
-        _ => None,
-    });
+    let longest = engine.rules.iter().flat_map(|rule| rule.log_triggers()).map(|trigger| trigger.within.as_secs());
     longest.max().map_or(MIN_HORIZON, |span| i64::try_from(span).unwrap_or(i64::MAX / 2).max(MIN_HORIZON))
 }

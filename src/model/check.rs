@@ -222,4 +222,7 @@ pub struct Container {
     /// Of its limit, or of the host's memory where it has none.
     pub memory_percent: Option<f64>,
     pub compose_project: Option<String>,
+    /// Ports of this host that it publishes, or published when it last ran.
+    #[serde(default)]
+    pub ports: Vec<u16>,
 }

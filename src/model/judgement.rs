@@ -1,6 +1,6 @@
 //! What was concluded: findings, diagnoses, incidents.
 
-use crate::model::Status;
+use crate::model::{Moment, Status};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,62 @@ pub struct Addend {
     pub points: f64,
 }
 
+/// What a signal is about: two signals of different kinds corroborate each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SignalKind {
+    Check,
+    Log,
+    Container,
+    Metric,
+}
+
+/// What a signal is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SignalRole {
+    Trigger,
+    /// It moves the confidence.
+    Evidence,
+    /// Without it the plan is held.
+    Required,
+}
+
+/// One thing that was looked for, whether it was there or not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Signal {
+    pub kind: SignalKind,
+    pub role: SignalRole,
+    /// What is looked for: `api is warning`, `3 x timeout in file:api within 10m`.
+    pub asked: String,
+    /// What was there instead, or more exactly.
+    pub seen: String,
+    /// Points for (or, below 0, against) while it is there; `None` of a requirement.
+    pub weight: Option<f64>,
+    pub held: bool,
+}
+
+/// One of the causes that compete for an incident.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// `None`: a built-in cause.
+    pub rule: Option<String>,
+    pub issue_type: String,
+    pub component: String,
+    pub cause: String,
+    pub confidence: u8,
+    /// It is about a symptom of this component.
+    pub symptom_of: Option<String>,
+}
+
+/// Something that is wrong only because its root is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Symptom {
+    pub component: String,
+    pub status: Status,
+    pub message: String,
+}
+
 /// What a rule's trigger saw when it fired.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trigger {
@@ -70,11 +126,26 @@ pub struct Diagnosis {
     /// Components that suffer from it, the root first.
     pub affected: Vec<String>,
     pub addends: Vec<Addend>,
+    /// What was looked for, for and against, the trigger first; also what was not there.
+    #[serde(default)]
+    pub signals: Vec<Signal>,
+    /// Every cause that competes for this incident, the chosen one first. Of a symptom none: its root has them.
+    #[serde(default)]
+    pub candidates: Vec<Candidate>,
+    /// What is wrong only because this is.
+    #[serde(default)]
+    pub symptoms: Vec<Symptom>,
+    /// Since when, as far as was seen.
+    #[serde(default)]
+    pub began: Option<Timestamp>,
+    /// It closed and came back again and again lately.
+    #[serde(default)]
+    pub flapping: bool,
     /// Rule base plus evidence, before history.
     pub original_confidence: f64,
     /// 0 to 100, rounded; what is shown and compared.
     pub confidence: u8,
-    /// Required corroboration that is not there: checks of `require` that are not red.
+    /// Required corroboration that is not there.
     pub uncorroborated: Vec<String>,
     /// The root component when this diagnosis is a symptom of another.
     pub symptom_of: Option<String>,
@@ -103,11 +174,22 @@ pub struct NotFired {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Analysis {
     pub findings: Vec<Finding>,
-    /// One per incident, the winner of each: root before symptom, critical before warning, most confident first.
+    /// One per incident, the winner of each, then one per symptom: root before symptom, critical before warning, oldest
+    /// first, most confident first.
     pub diagnoses: Vec<Diagnosis>,
-    /// Candidates that lost to a more confident one for the same component.
+    /// Candidates that lost to another one of the same incident.
     pub competing: Vec<Diagnosis>,
+    /// The critical checks and containers that are nobody's symptom.
+    #[serde(default)]
+    pub roots: Vec<String>,
     pub not_fired: Vec<NotFired>,
+}
+
+/// An incident that is over, remembered for a while: it may come back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Closed {
+    pub incident: Incident,
+    pub at: Moment,
 }
 
 /// An open problem, from first finding to recovery.
@@ -119,6 +201,18 @@ pub struct Incident {
     pub component: String,
     pub severity: Status,
     pub cause: String,
+    /// The root component while this is only a symptom.
+    #[serde(default)]
+    pub symptom_of: Option<String>,
+    /// Components that are wrong only because this is.
+    #[serde(default)]
+    pub symptoms: Vec<String>,
+    /// It closed and came back again and again lately.
+    #[serde(default)]
+    pub flapping: bool,
+    /// When it came back within an hour of having closed, the last few times.
+    #[serde(default)]
+    pub reopened: Vec<Moment>,
     pub opened: Timestamp,
     pub last_seen: Timestamp,
     /// Why the last pass did nothing about it, where it held.

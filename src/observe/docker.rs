@@ -52,6 +52,7 @@ impl DockerCheck {
             let used = usage.remove(&listed.id);
             if let Some(sample) = samples.get_mut(&listed.id) {
                 sample.cpu = used.as_ref().map(|u| u.cpu);
+                sample.ports = ports(listed, sample, earlier);
             }
             let container = describe(listed, samples.get(&listed.id), earlier, used.as_ref(), host_memory);
             containers.push(self.judged(container, listed, moment.now));
@@ -136,6 +137,7 @@ fn sample_of(detail: ContainerDetail) -> ContainerSample {
         finished_at: detail.finished_at,
         pid: detail.pid,
         cpu: None,
+        ports: detail.ports,
     }
 }
 
@@ -198,5 +200,12 @@ fn describe(
         memory_bytes,
         memory_percent: memory_bytes.zip(limit).map(|(used, limit)| used as f64 * 100.0 / limit as f64),
         compose_project: listed.labels.get("com.docker.compose.project").cloned(),
+        ports: sample.map_or_else(|| listed.published(), |s| s.ports.clone()),
     }
+}
+
+/// What it publishes now, else what it is set to publish, else what it was last seen to.
+fn ports(listed: &ListedContainer, sample: &ContainerSample, earlier: Option<&ContainerSample>) -> Vec<u16> {
+    let known = [listed.published(), sample.ports.clone()];
+    known.into_iter().find(|p| !p.is_empty()).or_else(|| earlier.map(|e| e.ports.clone())).unwrap_or_default()
 }

@@ -48,6 +48,9 @@ pub struct ContainerSample {
     pub finished_at: Option<Timestamp>,
     pub pid: Option<u32>,
     pub cpu: Option<CpuSample>,
+    /// That it publishes, or last published: the list names them only while it runs.
+    #[serde(default)]
+    pub ports: Vec<u16>,
 }
 
 /// A CPU counter and when it was read.

@@ -18,6 +18,7 @@ fn engine(checks: Vec<(&str, Duration, Probe)>, secrets: &[&str]) -> Engine {
         name: name.into(),
         timeout,
         depends_on: Vec::new(),
+        container: None,
         probe,
     });
     Engine {

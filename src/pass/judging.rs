@@ -53,10 +53,10 @@ pub fn diagnose(given: Given) -> Analysis {
 
 /// The gate's word on every diagnosis, in their order.
 pub fn judge(given: Given, analysis: &Analysis, around: &Around, options: &Options) -> Vec<Judged> {
-    analysis.diagnoses.iter().map(|diagnosis| judge_one(given, diagnosis, around, options)).collect()
+    analysis.diagnoses.iter().map(|diagnosis| judge_one(given, analysis, diagnosis, around, options)).collect()
 }
 
-fn judge_one(given: Given, diagnosis: &Diagnosis, around: &Around, options: &Options) -> Judged {
+fn judge_one(given: Given, analysis: &Analysis, diagnosis: &Diagnosis, around: &Around, options: &Options) -> Judged {
     let Given { engine, sight, history, .. } = given;
     let Some(rule) = diagnosis.rule.as_deref().and_then(|name| engine.rule(name)) else {
         return Judged { diagnosis: diagnosis.clone(), decision: None, files: Vec::new() };
@@ -75,11 +75,13 @@ fn judge_one(given: Given, diagnosis: &Diagnosis, around: &Around, options: &Opt
     let mut diagnosis = diagnosis.clone();
     if let Ok(proposal) = &proposal {
         diagnosis.confidence = proposal.plan.confidence;
+        diagnosis.candidates.iter_mut().take(1).for_each(|own| own.confidence = proposal.plan.confidence);
         diagnosis.addends.clone_from(&proposal.addends);
     }
     let gate = gate::Given {
         engine,
         checks: &sight.checks,
+        roots: &analysis.roots,
         files: &around.files,
         services: &around.services,
         attempts: &history.attempts,

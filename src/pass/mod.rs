@@ -142,6 +142,7 @@ fn run_alone(engine: &Engine, dir: StateDir, options: &Options, tell: &mut dyn P
         let seen = Concluded { sight: &sight, history: &history, analysis: &analysis, judged: &judged };
         record(path, &mut world, seen, &around, options)?;
     }
+    world.memory.streaks.explain(&analysis, &sight.now);
 
     let mut report = Report {
         started,
@@ -278,9 +279,11 @@ fn act(
     tell: &mut dyn PassTell,
 ) -> Result<()> {
     let now = clock::now();
-    let changed = incidents::update(&world.memory.incidents, &report.analysis.diagnoses, now);
+    let changed =
+        incidents::update(&world.memory.incidents, &world.memory.closed, &report.analysis.diagnoses, &clock::moment());
     let permit = report.permit(options).cloned();
     world.memory.incidents = changed.open.clone();
+    world.memory.closed = changed.closed.clone();
     tell.analysis(report, permit.as_ref().map(Permit::plan));
     // After what was read has been recorded: a pass that is killed in between has it read again.
     let saved = save_cursors(world);
@@ -312,7 +315,7 @@ fn act(
     world.memory.samples = samples;
     let ended = ended
         .with_context(|| format!("the fix `{}` of rule {} was not made", permit.plan().fix_type, permit.plan().rule))?;
-    send(world, tell::of_ended(world.engine, &ended, clock::now()), tell);
+    send(world, tell::of_fix(world.engine, &ended, report, clock::now()), tell);
     tell.ended(&ended);
     if matches!(ended, Ended::Closed(_))
         && let Err(error) = backup::prune(&world.dir.backups(), &world.engine.backups, &[], clock::now())

@@ -6,6 +6,7 @@ use crate::fix::restart;
 use crate::host::docker::Docker;
 use crate::host::signals::Interrupt;
 use crate::host::{clock, files};
+use crate::incidents;
 use crate::learn::{self, Knowledge};
 use crate::logs::{self, LogState};
 use crate::model::{Analysis, CheckResult, Container, LogReport, Moment, RestartTarget, Status, TargetFile};
@@ -75,6 +76,8 @@ impl<'a> World<'a> {
         let containers: Vec<Container> = checks.iter().flat_map(|c| c.containers.clone()).collect();
         // Read after the checks have run: `now` is the moment up to which events count.
         let now = clock::moment();
+        let Memory { incidents, closed, streaks, .. } = &mut self.memory;
+        streaks.flapping = incidents::flapping(incidents, closed, &now);
         let logs = logs::read_new(self.engine, &containers, self.docker.as_ref(), None, &mut self.log_state, now.t);
         let since = jiff::SignedDuration::try_from(span).ok().and_then(|s| now.t.checked_sub(s).ok()).unwrap_or(now.t);
         Sight { checks, logs, now, since }

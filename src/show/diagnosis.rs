@@ -4,22 +4,28 @@ use crate::config::Format;
 use crate::config::Selector;
 use crate::fix::edit;
 use crate::gate::Decision;
-use crate::model::{Analysis, Diagnosis, EditStep, ErrorGroup, Finding, LogReport, Plan, Step, TargetFile};
+use crate::model::{
+    Analysis, Diagnosis, EditStep, ErrorGroup, Finding, LogReport, Plan, SignalRole, Step, Symptom, TargetFile,
+};
 use crate::pass::{Judged, Report};
 use crate::show::checks::number;
 use crate::show::{Output, diff};
+use crate::tell;
 use crate::text::clean;
 
 /// Groups shown without `-v`.
 const FEW_GROUPS: usize = 10;
 
-/// Findings that no other part of the output shows: symptoms, and errors that an earlier pass read. All with `-v`.
+/// Findings that no other part of the output shows, such as errors that an earlier pass read. All with `-v`.
 pub fn findings(report: &Report, out: &Output) -> Option<String> {
     let shown_elsewhere = |f: &Finding| {
         let check = report.checks.iter().any(|c| c.name == f.component) || f.component.starts_with("container:");
         let log = report.logs.groups.iter().any(|g| g.sources.contains(&f.component));
         let diagnosed = report.judged.iter().any(|j| j.diagnosis.trigger.component == f.component);
-        f.symptom_of.is_none() && (check || log || diagnosed)
+        match &f.symptom_of {
+            Some(root) => report.judged.iter().any(|j| j.diagnosis.trigger.component == *root),
+            None => check || log || diagnosed,
+        }
     };
     let wanted: Vec<&Finding> =
         report.analysis.findings.iter().filter(|f| out.verbose || !shown_elsewhere(f)).collect();
@@ -113,6 +119,16 @@ fn diagnosis(d: &Diagnosis, out: &Output) -> Vec<String> {
     }
     let addends: Vec<String> = d.addends.iter().map(|a| format!("{} {}", signed(a.points), a.label)).collect();
     lines.push(format!("  confidence  {} = {}", d.confidence, clean(&addends.join(", "))));
+    let beside = d.signals.iter().filter(|s| s.role != SignalRole::Trigger && d.rule.is_some());
+    lines.extend(labelled("signals", beside.map(tell::signal)));
+    if d.candidates.len() > 1 {
+        lines.extend(labelled("candidates", d.candidates.iter().map(tell::candidate)));
+    }
+    let symptom = |s: &Symptom| format!("{} is {}: {}", s.component, s.status, s.message);
+    lines.extend(labelled("symptoms", d.symptoms.iter().map(symptom)));
+    if d.flapping {
+        lines.push("  flapping    it closed and came back three times or more within an hour".to_owned());
+    }
     if d.affected.len() > 1 {
         lines.push(format!("  affected    {}", clean(&d.affected.join(", "))));
     }
@@ -125,6 +141,12 @@ fn diagnosis(d: &Diagnosis, out: &Output) -> Vec<String> {
         lines.push(format!("  mended in   {}{time}", category.word()));
     }
     lines
+}
+
+/// Lines of one kind, the first with its label.
+fn labelled(label: &str, lines: impl Iterator<Item = String>) -> Vec<String> {
+    let labels = std::iter::once(label).chain(std::iter::repeat(""));
+    labels.zip(lines).map(|(label, line)| format!("  {label:<10}  {}", clean(&line))).collect()
 }
 
 fn signed(points: f64) -> String {
@@ -169,7 +191,13 @@ fn edit_diff(file: &TargetFile, step: &EditStep, out: &Output) -> Option<String>
     Some(diff::unified(&file.bytes, &new, &file.path.display().to_string(), out))
 }
 
-/// The rest of a diagnosis: what lost, and which rules did not fire.
+/// Whether a diagnosis is shown with its root's: one incident is told once.
+pub fn is_shown_with_root(diagnosis: &Diagnosis, report: &Report) -> bool {
+    let is_root = |root: &String| report.judged.iter().any(|j| j.diagnosis.trigger.component == *root);
+    diagnosis.symptom_of.as_ref().is_some_and(is_root)
+}
+
+/// The rest of a diagnosis: what lost and is shown with no winner, and which rules did not fire.
 pub fn others(report: &Report, out: &Output) -> Option<String> {
     if !out.verbose {
         return None;
@@ -181,7 +209,11 @@ pub fn others(report: &Report, out: &Output) -> Option<String> {
 /// The same, line by line.
 pub fn others_of(analysis: &Analysis) -> Vec<String> {
     let mut lines = Vec::new();
-    for d in &analysis.competing {
+    let shown = |d: &Diagnosis| {
+        let mut candidates = analysis.diagnoses.iter().flat_map(|d| &d.candidates);
+        candidates.any(|c| c.rule == d.rule && c.issue_type == d.issue_type && c.component == d.trigger.component)
+    };
+    for d in analysis.competing.iter().filter(|d| !shown(d)) {
         let rule = d.rule.as_deref().unwrap_or("built-in cause");
         lines.push(format!(
             "also possible: {} {} ({rule}), confidence {}",

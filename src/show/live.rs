@@ -3,7 +3,7 @@
 use crate::alert::Alert;
 use crate::host::clock;
 use crate::model::{Outcome, Plan, Status};
-use crate::pass::Report;
+use crate::pass::{self, Report};
 use crate::show::{Output, checks, count, diagnosis};
 use crate::state::{self, StateDir};
 use crate::tell::PassTell;
@@ -172,7 +172,8 @@ pub fn analysis_text(report: &Report, out: &Output) {
         out.text("");
         notes.iter().for_each(|note| out.text(note));
     }
-    for judged in &report.judged {
+    let shown = |judged: &&pass::Judged| out.verbose || !diagnosis::is_shown_with_root(&judged.diagnosis, report);
+    for judged in report.judged.iter().filter(shown) {
         out.text("");
         out.text(&diagnosis::judged(judged, out));
     }

@@ -1,10 +1,11 @@
 //! One rule as it is understood: what it waits for, what it would do and within which limits, and how it stands now.
 
 use crate::attempts::Attempt;
-use crate::config::{Change, EditSpec, FixSpec, Rule, SetValue, StepSpec};
+use crate::config::{Change, EditSpec, Evidence, FixSpec, Rule, SetValue, SignalSpec, StepSpec};
 use crate::diagnose::rules::shown;
+use crate::diagnose::signals;
 use crate::host::clock;
-use crate::model::{Diagnosis, ErrorsAllowed};
+use crate::model::{Diagnosis, ErrorsAllowed, Status};
 use crate::pass::Judged;
 use crate::show::rules::{RuleRow, mode_word, when};
 use crate::show::{Output, checks::number, diagnosis, json};
@@ -40,7 +41,8 @@ pub fn text(of: &Shown, now: Timestamp, out: &Output) -> String {
     lines.push(row("cause", &rule.cause));
     lines.push(row("confidence", &confidence(rule)));
     if !rule.require.is_empty() {
-        lines.push(row("requires red", &rule.require.join(", ")));
+        let required: Vec<String> = rule.require.iter().map(signals::asked).collect();
+        lines.push(row("requires", &required.join(", ")));
     }
     if rule.fixes.is_empty() {
         lines.push(row("fix", "none: it diagnoses and alerts"));
@@ -79,13 +81,30 @@ pub fn text(of: &Shown, now: Timestamp, out: &Output) -> String {
     lines.join("\n")
 }
 
+/// A check by its keys; any signal in words.
+fn evidence_json(evidence: &Evidence) -> Value {
+    let (check, is) = match &evidence.signal {
+        SignalSpec::Check { check, is } => (Some(check), Some(is)),
+        _ => (None, None),
+    };
+    json!({ "check": check, "is": is, "add": evidence.add, "signal": signals::asked(&evidence.signal) })
+}
+
+/// A check that must be red by its name; any other signal in words.
+fn required(signal: &SignalSpec) -> String {
+    match signal {
+        SignalSpec::Check { check, is: Status::Warning } => check.clone(),
+        _ => signals::asked(signal),
+    }
+}
+
 fn fixes(n: u32) -> String {
     if n == 1 { "1 fix".to_owned() } else { format!("{n} fixes") }
 }
 
 fn confidence(rule: &Rule) -> String {
     let evidence = rule.evidence.iter().map(|e| {
-        format!("{}{} where {} is {}", if e.add < 0.0 { "-" } else { "+" }, number(e.add.abs()), e.check, e.is)
+        format!("{}{} where {}", if e.add < 0.0 { "-" } else { "+" }, number(e.add.abs()), signals::asked(&e.signal))
     });
     std::iter::once(number(rule.confidence)).chain(evidence).collect::<Vec<_>>().join(", ")
 }
@@ -147,8 +166,8 @@ pub fn json(of: &Shown) -> Value {
         "issue_type": rule.issue_type,
         "cause": rule.cause,
         "confidence": rule.confidence,
-        "evidence": rule.evidence.iter().map(|e| json!({ "check": e.check, "is": e.is, "add": e.add })).collect::<Vec<_>>(),
-        "require": rule.require,
+        "evidence": rule.evidence.iter().map(evidence_json).collect::<Vec<_>>(),
+        "require": rule.require.iter().map(required).collect::<Vec<_>>(),
         "fixes": rule.fixes.iter().map(|f| json!({ "fix_type": f.fix_type, "steps": steps(f) })).collect::<Vec<_>>(),
         "validation": validation(rule),
         "limits": {

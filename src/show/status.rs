@@ -89,6 +89,7 @@ pub fn json(status: &Status) -> Value {
         "incidents": status.incidents.iter().map(|i| json!({
             "id": i.id, "issue_type": i.issue_type, "component": i.component, "severity": i.severity,
             "cause": i.cause, "opened": seconds(i.opened), "last_seen": seconds(i.last_seen), "hold_reason": i.hold,
+            "symptom_of": i.symptom_of, "symptoms": i.symptoms, "flapping": i.flapping,
         })).collect::<Vec<_>>(),
         "held": status.held.iter().map(|h| json!({
             "rule": h.rule, "target": h.target, "reason": h.reason, "since": seconds(h.since.t),
@@ -122,7 +123,12 @@ pub fn text(status: &Status, out: &Output) -> String {
     lines.extend(status.open.iter().map(|open| row("open fix:", &format!("{open}; a pass ends it"))));
     for incident in &status.incidents {
         let text = format!("{}, {}, since {}", incident.cause, incident.severity, ago(incident.opened));
-        lines.push(row("incident:", &text));
+        let flapping = if incident.flapping { "; flapping: it comes and goes" } else { "" };
+        lines.push(row("incident:", &format!("{text}{flapping}")));
+        lines.extend(incident.symptom_of.iter().map(|root| row("", &format!("a symptom of {root} now"))));
+        if !incident.symptoms.is_empty() {
+            lines.push(row("", &format!("its symptoms: {}", incident.symptoms.join(", "))));
+        }
         lines.extend(incident.hold.iter().map(|why| row("", &format!("held: {why}"))));
     }
     if status.incidents.is_empty() && status.last_pass.is_some() {

@@ -53,6 +53,7 @@ struct Common {
     enabled: Key<bool>,
     timeout: Key<Dur>,
     depends_on: Texts,
+    container: Key<String>,
 }
 
 /// Names and dependencies while the checks are put together.
@@ -62,6 +63,8 @@ struct Builder<'a> {
     switched_off: Vec<String>,
     seen: BTreeMap<String, Span>,
     depends_on: Vec<(String, Texts)>,
+    /// Where a check names its container.
+    containers: Vec<Span>,
 }
 
 /// The time-outs of the specification, in seconds.
@@ -87,30 +90,36 @@ pub enum Unwritten {
 /// Every check of the configuration, and those that are there without being written.
 pub fn checks(cx: Cx<'_>, raw: Section<RawChecks>, around: &Surroundings, docker: Unwritten) -> Checks {
     let raw = raw.map(|r| r.value).unwrap_or_default();
-    let mut b = Builder { cx, specs: vec![], switched_off: vec![], seen: BTreeMap::new(), depends_on: vec![] };
+    let (specs, switched_off, depends_on, containers) = Default::default();
+    let mut b = Builder { cx, specs, switched_off, seen: BTreeMap::new(), depends_on, containers };
     match raw.docker {
         Some(t) => b.docker(t, around),
         None if docker == Unwritten::Absent => {}
         None => b.unwritten_docker(around, docker == Unwritten::Discovered),
     }
     for (name, t) in in_order(raw.postgres) {
-        let common = common(name, t.value.enabled.clone(), t.value.timeout.clone(), t.value.depends_on.clone());
+        let v = &t.value;
+        let common = common(name, v.enabled.clone(), v.timeout.clone(), v.depends_on.clone(), v.container.clone());
         b.add(CheckKind::Postgres, common, || postgres(cx, t));
     }
     for (name, t) in in_order(raw.redis) {
-        let common = common(name, t.value.enabled.clone(), t.value.timeout.clone(), t.value.depends_on.clone());
+        let v = &t.value;
+        let common = common(name, v.enabled.clone(), v.timeout.clone(), v.depends_on.clone(), v.container.clone());
         b.add(CheckKind::Redis, common, || redis(cx, t));
     }
     for (name, t) in in_order(raw.http) {
-        let common = common(name, t.value.enabled.clone(), t.value.timeout.clone(), t.value.depends_on.clone());
+        let v = &t.value;
+        let common = common(name, v.enabled.clone(), v.timeout.clone(), v.depends_on.clone(), v.container.clone());
         b.add(CheckKind::Http, common, || http(cx, t));
     }
     for (name, t) in in_order(raw.tcp) {
-        let common = common(name, t.value.enabled.clone(), t.value.timeout.clone(), t.value.depends_on.clone());
+        let v = &t.value;
+        let common = common(name, v.enabled.clone(), v.timeout.clone(), v.depends_on.clone(), v.container.clone());
         b.add(CheckKind::Tcp, common, || tcp(cx, t));
     }
     for (name, t) in in_order(raw.command) {
-        let common = common(name, t.value.enabled.clone(), t.value.timeout.clone(), t.value.depends_on.clone());
+        let v = &t.value;
+        let common = common(name, v.enabled.clone(), v.timeout.clone(), v.depends_on.clone(), v.container.clone());
         b.add(CheckKind::Command, common, || command(cx, t));
     }
     b.host(raw.host);
@@ -124,8 +133,14 @@ fn in_order<T>(named: Named<T>) -> Vec<(At<String>, Table<T>)> {
     list
 }
 
-fn common(name: At<String>, enabled: Key<bool>, timeout: Key<Dur>, depends_on: Texts) -> Common {
-    Common { name, enabled, timeout, depends_on }
+fn common(
+    name: At<String>,
+    enabled: Key<bool>,
+    timeout: Key<Dur>,
+    depends_on: Texts,
+    container: Key<String>,
+) -> Common {
+    Common { name, enabled, timeout, depends_on, container }
 }
 
 impl Builder<'_> {
@@ -151,13 +166,16 @@ impl Builder<'_> {
         self.depends_on.push((name.value.clone(), common.depends_on));
         // A check with an error in it is still there for those that refer to it.
         let probe = probe.unwrap_or(Probe::Tcp { address: String::new() });
-        self.specs.push(CheckSpec { name: name.value, timeout, depends_on: Vec::new(), probe });
+        let container = common.container.filter(|c| values::name(cx, c));
+        self.containers.extend(container.iter().map(|c| c.span.clone()));
+        let container = container.map(|c| c.value);
+        self.specs.push(CheckSpec { name: name.value, timeout, depends_on: Vec::new(), container, probe });
     }
 
     fn docker(&mut self, table: Table<RawDocker>, around: &Surroundings) {
         let (cx, raw, span) = (self.cx, table.value, table.span);
         let name = At { value: "docker".to_owned(), span };
-        let common = common(name, raw.enabled, raw.timeout, raw.depends_on);
+        let common = common(name, raw.enabled, raw.timeout, raw.depends_on, None);
         for key in [raw.tls_ca, raw.tls_cert, raw.tls_key].into_iter().flatten() {
             cx.not_yet(
                 &key.span,
@@ -197,13 +215,14 @@ impl Builder<'_> {
             discovered,
         };
         let name = At { value: "docker".to_owned(), span: 0..0 };
-        self.add(CheckKind::Docker, common(name, None, None, None), || Some(Probe::Docker(probe)));
+        self.add(CheckKind::Docker, common(name, None, None, None, None), || Some(Probe::Docker(probe)));
     }
 
     fn host(&mut self, table: Section<RawHost>) {
         let cx = self.cx;
         let (raw, span) = table.map_or((RawHost::default(), 0..0), |t| (t.value, t.span));
-        let common = common(At { value: "host".to_owned(), span }, raw.enabled, raw.timeout, raw.depends_on);
+        let name = At { value: "host".to_owned(), span };
+        let common = common(name, raw.enabled, raw.timeout, raw.depends_on, None);
         let critical = |level| Levels { warning: None, critical: Some(level) };
         let probe = HostProbe {
             cpu_percent: levels(cx, raw.cpu_percent, critical(90.0), 0.0..=100.0, Worse::Above),
@@ -226,6 +245,11 @@ impl Builder<'_> {
             }
         }
         report_cycles(cx, &edges);
+        let sees_containers = checks.specs.iter().any(|s| matches!(s.probe, Probe::Docker(_)));
+        for span in self.containers.iter().filter(|_| !sees_containers) {
+            let help = "take `enabled = false` out of [checks.docker], or this key out";
+            cx.error_help(span, "there is no Docker check that would see this container", help);
+        }
         for (name, target) in edges {
             if let Some(spec) = checks.specs.iter_mut().find(|s| s.name == name) {
                 spec.depends_on.push(target.value);

@@ -3,6 +3,7 @@
 
 mod checks;
 mod context;
+mod evidence;
 mod maintenance;
 mod rules;
 mod sections;
@@ -183,7 +184,10 @@ fn engine(
 fn unwritten_docker(raw: &RawConfig, files: &[RawRulesFile], found: bool) -> checks::Unwritten {
     let logs = raw.logs.as_ref().and_then(|l| l.value.docker.as_ref());
     let reads = logs.is_some_and(|d| d.value.enabled.as_ref().is_none_or(|e| e.value));
-    let depends = raw.checks.as_ref().is_some_and(|c| c.value.dependencies().any(|name| name.value == "docker"));
+    let depends = raw
+        .checks
+        .as_ref()
+        .is_some_and(|c| c.value.names_container() || c.value.dependencies().any(|name| name.value == "docker"));
     let judges = files.iter().flat_map(|f| &f.rule).any(|rule| names_docker(&rule.value));
     match (reads || depends || judges, found) {
         (true, _) => checks::Unwritten::Needed,
@@ -196,14 +200,14 @@ fn unwritten_docker(raw: &RawConfig, files: &[RawRulesFile], found: bool) -> che
 fn names_docker(rule: &RawRule) -> bool {
     let when = rule.when.as_ref().map(|when| &when.value);
     let one = when.and_then(|w| w.check.as_ref()).into_iter();
-    let evidence = rule.evidence.iter().filter_map(|e| e.value.check.as_ref());
-    let lists = [&rule.require, rule.validate.as_ref().map_or(&None, |v| &v.value.checks)];
-    let listed = lists.into_iter().flatten().flat_map(|names| &names.value);
+    let validate = rule.validate.as_ref().and_then(|v| v.value.checks.as_ref());
+    let listed = validate.into_iter().flat_map(|names| &names.value);
     let tested = rule.test.iter().flat_map(|test| test.value.checks.keys().chain(test.value.metrics.keys()));
     let of_containers = rule.test.iter().any(|test| !test.value.containers.is_empty());
     of_containers
         || when.is_some_and(|w| w.container.is_some())
-        || one.chain(evidence).chain(listed).chain(tested).any(|name| name.value == "docker")
+        || evidence::names_docker(rule)
+        || one.chain(listed).chain(tested).any(|name| name.value == "docker")
 }
 
 fn rules_and_signatures(

@@ -3,7 +3,7 @@
 use super::checks::Checks;
 use super::context::Cx;
 use super::signatures::{self, Signatures};
-use super::{steps, values};
+use super::{evidence, steps, values};
 use crate::config::at::{At, Span, Table};
 use crate::config::raw::*;
 use crate::config::*;
@@ -59,8 +59,9 @@ fn rule(
     if let Some(cause) = &raw.cause {
         placeholders(cx, cause);
     }
-    let require = world.checks.require_all(cx, raw.require);
-    let evidence = raw.evidence.into_iter().filter_map(|e| self::evidence(cx, e, world.checks)).collect();
+    let kinds = (shown, issue_type.as_deref().unwrap_or("?"));
+    let require = evidence::require(cx, raw.require, when.as_ref(), kinds, world, all);
+    let evidence = evidence::evidence(cx, raw.evidence, kinds, world, all);
     let mut fixes: Vec<FixSpec> = Vec::new();
     for table in raw.fix {
         fixes.extend(steps::fix(cx, table, when.as_ref(), shown, world.allow));
@@ -109,6 +110,9 @@ const TRIGGERS: [(&str, &[&str]); 4] = [
     ("check", &["is", "passes"]),
 ];
 
+/// Keys that evidence does not have.
+const ONLY_OF_TRIGGERS: [&str; 3] = ["ignore", "for", "passes"];
+
 fn trigger(
     cx: Cx<'_>,
     Table { value: raw, span }: Table<RawWhen>,
@@ -117,7 +121,7 @@ fn trigger(
     world: &World<'_>,
     all: &mut Signatures,
 ) -> Option<When> {
-    let kind = trigger_kind(cx, &raw, &span)?;
+    let kind = trigger_kind(cx, &raw, &span, "`when`")?;
     match kind {
         "log" => log_trigger(cx, raw, &span, rule, issue_type, world, all),
         "container" => container_trigger(cx, raw, &span),
@@ -127,7 +131,7 @@ fn trigger(
 }
 
 /// Exactly one trigger, and no key that belongs to another.
-fn trigger_kind(cx: Cx<'_>, raw: &RawWhen, span: &Span) -> Option<&'static str> {
+pub(super) fn trigger_kind(cx: Cx<'_>, raw: &RawWhen, span: &Span, what: &str) -> Option<&'static str> {
     let written = written_keys(raw);
     let has = |key: &str| written.iter().any(|(k, _)| *k == key);
     let kinds: Vec<&str> = TRIGGERS
@@ -135,23 +139,28 @@ fn trigger_kind(cx: Cx<'_>, raw: &RawWhen, span: &Span) -> Option<&'static str> 
         .map(|(kind, _)| *kind)
         .filter(|kind| has(kind) && !(*kind == "check" && has("metric")))
         .collect();
-    let help =
-        "`when` takes one of: log with signature or match; check with is; container with state; check with metric";
+    let help = format!(
+        "{what} takes one of: log with signature or match; check with is; container with state; check with metric"
+    );
     let kind = match kinds.as_slice() {
         [one] => *one,
         [] => {
             if !TRIGGERS.iter().any(|(kind, _)| cx.was_removed(span, kind)) {
-                cx.error_help(span, "`when` has no trigger", help);
+                let lacks = if what == "`when`" { "trigger" } else { "signal" };
+                cx.error_help(span, format!("{what} has no {lacks}"), help);
             }
             return None;
         }
         [first, second, ..] => {
-            cx.error_help(span, format!("`when` has two triggers: `{first}` and `{second}`"), help);
+            let has = if what == "`when`" { "triggers" } else { "signals" };
+            cx.error_help(span, format!("{what} has two {has}: `{first}` and `{second}`"), help);
             return None;
         }
     };
     let allowed = TRIGGERS.iter().find(|(k, _)| *k == kind).map_or(&[][..], |(_, keys)| keys);
     for (key, at) in written.iter().filter(|(key, _)| *key != kind && !allowed.contains(key)) {
+        let goes = |key: &&&str| what == "`when`" || !ONLY_OF_TRIGGERS.contains(*key);
+        let allowed: Vec<&str> = allowed.iter().filter(goes).copied().collect();
         let help = format!("with `{kind}` go: {}", allowed.join(", "));
         cx.error_help(at, format!("`{key}` does not go with `{kind}`"), help);
     }
@@ -184,7 +193,7 @@ fn written_keys(raw: &RawWhen) -> Vec<(&'static str, Span)> {
     .collect()
 }
 
-fn log_trigger(
+pub(super) fn log_trigger(
     cx: Cx<'_>,
     raw: RawWhen,
     span: &Span,
@@ -281,7 +290,7 @@ fn log_names(logs: &[LogSpec], kind: &str) -> Vec<String> {
     logs.iter().filter_map(full).collect()
 }
 
-fn container_trigger(cx: Cx<'_>, raw: RawWhen, span: &Span) -> Option<When> {
+pub(super) fn container_trigger(cx: Cx<'_>, raw: RawWhen, span: &Span) -> Option<When> {
     let pattern = raw.container?;
     let glob = values::glob(cx, &pattern, false).map(|g| g.compile_matcher());
     let state = cx.required(span, "state", raw.state)?.value;
@@ -289,7 +298,7 @@ fn container_trigger(cx: Cx<'_>, raw: RawWhen, span: &Span) -> Option<When> {
     Some(When::Container { glob: glob?, pattern: pattern.value, state, held_for })
 }
 
-fn metric_trigger(cx: Cx<'_>, raw: RawWhen, span: &Span, checks: &Checks) -> Option<When> {
+pub(super) fn metric_trigger(cx: Cx<'_>, raw: RawWhen, span: &Span, checks: &Checks) -> Option<When> {
     let check = cx.required(span, "check", raw.check).filter(|c| checks.require(cx, c));
     let metric = values::word(cx, raw.metric?, "metric");
     let passes = values::count(cx, raw.passes, 1, 1, "passes");
@@ -311,14 +320,6 @@ fn check_trigger(cx: Cx<'_>, raw: RawWhen, span: &Span, checks: &Checks) -> Opti
     }
     let passes = values::count(cx, raw.passes, 1, 1, "passes");
     Some(When::Check { check: check?.value, is: is.value, passes })
-}
-
-fn evidence(cx: Cx<'_>, Table { value: raw, span }: Table<RawEvidence>, checks: &Checks) -> Option<Evidence> {
-    let check = cx.required(&span, "check", raw.check).filter(|c| checks.require(cx, c));
-    let is = cx.required(&span, "is", raw.is);
-    let add = cx.required(&span, "add", raw.add);
-    let add = add.map(|a| values::number(cx, Some(a), 0.0, -100.0..=100.0, "add"));
-    Some(Evidence { check: check?.value, is: is?.value, add: add? })
 }
 
 fn validate(cx: Cx<'_>, raw: Section<RawValidate>, of_log: bool, checks: &Checks) -> Validate {

@@ -58,7 +58,9 @@ fn a_rule_is_carried_whole() {
     let When::Log(log) = &rule.when else { panic!("no log trigger") };
     assert_eq!((log.signature.as_str(), log.count, log.within), ("rate_limit", 5, seconds(600)));
     assert!(log.sources.is_match("container:shop-worker") && !log.sources.is_match("container:shop-worker2"));
-    assert_eq!((rule.evidence.len(), rule.evidence[1].add, rule.evidence[1].is), (2, -40.0, Status::Critical));
+    let SignalSpec::Check { check, is } = &rule.evidence[1].signal else { panic!("no check") };
+    assert_eq!((rule.evidence.len(), rule.evidence[1].add), (2, -40.0));
+    assert_eq!((check.as_str(), *is), ("database", Status::Critical));
     let StepSpec::Edit(edit) = &rule.fixes[0].steps[0] else { panic!("no edit") };
     assert_eq!((&edit.change, edit.min, edit.max, edit.max_factor), (&Change::Multiply(1.5), None, Some(5.0), 2.0));
     let StepSpec::Restart(target) = &rule.fixes[0].steps[1] else { panic!("no restart") };
@@ -194,4 +196,99 @@ fn a_number_to_set_keeps_its_digits() {
         let StepSpec::Edit(edit) = &engine.rules[0].fixes[0].steps[0] else { panic!("no edit") };
         assert_eq!(edit.change, Change::Set(SetValue::Number(kept.into())), "{written}");
     }
+}
+
+#[test]
+fn evidence_and_requirements_are_signals_of_any_kind() {
+    let text = r#"
+[checks.docker]
+[checks.redis.queue]
+url = "redis://127.0.0.1/0"
+[checks.http.api]
+url = "http://127.0.0.1:8000/"
+container = "shop-api"
+[logs.docker]
+[[rule]]
+name = "slow"
+when = { check = "api", is = "critical" }
+issue_type = "api_timeout"
+confidence = 80
+evidence = [
+  { check = "queue", is = "healthy", add = 1 },
+  { log = "container:shop-api", signature = "timeout", count = 3, within = "2h", add = 2 },
+  { log = "container:shop-*", match = "pool exhausted", add = 3 },
+  { container = "shop-api", state = "unhealthy", add = 4 },
+  { check = "queue", metric = "memory_percent", above = 80, add = -5 },
+]
+require = ["queue", { check = "queue" }, { log = "container:shop-api", match = "pool", count = 2 }, { container = "shop-db", state = "exited" }]
+"#;
+    let engine = compiled(text, &[]).unwrap_or_else(|e| panic!("{}", LoadError::new(e)));
+    assert_eq!(engine.check("api").unwrap().container.as_deref(), Some("shop-api"));
+    let rule = engine.rule("slow").unwrap();
+    let kind = |signal: &SignalSpec| match signal {
+        SignalSpec::Check { check, is } => format!("{check} {is}"),
+        SignalSpec::Log(t) => format!("{} {} {}", t.count, t.signature, t.within.as_secs()),
+        SignalSpec::Container { pattern, state, .. } => format!("{pattern} {state:?}"),
+        SignalSpec::Metric { check, metric, above, below } => format!("{check} {metric} {above:?} {below:?}"),
+    };
+    let evidence: Vec<_> = rule.evidence.iter().map(|e| (kind(&e.signal), e.add)).collect();
+    let own = |n: usize| engine.signatures.iter().filter(|s| s.origin == SignatureOrigin::Rule).nth(n).unwrap();
+    // What a rule requires is compiled before its evidence.
+    assert_eq!((own(0).pattern.as_str(), own(1).pattern.as_str()), ("pool", "pool exhausted"));
+    assert_ne!(own(0).name, own(1).name);
+    assert_eq!(
+        evidence,
+        [
+            ("queue healthy".into(), 1.0),
+            ("3 timeout 7200".into(), 2.0),
+            (format!("1 {} 600", own(1).name), 3.0),
+            ("shop-api Unhealthy".into(), 4.0),
+            ("queue memory_percent Some(80.0) None".into(), -5.0),
+        ]
+    );
+    let required: Vec<_> = rule.require.iter().map(kind).collect();
+    assert_eq!(
+        required,
+        ["queue warning".into(), "queue warning".into(), format!("2 {} 600", own(0).name), "shop-db Exited".to_owned()]
+    );
+    assert_eq!(rule.log_triggers().map(|t| t.within.as_secs()).max(), Some(7200));
+}
+
+#[test]
+fn a_requirement_that_the_trigger_sees_already_is_none() {
+    let check = |when: &str, require: &str, sound: bool| {
+        let text = format!(
+            "[checks.docker]\n[checks.http.api]\nurl = \"http://h/\"\n[checks.http.web]\nurl = \"http://h/\"\n[logs.docker]\n\
+             [[rule]]\nname = \"r\"\nwhen = {when}\nissue_type = \"x\"\nconfidence = 90\nrequire = [{require}]\n"
+        );
+        let refused = compiled(&text, &[]).err().map(LoadError::new);
+        let told = refused.map(|e| e.to_string());
+        assert_eq!(told.is_none(), sound, "{when} {require}: {told:?}");
+        assert!(told.is_none_or(|t| t.contains("no second kind of evidence")), "{when} {require}");
+    };
+    let api = r#"{ check = "api", is = "critical" }"#;
+    check(api, r#""api""#, false);
+    check(api, r#"{ check = "api", is = "warning" }"#, false);
+    check(api, r#"{ check = "api", metric = "response_time_ms", above = 5 }"#, false);
+    check(api, r#""web""#, true);
+    check(api, r#"{ log = "container:api", signature = "timeout" }"#, true);
+    check(api, r#"{ container = "api", state = "unhealthy" }"#, true);
+    let metric = r#"{ check = "api", metric = "response_time_ms", above = 5 }"#;
+    check(metric, r#""api""#, false);
+    let container = r#"{ container = "api", state = "exited" }"#;
+    check(container, r#""docker""#, false);
+    check(container, r#"{ check = "docker", metric = "containers_running", below = 1 }"#, false);
+    check(container, r#"{ container = "api", state = "unhealthy" }"#, false);
+    check(container, r#"{ container = "a*", state = "unhealthy" }"#, false);
+    check(container, r#"{ container = "db", state = "exited" }"#, true);
+    check(container, r#""api""#, true);
+    check(container, r#"{ log = "container:api", signature = "timeout" }"#, true);
+    check(r#"{ check = "docker", is = "critical" }"#, container, false);
+    let log = r#"{ log = "container:api", signature = "timeout" }"#;
+    check(log, log, false);
+    check(log, r#"{ log = "container:*", signature = "timeout", count = 9 }"#, false);
+    check(log, r#"{ log = "container:api", signature = "rate_limit" }"#, true);
+    check(log, r#"{ log = "container:db", signature = "timeout" }"#, true);
+    check(r#"{ log = "container:api", match = "boom" }"#, r#"{ log = "container:api", match = "boom" }"#, false);
+    check(log, r#""docker""#, true);
 }

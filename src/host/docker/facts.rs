@@ -21,6 +21,21 @@ pub struct ListedContainer {
     pub status: String,
     #[serde(default, deserialize_with = "null_as_default")]
     pub labels: HashMap<String, String>,
+    /// Only while it runs.
+    #[serde(default, deserialize_with = "null_as_default")]
+    ports: Vec<ListedPort>,
+}
+
+/// A port of a container, published or not.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListedPort {
+    #[serde(rename = "IP", default)]
+    ip: Option<String>,
+    #[serde(default)]
+    public_port: Option<u16>,
+    #[serde(rename = "Type", default)]
+    kind: Option<String>,
 }
 
 /// All that is known of one container.
@@ -48,6 +63,8 @@ pub struct ContainerDetail {
     pub tty: bool,
     /// Of its first process, while it runs.
     pub pid: Option<u32>,
+    /// TCP ports of this host that it is set to publish, running or not.
+    pub ports: Vec<u16>,
 }
 
 /// One mount of a container.
@@ -76,6 +93,31 @@ impl ListedContainer {
         let own = self.names.iter().map(|n| n.trim_start_matches('/')).find(|n| !n.contains('/'));
         own.unwrap_or(&self.id)
     }
+
+    /// TCP ports of this host that it publishes now.
+    pub fn published(&self) -> Vec<u16> {
+        let tcp = self.ports.iter().filter(|p| p.kind.as_deref().is_none_or(|kind| kind == "tcp"));
+        sorted(tcp.filter(|p| reaches_this_host(p.ip.as_deref())).filter_map(|p| p.public_port))
+    }
+}
+
+/// Whether a port that is published at this address answers at the addresses of this host itself.
+fn reaches_this_host(ip: Option<&str>) -> bool {
+    let address = ip.unwrap_or_default().parse::<std::net::IpAddr>();
+    address.map_or(true, |a| a.is_unspecified() || a.is_loopback())
+}
+
+fn sorted(ports: impl Iterator<Item = u16>) -> Vec<u16> {
+    let ports: std::collections::BTreeSet<u16> = ports.filter(|p| *p > 0).collect();
+    ports.into_iter().collect()
+}
+
+/// Ports that are written into the container's settings; one that the engine chooses anew at every start is not.
+fn bound(bindings: bollard::models::PortMap) -> Vec<u16> {
+    let tcp = bindings.into_iter().filter(|(port, _)| !port.contains('/') || port.ends_with("/tcp"));
+    let bindings = tcp.flat_map(|(_, bindings)| bindings.unwrap_or_default());
+    let here = bindings.filter(|b| reaches_this_host(b.host_ip.as_deref()));
+    sorted(here.filter_map(|b| b.host_port?.parse().ok()))
 }
 
 /// The bind mounts in a container list: the container's name, and the path on the host.
@@ -113,6 +155,7 @@ pub(super) fn point(text: Option<&str>) -> Option<Timestamp> {
 pub(super) fn detail(from: bollard::models::ContainerInspectResponse) -> ContainerDetail {
     let state = from.state.unwrap_or_default();
     let config = from.config.unwrap_or_default();
+    let host = from.host_config.unwrap_or_default();
     let health = state.health.as_ref().and_then(|h| h.status).and_then(|word| match word.as_ref() {
         "starting" => Some(ContainerHealth::Starting),
         "healthy" => Some(ContainerHealth::Healthy),
@@ -132,7 +175,8 @@ pub(super) fn detail(from: bollard::models::ContainerInspectResponse) -> Contain
         image: config.image.or(from.image).unwrap_or_default(),
         labels: config.labels.unwrap_or_default(),
         mounts: from.mounts.unwrap_or_default().into_iter().map(mount).collect(),
-        log_driver: from.host_config.and_then(|h| h.log_config).and_then(|l| l.typ).unwrap_or_default(),
+        log_driver: host.log_config.and_then(|l| l.typ).unwrap_or_default(),
+        ports: host.port_bindings.map(bound).unwrap_or_default(),
         log_path: from.log_path.filter(|p| !p.is_empty()).map(PathBuf::from),
         tty: config.tty.unwrap_or(false),
         pid: state.pid.and_then(|p| u32::try_from(p).ok()).filter(|p| *p > 0),
@@ -145,5 +189,36 @@ fn mount(from: bollard::models::MountPoint) -> Mount {
         source: from.source.unwrap_or_default().into(),
         destination: from.destination.unwrap_or_default().into(),
         rw: from.rw.unwrap_or(true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_tcp_port_that_answers_on_this_host_is_published_here() {
+        let check = |ports: serde_json::Value, published: &[u16]| {
+            let listed = serde_json::json!({ "Id": "1", "Ports": ports });
+            let listed: ListedContainer = serde_json::from_value(listed).unwrap();
+            assert_eq!(listed.published(), published, "{listed:?}");
+        };
+        let port = |ip: &str, public: u16, kind: &str| serde_json::json!({ "IP": ip, "PrivatePort": 1, "PublicPort": public, "Type": kind });
+        check(serde_json::json!([port("0.0.0.0", 5432, "tcp"), port("::", 5432, "tcp")]), &[5432]);
+        check(serde_json::json!([port("127.0.0.1", 8000, "tcp"), port("192.0.2.1", 8001, "tcp")]), &[8000]);
+        check(serde_json::json!([port("0.0.0.0", 53, "udp")]), &[]);
+        check(serde_json::json!([{ "PrivatePort": 5432, "Type": "tcp" }]), &[]);
+        check(serde_json::json!(null), &[]);
+    }
+
+    #[test]
+    fn a_container_that_is_down_still_says_which_ports_it_is_set_to_publish() {
+        let settings = serde_json::json!({ "Id": "1", "HostConfig": { "PortBindings": {
+            "5432/tcp": [{ "HostIp": "", "HostPort": "15432" }, { "HostIp": "192.0.2.1", "HostPort": "15433" }],
+            "53/udp": [{ "HostIp": "", "HostPort": "53" }],
+            "80/tcp": [{ "HostIp": "", "HostPort": "" }],
+            "81/tcp": null,
+        } } });
+        assert_eq!(detail(serde_json::from_value(settings).unwrap()).ports, [15432]);
     }
 }

@@ -100,6 +100,7 @@ mod tests {
             memory_bytes: None,
             memory_percent: None,
             compose_project: None,
+            ports: Vec::new(),
         }
     }
 

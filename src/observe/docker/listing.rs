@@ -113,6 +113,7 @@ mod tests {
                 finished_at: None,
                 pid: None,
                 cpu: None,
+                ports: Vec::new(),
             };
             assert_eq!(is_unchanged(&listed, &sample, Duration::from_secs(since)), unchanged, "{state} {status}");
         };
