@@ -1,8 +1,8 @@
 //! Confidence, addend by addend.
 
 use crate::config::{Evidence, Rule};
-use crate::learn::history_addend;
-use crate::model::{Addend, CheckResult, Status, Tries};
+use crate::learn::{History, history_addend, self_recovery_addend};
+use crate::model::{Addend, CheckResult, Status};
 
 /// A confidence with everything it was added up from.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,7 +15,7 @@ pub struct Confidence {
 }
 
 /// The rule's base, plus its evidence, plus the history of its fix.
-pub fn of_rule(rule: &Rule, checks: &[CheckResult], tries: Tries) -> Confidence {
+pub fn of_rule(rule: &Rule, checks: &[CheckResult], tries: impl Into<History>) -> Confidence {
     let mut addends = vec![Addend { label: format!("rule {}", rule.name), points: rule.confidence }];
     for evidence in &rule.evidence {
         if let Some(check) = checks.iter().find(|c| c.name == evidence.check && holds(evidence, c.status)) {
@@ -26,9 +26,11 @@ pub fn of_rule(rule: &Rule, checks: &[CheckResult], tries: Tries) -> Confidence 
 }
 
 /// Adds history to what has been added up so far.
-pub fn of(mut addends: Vec<Addend>, tries: Tries) -> Confidence {
+pub fn of(mut addends: Vec<Addend>, tries: impl Into<History>) -> Confidence {
+    let history = tries.into();
     let original: f64 = addends.iter().map(|a| a.points).sum();
-    addends.extend(history_addend(tries));
+    addends.extend(history_addend(history));
+    addends.extend(self_recovery_addend(history));
     let sum: f64 = addends.iter().map(|a| a.points).sum();
     Confidence { addends, original, rounded: sum.clamp(50.0, 100.0).round() as u8 }
 }
@@ -46,6 +48,7 @@ pub fn at_least(status: Status, asked: Status) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Tries;
 
     #[test]
     fn addends_add_up_and_the_sum_is_clamped() {
