@@ -4,7 +4,7 @@
 //! a crash loop cannot fix for ever. May not live here: whether a fix works (that is the knowledge base's).
 
 use crate::host::files;
-use crate::model::{FileHash, Moment, Outcome};
+use crate::model::{FileHash, LaterVerdict, Moment, Outcome};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -53,6 +53,13 @@ pub enum Line {
         outcome: Outcome,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         files: Vec<FileHash>,
+    },
+    /// What a later pass said of a fix that was kept.
+    Later {
+        #[serde(flatten)]
+        at: Moment,
+        fix: String,
+        verdict: LaterVerdict,
     },
     /// From now on no fix of this rule touches this target, until a human resets it.
     Hold {
@@ -156,6 +163,8 @@ pub struct Attempts {
     ids: HashSet<String>,
     /// How an operator's rollback of a fix went.
     rollbacks: HashMap<String, Outcome>,
+    /// What later passes said last of a fix.
+    later: HashMap<String, LaterVerdict>,
     /// Lines that could not be read.
     pub skipped: u64,
 }
@@ -233,6 +242,7 @@ impl Attempts {
                 self.leave(files);
                 self.rollbacks.insert(fix, outcome);
             }
+            Line::Later { fix, verdict, .. } => drop(self.later.insert(fix, verdict)),
             Line::Hold { at, rule, target, reason } => self.held.push(Held { rule, target, reason, since: at }),
             Line::Release { target, .. } => {
                 self.held.retain(|h| h.target != target);
@@ -313,6 +323,11 @@ impl Attempts {
     /// Why this rule may not touch this target, when a human has to release it first.
     pub fn hold(&self, rule: &str, target: &str) -> Option<&Held> {
         self.held.iter().find(|h| h.rule == rule && h.target == target)
+    }
+
+    /// What later passes said last of a fix that was kept.
+    pub fn later(&self, fix: &str) -> Option<LaterVerdict> {
+        self.later.get(fix).copied()
     }
 
     /// How a fix stands: its end, or what an operator's rollback made of it later.

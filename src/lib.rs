@@ -15,7 +15,7 @@
 //! | the exact steps | [`plan`], [`fix::edit`] | yes |
 //! | act or hold | [`gate`], [`breaker`], [`pause`] | all but the pauses' file |
 //! | backup, journal, apply, watch, undo | [`transaction`], [`backup`], [`validate`] | `phase`, `validate` |
-//! | history | [`learn`], [`attempts`], [`matches`], [`state`] | |
+//! | history | [`learn`], [`attempts`], [`follow_up`], [`unaided`], [`matches`], [`state`] | |
 //! | tests of rules | [`rehearsal`] | yes |
 //! | telling | [`tell`], [`alert`], [`show`] | |
 //! | the world | [`host`] | |
@@ -38,6 +38,7 @@ pub mod commands;
 pub mod config;
 pub mod diagnose;
 pub mod fix;
+pub mod follow_up;
 pub mod gate;
 pub mod host;
 pub mod incidents;
@@ -55,4 +56,5 @@ pub mod state;
 pub mod tell;
 pub mod text;
 pub mod transaction;
+pub mod unaided;
 pub mod validate;

@@ -5,10 +5,12 @@
 
 use crate::config::{Engine, Redactor};
 use crate::diagnose::streaks::Streaks;
+use crate::follow_up::FollowUps;
 use crate::host::files::{self, Snapshot};
 use crate::matches::Matches;
 use crate::model::{CheckResult, Closed, Incident, Moment, Outcome, Status};
 use crate::observe::Samples;
+use crate::unaided::Unaided;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -113,6 +115,12 @@ pub struct Memory {
     #[serde(default)]
     pub samples: Samples,
     pub last_pass: Option<LastPass>,
+    /// Fixes that are looked at again; made anew from the attempts where it is lost.
+    #[serde(default)]
+    pub follow_ups: FollowUps,
+    /// Losing it costs what was seen of problems that clear by themselves.
+    #[serde(default)]
+    pub unaided: Unaided,
     /// When what goes on from pass to pass, and is no incident, was last told.
     #[serde(default)]
     pub told: BTreeMap<String, Timestamp>,

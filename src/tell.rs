@@ -4,6 +4,8 @@
 
 use crate::alert::Alert;
 use crate::config::{AlertKind, Engine};
+use crate::diagnose::rules::shown;
+use crate::follow_up::FollowUp;
 use crate::gate::{Decision, HoldReason, Permit};
 use crate::host::clock;
 use crate::incidents::{self, Changed};
@@ -250,6 +252,16 @@ fn of_plan(kind: AlertKind, title: String, plan: &Plan, now: Timestamp) -> Alert
         actions: actions(plan, "done"),
         ..blank(kind, title, plan.component.clone(), now)
     }
+}
+
+/// The alert of a fix that was kept and whose problem is back.
+pub fn of_recurred(engine: &Engine, follow_up: &FollowUp, issue_type: Option<String>, now: Timestamp) -> Alert {
+    let title = format!("{} of {} did not last", follow_up.fix_type, follow_up.component);
+    let passed = shown(clock::between(clock::to_second(follow_up.judged.t), clock::to_second(now)));
+    let why = format!("rule {} fires again {passed} after {} was kept", follow_up.rule, follow_up.fix);
+    let next = vec!["healer diagnose".to_owned(), "healer backups".to_owned()];
+    let blank = blank(AlertKind::Recurred, title, follow_up.component.clone(), now);
+    redacted(engine, Alert { issue_type, why: Some(why), next, ..blank })
 }
 
 /// The alert of an open transaction that cannot be read: no fix is made before a human has looked.

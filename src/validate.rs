@@ -1,9 +1,19 @@
 //! Did it help? What was expected, what was seen, the verdict, and how likely that verdict is luck.
 //!
+//! Silence is no success: a log that cannot be read, lines that were lost and a service that does not run any more are
+//! told apart from quiet, and nothing else on the host may have become worse.
+//!
 //! Pure: samples in, judgement out. May not live here: taking samples, waiting, undoing.
+
+pub mod elsewhere;
+pub mod luck;
+
+#[cfg(test)]
+mod tests;
 
 use crate::diagnose::rules::shown;
 use crate::model::{ErrorsAllowed, Status, ValidationSpec, Verdict, VerdictKind, Watched};
+use luck::chance_of_at_most;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -11,6 +21,15 @@ use std::time::Duration;
 pub const ENOUGH_EXPECTED: f64 = 3.0;
 /// Good samples of a check, container or metric.
 pub const ENOUGH_SAMPLES: usize = 3;
+
+/// What was known before the window.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Before<'a> {
+    /// Status of every check and container just before the first step.
+    pub statuses: Option<&'a BTreeMap<String, Status>>,
+    /// Bursts of errors per second, where they were seen for long enough to tell a burst from a stream.
+    pub bursts_per_second: Option<f64>,
+}
 
 /// One look during the window.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -21,8 +40,18 @@ pub struct Sample {
     pub errors: u64,
     /// Status of every check and container (`container:NAME`).
     pub statuses: BTreeMap<String, Status>,
-    /// Whether what fired is gone now; `None` for log triggers, whose errors are counted.
+    /// Whether what fired is gone now; `None` for log triggers, whose errors are counted, and where nothing can be said.
     pub trigger_gone: Option<bool>,
+    /// Why this look says nothing of what is watched: its log, or whether its service runs, cannot be read now.
+    pub blind: Option<String>,
+    /// Lines of the watched log that were lost since the window began.
+    pub lost: Option<String>,
+    /// A service of the fix that does not run.
+    pub dead: Option<String>,
+    /// A service of the fix that was started once more since the window began.
+    pub started_anew: Option<String>,
+    /// What became worse beside the fix, other than a status: errors of other kinds or elsewhere, a container that crashed.
+    pub worse: Option<String>,
 }
 
 /// What to do after a sample.
@@ -36,52 +65,67 @@ pub enum Judgement {
     Done(Verdict),
 }
 
-/// Judges the samples so far. `before` are the statuses just before the first step.
-pub fn judge(spec: &ValidationSpec, before: &BTreeMap<String, Status>, samples: &[Sample]) -> Judgement {
+/// Judges the samples so far.
+pub fn judge(spec: &ValidationSpec, before: Before, samples: &[Sample]) -> Judgement {
     let Some(last) = samples.last() else {
         return Judgement::Wait { until: spec.window_seconds, errors: 0 };
     };
+    let done = |kind, judged_on| {
+        let chance_of_luck = luck_of(spec, before, samples);
+        Judgement::Done(Verdict { kind, judged_on, errors_after: last.errors, chance_of_luck })
+    };
     if let Some(why) = clearly_worse(spec, before, samples) {
-        return done(VerdictKind::Failure, why, spec, last);
+        return done(VerdictKind::Failure, why);
     }
     if last.at < spec.window_seconds {
         return Judgement::Wait { until: spec.window_seconds, errors: last.errors };
     }
     if let Some(why) = failed(spec, before, samples) {
-        return done(VerdictKind::Failure, why, spec, last);
+        return done(VerdictKind::Failure, why);
     }
-    let (enough, seen) = enough(spec, samples);
+    let (enough, seen) = enough(spec, before, samples);
     if enough {
-        return done(VerdictKind::Success, seen, spec, last);
+        return done(VerdictKind::Success, seen);
     }
     if last.at < spec.max_window_seconds {
         return Judgement::Wait { until: spec.max_window_seconds, errors: last.errors };
     }
-    done(VerdictKind::NotEnough, seen, spec, last)
+    done(VerdictKind::NotEnough, seen)
 }
 
-fn done(kind: VerdictKind, judged_on: String, spec: &ValidationSpec, last: &Sample) -> Judgement {
-    let chance_of_luck = match &spec.watched {
-        Watched::Log { rate_per_second, .. } => Some(chance_of_at_most(last.errors, rate_per_second * last.at)),
-        _ => None,
-    };
-    Judgement::Done(Verdict { kind, judged_on, errors_after: last.errors, chance_of_luck })
+/// What luck is reckoned with: events that were to be expected, and how many came. Bursts are counted instead of errors
+/// where they were seen before the fix: five errors of one moment are one event, and say nothing of the next minutes.
+fn reckoned(spec: &ValidationSpec, before: Before, samples: &[Sample]) -> Option<(f64, u64)> {
+    let Watched::Log { rate_per_second, .. } = &spec.watched else { return None };
+    let last = samples.last()?;
+    Some(match before.bursts_per_second {
+        Some(rate) => (rate.min(*rate_per_second) * last.at, bursts(spec, samples).min(last.errors)),
+        None => (rate_per_second * last.at, last.errors),
+    })
 }
 
-/// Chance of at most `seen` events where `expected` are to be expected (Poisson).
-pub fn chance_of_at_most(seen: u64, expected: f64) -> f64 {
-    let mut term = (-expected).exp();
-    let mut sum = term;
-    for k in 1..=seen.min(1_000) {
-        term *= expected / k as f64;
-        sum += term;
+/// Bursts of errors in the window.
+fn bursts(spec: &ValidationSpec, samples: &[Sample]) -> u64 {
+    let length = luck::slot(spec.window_seconds) as f64;
+    let mut errors = 0;
+    let mut slots: Vec<u64> = Vec::new();
+    for sample in samples {
+        let slot = (sample.at / length) as u64;
+        if sample.errors > errors && slots.last() != Some(&slot) {
+            slots.push(slot);
+        }
+        errors = sample.errors;
     }
-    sum.clamp(0.0, 1.0)
+    slots.len() as u64
 }
 
-/// Over what is allowed, by at least three, and above twice the earlier rate; or a named check newly critical for three
-/// samples.
-fn clearly_worse(spec: &ValidationSpec, before: &BTreeMap<String, Status>, samples: &[Sample]) -> Option<String> {
+fn luck_of(spec: &ValidationSpec, before: Before, samples: &[Sample]) -> Option<f64> {
+    reckoned(spec, before, samples).map(|(expected, seen)| chance_of_at_most(seen, expected))
+}
+
+/// Over what is allowed, by at least three, and above twice the earlier rate; or a named check newly critical, or a
+/// service of the fix down, for three samples.
+fn clearly_worse(spec: &ValidationSpec, before: Before, samples: &[Sample]) -> Option<String> {
     let last = samples.last()?;
     if let Watched::Log { rate_per_second, .. } = &spec.watched {
         let expected = rate_per_second * last.at;
@@ -95,8 +139,12 @@ fn clearly_worse(spec: &ValidationSpec, before: &BTreeMap<String, Status>, sampl
         }
     }
     let tail = samples.len().checked_sub(3).and_then(|from| samples.get(from..))?;
+    if let Some(dead) = last.dead.as_ref().filter(|_| tail.iter().all(|s| s.dead.is_some())) {
+        return Some(format!("clearly worse: {dead}"));
+    }
     spec.checks.iter().find_map(|name| {
-        let newly = before.get(name).is_none_or(|s| *s != Status::Critical);
+        let was = before.statuses.and_then(|statuses| statuses.get(name));
+        let newly = was.is_none_or(|s| *s != Status::Critical);
         let critical = tail.iter().all(|s| s.statuses.get(name) == Some(&Status::Critical));
         (newly && critical).then(|| format!("clearly worse: {name} has become critical"))
     })
@@ -110,7 +158,7 @@ fn allowed(spec: &ValidationSpec, rate: f64, seconds: f64) -> u64 {
     }
 }
 
-fn failed(spec: &ValidationSpec, before: &BTreeMap<String, Status>, samples: &[Sample]) -> Option<String> {
+fn failed(spec: &ValidationSpec, before: Before, samples: &[Sample]) -> Option<String> {
     let last = samples.last()?;
     if let Watched::Log { rate_per_second, .. } = &spec.watched {
         let allowed = allowed(spec, *rate_per_second, last.at);
@@ -126,53 +174,100 @@ fn failed(spec: &ValidationSpec, before: &BTreeMap<String, Status>, samples: &[S
     if last.trigger_gone == Some(false) {
         return Some(format!("{} is still as it was when the rule fired", shown_watched(&spec.watched)));
     }
-    let unhealthy = spec.checks.iter().find(|name| last.statuses.get(*name) != Some(&Status::Healthy));
+    let relapses = relapses(samples);
+    if relapses > 1 {
+        let watched = shown_watched(&spec.watched);
+        return Some(format!("{watched} was good and bad again {relapses} times within {}", shown_seconds(last.at)));
+    }
+    let known = |name: &&String| last.statuses.get(*name).is_some_and(|s| *s != Status::Unknown);
+    let unhealthy = spec.checks.iter().filter(known).find(|name| last.statuses.get(*name) != Some(&Status::Healthy));
     if let Some(name) = unhealthy {
         let status = last.statuses.get(name).map_or("not known", |s| s.word());
         return Some(format!("{name} is {status} at the end of the window, not healthy"));
     }
-    regression(before, samples)
+    let of_fix = last.dead.clone().or_else(|| last.started_anew.clone());
+    of_fix.or_else(|| regression(before, samples)).or_else(|| last.worse.clone())
 }
 
-/// A check or container that was healthy before and is critical in the last two of at least three samples.
-fn regression(before: &BTreeMap<String, Status>, samples: &[Sample]) -> Option<String> {
+/// A check or container that was healthy before and is critical, or gone, in the last two of at least three samples.
+fn regression(before: Before, samples: &[Sample]) -> Option<String> {
     if samples.len() < ENOUGH_SAMPLES {
         return None;
     }
     let tail = samples.get(samples.len() - 2..)?;
-    before.iter().filter(|(_, status)| **status == Status::Healthy).find_map(|(name, _)| {
-        tail.iter()
-            .all(|s| s.statuses.get(name) == Some(&Status::Critical))
-            .then(|| format!("{name} was healthy before and is critical now"))
+    before.statuses?.iter().filter(|(_, status)| **status == Status::Healthy).find_map(|(name, _)| {
+        if tail.iter().all(|s| s.statuses.get(name) == Some(&Status::Critical)) {
+            return Some(format!("{name} was healthy before and is critical now"));
+        }
+        let gone = name.starts_with("container:") && tail.iter().all(|s| is_gone(name, s));
+        gone.then(|| format!("{name} was healthy before and is gone"))
     })
 }
 
+/// Not listed, by an engine that lists others or at least answers: one that does not answer is no missing container.
+fn is_gone(container: &str, sample: &Sample) -> bool {
+    let engine = sample.statuses.get(elsewhere::ENGINE);
+    !sample.statuses.contains_key(container) && engine == Some(&Status::Healthy)
+}
+
+/// How often what fired was gone and came back.
+fn relapses(samples: &[Sample]) -> usize {
+    let known = samples.iter().filter_map(|s| s.trigger_gone);
+    let mut last = false;
+    known.filter(|gone| std::mem::replace(&mut last, *gone) && !*gone).count()
+}
+
 /// Whether there was enough to see, and what was seen, in words.
-fn enough(spec: &ValidationSpec, samples: &[Sample]) -> (bool, String) {
+fn enough(spec: &ValidationSpec, before: Before, samples: &[Sample]) -> (bool, String) {
     let Some(last) = samples.last() else { return (false, "nothing was seen".into()) };
-    match &spec.watched {
-        Watched::Log { rate_per_second, .. } => {
-            let expected = rate_per_second * last.at;
-            let luck = chance_of_at_most(last.errors, expected);
-            let seen = format!(
-                "{} errors in {} where {expected:.1} were to be expected (chance that this is luck: {})",
-                last.errors,
-                shown_seconds(last.at),
-                percent(luck)
-            );
-            (expected >= ENOUGH_EXPECTED, seen)
-        }
-        watched => {
-            let good = samples.iter().filter(|s| s.trigger_gone == Some(true)).count();
-            let seen = format!(
-                "{} good in {good} of {} samples over {}",
-                shown_watched(watched),
-                samples.len(),
-                shown_seconds(last.at)
-            );
-            (good >= ENOUGH_SAMPLES, seen)
-        }
+    let (enough, seen) = match &spec.watched {
+        Watched::Log { rate_per_second, .. } => of_log(*rate_per_second, spec, before, samples),
+        _ => of_samples(spec, samples),
+    };
+    let unseen = spec.checks.iter().find(|name| last.statuses.get(*name).is_none_or(|s| *s == Status::Unknown));
+    let unseen = unseen.map(|name| format!("whether {name} is healthy is not known"));
+    match unseen.or_else(|| last.blind.clone()).or_else(|| last.lost.clone()) {
+        Some(why) => (false, format!("{seen}; but {why}")),
+        None => (enough, seen),
     }
+}
+
+fn of_log(rate: f64, spec: &ValidationSpec, before: Before, samples: &[Sample]) -> (bool, String) {
+    let (Some(last), Some((reckoned, seen))) = (samples.last(), reckoned(spec, before, samples)) else {
+        return (false, String::new());
+    };
+    let expected = rate * last.at;
+    // Said only where it is another number than the one above.
+    let in_bursts = before.bursts_per_second.filter(|_| reckoned < expected * 0.9);
+    let in_bursts = in_bursts.map(|_| format!(", in {reckoned:.1} bursts")).unwrap_or_default();
+    let text = format!(
+        "{} errors in {} where {expected:.1} were to be expected{in_bursts} (chance that this is luck: {})",
+        last.errors,
+        shown_seconds(last.at),
+        percent(chance_of_at_most(seen, reckoned))
+    );
+    (reckoned >= ENOUGH_EXPECTED, text)
+}
+
+/// At least three good samples since the last bad one; where it was good before that, over a whole window.
+fn of_samples(spec: &ValidationSpec, samples: &[Sample]) -> (bool, String) {
+    let from = samples.iter().rposition(|s| s.trigger_gone != Some(true)).map_or(0, |bad| bad + 1);
+    let good = samples.get(from..).unwrap_or_default();
+    let span = good.first().zip(good.last()).map_or(0.0, |(first, last)| last.at - first.at);
+    let relapsed = relapses(samples) > 0;
+    let seen = format!(
+        "{} good in {} of {} samples over {}{}",
+        shown_watched(&spec.watched),
+        samples.iter().filter(|s| s.trigger_gone == Some(true)).count(),
+        samples.len(),
+        shown_seconds(samples.last().map_or(0.0, |s| s.at)),
+        if relapsed {
+            format!(", bad again in between, good for the last {}", shown_seconds(span))
+        } else {
+            String::new()
+        }
+    );
+    (good.len() >= ENOUGH_SAMPLES && (!relapsed || span >= spec.window_seconds), seen)
 }
 
 fn percent(chance: f64) -> String {
@@ -193,124 +288,5 @@ pub fn shown_watched(watched: &Watched) -> String {
         Watched::Check { name } => name.clone(),
         Watched::Container { name } => format!("container:{name}"),
         Watched::Metric { check, metric, .. } => format!("{check} {metric}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn spec(watched: Watched, allowed: ErrorsAllowed, checks: &[&str]) -> ValidationSpec {
-        ValidationSpec {
-            settle_seconds: 10.0,
-            window_seconds: 120.0,
-            max_window_seconds: 600.0,
-            errors_allowed: allowed,
-            checks: checks.iter().map(|c| (*c).to_owned()).collect(),
-            watched,
-        }
-    }
-
-    fn log(rate: f64) -> Watched {
-        Watched::Log { source: "container:a".into(), signature: "rate_limit".into(), rate_per_second: rate }
-    }
-
-    fn sample(at: f64, errors: u64) -> Sample {
-        Sample { at, errors, ..Sample::default() }
-    }
-
-    fn verdict(judgement: Judgement) -> &'static str {
-        match judgement {
-            Judgement::Wait { until, .. } if until > 120.0 => "extend",
-            Judgement::Wait { .. } => "wait",
-            Judgement::Done(v) => match v.kind {
-                VerdictKind::Success => "success",
-                VerdictKind::Failure => "failure",
-                VerdictKind::NotEnough => "not enough",
-                VerdictKind::Interrupted => "interrupted",
-            },
-        }
-    }
-
-    #[test]
-    fn errors_are_judged_against_what_was_to_be_expected() {
-        let check = |rate, allowed, at, errors, expected| {
-            let judged = judge(&spec(log(rate), allowed, &[]), &BTreeMap::new(), &[sample(at, errors)]);
-            assert_eq!(verdict(judged), expected, "rate {rate}, {errors} errors at {at}");
-        };
-        let none = ErrorsAllowed::AtMost(0);
-        check(0.1, none, 60.0, 0, "wait");
-        check(0.1, none, 120.0, 0, "success");
-        check(0.1, none, 120.0, 1, "failure");
-        check(0.1, ErrorsAllowed::AtMost(1), 120.0, 1, "success");
-        check(0.01, none, 120.0, 0, "extend");
-        check(0.01, none, 300.0, 0, "success");
-        check(0.001, none, 600.0, 0, "not enough");
-        check(0.001, none, 600.0, 1, "failure");
-        check(0.5, ErrorsAllowed::ReduceTo(0.2), 120.0, 12, "success");
-        check(0.5, ErrorsAllowed::ReduceTo(0.2), 120.0, 13, "failure");
-        check(0.1, none, 20.0, 5, "failure");
-        check(0.1, none, 20.0, 2, "wait");
-        check(0.1, none, 40.0, 8, "wait");
-    }
-
-    #[test]
-    fn a_check_needs_three_good_samples_and_a_good_end() {
-        let check = |gone: &[bool], at: f64, expected| {
-            let step = at / gone.len() as f64;
-            let samples: Vec<Sample> = gone
-                .iter()
-                .enumerate()
-                .map(|(i, g)| Sample { trigger_gone: Some(*g), ..sample(step * (i + 1) as f64, 0) })
-                .collect();
-            let watched = Watched::Check { name: "api".into() };
-            let judged = judge(&spec(watched, ErrorsAllowed::AtMost(0), &[]), &BTreeMap::new(), &samples);
-            assert_eq!(verdict(judged), expected, "{gone:?}");
-        };
-        check(&[true, true, true], 120.0, "success");
-        check(&[false, true, true, true], 120.0, "success");
-        check(&[true, true, false], 120.0, "failure");
-        check(&[false, true, true], 120.0, "extend");
-        check(&[false, true, true], 600.0, "not enough");
-        check(&[true, true, true], 60.0, "wait");
-    }
-
-    #[test]
-    fn nothing_healthy_may_have_become_critical_and_named_checks_must_be_healthy() {
-        use Status::{Critical, Healthy, Warning};
-        let check = |named: &[&str], before: Status, seen: &[Status], at: f64, expected| {
-            let step = at / seen.len() as f64;
-            let samples: Vec<Sample> = seen
-                .iter()
-                .enumerate()
-                .map(|(i, s)| Sample {
-                    statuses: BTreeMap::from([("api".to_owned(), *s)]),
-                    ..sample(step * (i + 1) as f64, 0)
-                })
-                .collect();
-            let before = BTreeMap::from([("api".to_owned(), before)]);
-            let judged = judge(&spec(log(0.1), ErrorsAllowed::AtMost(0), named), &before, &samples);
-            assert_eq!(verdict(judged), expected, "{named:?} {before:?} {seen:?}");
-        };
-        check(&[], Healthy, &[Healthy, Critical, Critical], 120.0, "failure");
-        check(&[], Healthy, &[Critical, Critical, Healthy], 120.0, "success");
-        check(&[], Healthy, &[Healthy, Healthy, Critical], 120.0, "success");
-        check(&[], Critical, &[Critical, Critical, Critical], 120.0, "success");
-        check(&[], Healthy, &[Critical, Critical], 120.0, "success");
-        check(&["api"], Warning, &[Warning, Warning, Warning], 120.0, "failure");
-        check(&["api"], Warning, &[Warning, Warning, Healthy], 120.0, "success");
-        check(&["api"], Healthy, &[Critical, Critical, Critical], 30.0, "failure");
-        check(&["api"], Critical, &[Critical, Critical, Critical], 30.0, "wait");
-    }
-
-    #[test]
-    fn luck_is_poisson() {
-        let check = |seen, expected: f64, chance: f64| {
-            assert!((chance_of_at_most(seen, expected) - chance).abs() < 1e-4, "{seen} of {expected}");
-        };
-        check(0, 3.0, 0.049_787);
-        check(0, 12.0, 0.000_006);
-        check(2, 3.0, 0.423_19);
-        check(0, 0.0, 1.0);
     }
 }

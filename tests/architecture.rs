@@ -40,7 +40,10 @@ const PURE: Files = These(&[
     "gate.rs",
     "breaker.rs",
     "validate.rs",
+    "validate/",
     "incidents.rs",
+    "follow_up.rs",
+    "unaided.rs",
     "transaction/phase.rs",
 ]);
 
@@ -108,6 +111,8 @@ const RULES: &[Rule] = &[
             ("plan.rs", "sha2", "a plan's identity is a hash of what it does; hashing is arithmetic"),
             ("plan.rs", "serde_json::to_string", "the text that is hashed"),
             ("diagnose/confidence.rs", "crate::learn::history_addend", "arithmetic on two counts"),
+            ("diagnose/confidence.rs", "crate::learn::self_recovery_addend", "arithmetic on four counts"),
+            ("diagnose/confidence.rs", "crate::learn::History", "counts"),
             ("transaction/phase.rs", "crate::transaction::journal", "the entries that it reads, as values"),
         ],
     },

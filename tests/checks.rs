@@ -49,6 +49,7 @@ fn engine(timeout: Duration, probe: Probe) -> Engine {
         backups: Backups { keep_last: 1, keep_within: LONG },
         redactor: Redactor::default(),
         keep: Default::default(),
+        learning: healer::config::Learning { half_life: LONG },
         textfile: None,
         written: Default::default(),
         warnings: Default::default(),

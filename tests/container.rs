@@ -126,7 +126,7 @@ fn a_container_that_mounts_the_edited_file_by_itself_is_restarted_too() {
         root.config(&format!(
             "[allow]\nfiles = [\"{{root}}/worker/*\"]\ncontainers = [\"{allowed}\"]\n[checks.host]\nenabled = false\n\
              [checks.docker]\nsocket = \"{socket}\"\ninclude = [\"{name}\"]\n[logs.files.worker]\npath = \"{{root}}/worker.log\"\n\
-             [limits]\nstart_grace = \"0s\"\nhuman_grace = \"0s\"\n[[rule]]\nname = \"slow-down\"\n\
+             [limits]\nstart_grace = \"0s\"\nhuman_grace = \"0s\"\nmin_duration = \"0s\"\n[[rule]]\nname = \"slow-down\"\n\
              when = {{ log = \"file:worker\", signature = \"rate_limit\", count = 5, within = \"10m\" }}\n\
              issue_type = \"rate_limiting\"\nconfidence = 90\n[[rule.fix]]\nfix_type = \"increase_delay\"\n\
              steps = [{{ edit = \"{{root}}/worker/settings.toml\", at = \"pause\", multiply = 1.5, max = 5.0 }}]\n\

@@ -124,7 +124,7 @@ fn nothing_outside_the_allowed_files_is_changed() {
 
 #[test]
 fn a_fresh_change_by_a_human_is_left_alone_for_a_while() {
-    let graceful = |p: &mut Parts| p.limits = "human_grace = \"15m\"".into();
+    let graceful = |p: &mut Parts| p.limits = "human_grace = \"15m\"\nmin_duration = \"0s\"".into();
     check(graceful, |_| {}, "human_grace", &["client.py was changed", "not by healer"]);
     let scene = Scene::new(graceful);
     scene.root.set_age(PROGRAM_PATH, Duration::from_secs(1000));
@@ -136,7 +136,7 @@ fn a_fresh_change_by_a_human_is_left_alone_for_a_while() {
 #[test]
 fn who_puts_the_old_content_back_by_hand_is_a_human() {
     let scene = Scene::new(|p| {
-        p.limits = "human_grace = \"15m\"".into();
+        p.limits = "human_grace = \"15m\"\nmin_duration = \"0s\"".into();
         p.rule_limits = "cooldown = \"0s\"".into();
     });
     scene.root.set_age(PROGRAM_PATH, Duration::from_secs(1000));

@@ -17,14 +17,15 @@ fn knowledge_base(lines: &[&[u8]]) -> Vec<u8> {
 fn foreign_torn_and_binary_lines_are_skipped_counted_and_told() {
     let scene = Scene::new(|_| {});
     let long = vec![b'x'; 300_000];
+    let recent = PYTHON.replace("2025-10-19", &jiff::Timestamp::now().strftime("%Y-%m-%d").to_string());
     let lines: &[&[u8]] = &[
-        PYTHON.as_bytes(),
+        recent.as_bytes(),
         b"{\"timestamp\": \"2025-10-19T17:00",
         b"\x00\xff\xfe binary",
         b"[]",
         b"{\"other\": \"program\"}",
         &long,
-        PYTHON.as_bytes(),
+        recent.as_bytes(),
     ];
     let text = knowledge_base(lines);
     scene.root.write("state/fix_knowledge_base.jsonl", &text);
@@ -184,8 +185,8 @@ fn where_there_is_nothing_to_count_one_sentence_says_so_and_what_to_do() {
     check(&["stats"], "no fix is recorded yet: `healer heal -n` shows", &[]);
     let unproven = PYTHON.replace(": \"success\"", ": \"unproven\"").replace("true", "false");
     scene.root.append("state/fix_knowledge_base.jsonl", format!("{unproven}\n"));
-    check(&["stats"], "fixes: 1; none of them says yet", &["OUTCOME"]);
+    check(&["stats"], "fixes: 1; none of them says yet", &["OUTCOME", "UNPROVEN"]);
     check(&["stats", "--since", "1d"], "no fix is recorded in the last 1d: `healer stats` without --since", &[]);
     scene.root.append("state/fix_knowledge_base.jsonl", format!("{PYTHON}\n"));
-    check(&["stats"], "fixes: 2; of 1 decided ones 1 worked", &["FIX TYPE", "OUTCOME", "CONFIDENCE"]);
+    check(&["stats"], "fixes: 2; of 1 decided ones 1 worked", &["FIX TYPE", "OUTCOME", "CONFIDENCE", "UNPROVEN"]);
 }

@@ -125,6 +125,7 @@ const PLACES: [(&str, &str); 31] = [
 ];
 const MORE_PLACES: [(&str, &str); 6] = [
     ("RawMaintenance", "[[maintenance]]"),
+    ("RawLearning", "[learning]"),
     ("RawAlerts", "[alerts]"),
     ("RawWebhook", "webhook of [alerts]"),
     ("RawBackups", "[backups]"),

@@ -31,7 +31,7 @@ fn configuration(unit: &str, rule: &str) -> String {
     format!(
         "[allow]\nfiles = [\"/srv/shop/shop.env\"]\nunits = [\"shop.service\"]\n\
          [checks.docker]\nenabled = false\n[checks.host]\nenabled = false\n[logs.journal.shop]\nunit = \"{unit}\"\n\
-         [limits]\nhuman_grace = \"0s\"\nstart_grace = \"1ms\"\n[alerts]\non = [\"held\", \"healed\", \"rolled_back\"]\n{rule}"
+         [limits]\nhuman_grace = \"0s\"\nstart_grace = \"1ms\"\nmin_duration = \"0s\"\n[alerts]\non = [\"held\", \"healed\", \"rolled_back\"]\n{rule}"
     )
 }
 

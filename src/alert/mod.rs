@@ -49,6 +49,7 @@ impl AlertKind {
             AlertKind::Unproven => "unproven",
             AlertKind::RolledBack => "rolled_back",
             AlertKind::RollbackFailed => "rollback_failed",
+            AlertKind::Recurred => "recurred",
             AlertKind::Critical => "critical",
             AlertKind::Resolved => "resolved",
             AlertKind::Storm => "storm",
@@ -60,7 +61,11 @@ impl AlertKind {
     fn priority(self) -> u8 {
         match self {
             AlertKind::RollbackFailed | AlertKind::Critical | AlertKind::Storm => 2,
-            AlertKind::Held | AlertKind::RolledBack | AlertKind::Unproven | AlertKind::CircuitOpen => 4,
+            AlertKind::Held
+            | AlertKind::RolledBack
+            | AlertKind::Unproven
+            | AlertKind::Recurred
+            | AlertKind::CircuitOpen => 4,
             AlertKind::Healed | AlertKind::Resolved => 5,
         }
     }

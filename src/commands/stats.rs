@@ -8,13 +8,15 @@ use crate::host::{clock, files};
 use crate::learn;
 use crate::show::debt::{self, Owed};
 use crate::show::{Output, json, stats};
-use crate::state::StateDir;
+use crate::state::{Memory, StateDir};
 use anyhow::Result;
 
 pub fn run(engine: &Engine, since: Option<&str>, out: &Output) -> Result<u8> {
     let span = since.map(|text| duration(text, "--since")).transpose()?;
     let from = span.and_then(|s| clock::now().checked_sub(jiff::SignedDuration::try_from(s).ok()?).ok());
-    let knowledge = learn::read(&engine.knowledge_base, from)?;
+    let (memory, warning) = Memory::load(&StateDir::of(engine));
+    let knowledge = learn::read(&engine.knowledge_base, from)?.with_self_recovery(memory.unaided.by_issue);
+    warning.iter().for_each(|w| out.note(&format!("healer: {w}")));
     let owed = owed(engine)?;
     out.document(|| {
         let mut body = json::stats(&knowledge);

@@ -41,7 +41,7 @@ pub fn run(engine: &Engine, out: &Output) -> Result<u8> {
         pauses,
         maintenance: pause::window_of_all(&engine.maintenance, local).map(|w| w.name.clone()),
         recent_backups: backups.into_iter().filter_map(|b| b.metadata.ok()).take(5).collect(),
-        knowledge: learn::read(dir.knowledge_base(), None)?,
+        knowledge: learn::read(dir.knowledge_base(), None)?.with_self_recovery(memory.unaided.by_issue),
     };
     out.document(|| json::success(status::json(&status)));
     out.text(&status::text(&status, out));

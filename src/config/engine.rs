@@ -28,6 +28,7 @@ pub struct Engine {
     pub rules: Vec<Rule>,
     pub limits: Limits,
     pub maintenance: Vec<MaintenanceWindow>,
+    pub learning: Learning,
     pub alerts: Alerts,
     pub backups: Backups,
     /// How long events and metrics are kept (`[state] keep`).
@@ -379,6 +380,13 @@ pub struct RuleLimits {
     pub per: Duration,
 }
 
+/// What history is worth.
+#[derive(Debug, Clone, Copy)]
+pub struct Learning {
+    /// An outcome this old counts half.
+    pub half_life: Duration,
+}
+
 /// For the whole host; a rule's own limits come on top.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -460,6 +468,7 @@ pub enum AlertKind {
     Unproven,
     RolledBack,
     RollbackFailed,
+    Recurred,
     Critical,
     Resolved,
     Storm,

@@ -29,6 +29,7 @@ pub struct RawConfig {
     pub signature: Vec<Table<RawSignature>>,
     pub rule: Vec<Table<RawRule>>,
     pub limits: Section<RawLimits>,
+    pub learning: Section<RawLearning>,
     pub alerts: Section<RawAlerts>,
     pub backups: Section<RawBackups>,
     pub state: Section<RawState>,
@@ -386,6 +387,12 @@ pub struct RawExpect {
     pub fix_type: Key<String>,
     pub value: Key<String>,
     pub decision: Key<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawLearning {
+    pub half_life: Key<Dur>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -1,8 +1,8 @@
 //! Confidence, addend by addend.
 
 use crate::config::Rule;
-use crate::learn::history_addend;
-use crate::model::{Addend, Signal, SignalRole, Status, Tries};
+use crate::learn::{History, history_addend, self_recovery_addend};
+use crate::model::{Addend, Signal, SignalRole, Status};
 
 /// A confidence with everything it was added up from.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,7 +15,7 @@ pub struct Confidence {
 }
 
 /// The rule's base, plus the evidence that is there, plus the history of its fix.
-pub fn of_rule(rule: &Rule, signals: &[Signal], tries: Tries) -> Confidence {
+pub fn of_rule(rule: &Rule, signals: &[Signal], tries: impl Into<History>) -> Confidence {
     let mut addends = vec![Addend { label: format!("rule {}", rule.name), points: rule.confidence }];
     let evidence = signals.iter().filter(|s| s.role == SignalRole::Evidence && s.held);
     addends.extend(evidence.map(|s| Addend { label: s.seen.clone(), points: s.weight.unwrap_or(0.0) }));
@@ -23,9 +23,11 @@ pub fn of_rule(rule: &Rule, signals: &[Signal], tries: Tries) -> Confidence {
 }
 
 /// Adds history to what has been added up so far.
-pub fn of(mut addends: Vec<Addend>, tries: Tries) -> Confidence {
+pub fn of(mut addends: Vec<Addend>, tries: impl Into<History>) -> Confidence {
+    let history = tries.into();
     let original: f64 = addends.iter().map(|a| a.points).sum();
-    addends.extend(history_addend(tries));
+    addends.extend(history_addend(history));
+    addends.extend(self_recovery_addend(history));
     let sum: f64 = addends.iter().map(|a| a.points).sum();
     Confidence { addends, original, rounded: sum.clamp(50.0, 100.0).round() as u8 }
 }
@@ -38,6 +40,7 @@ pub fn at_least(status: Status, asked: Status) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Tries;
 
     #[test]
     fn addends_add_up_and_the_sum_is_clamped() {

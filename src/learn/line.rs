@@ -8,11 +8,11 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::Path;
 
 /// A longer line is foreign: counted, skipped, and never held whole.
-const LONGEST_LINE: usize = 64 * 1024;
+pub(super) const LONGEST_LINE: usize = 64 * 1024;
 
 /// Text borrowed from its line where it holds no escapes (serde borrows a `Cow` in an `Option` never).
 #[derive(Default)]
@@ -131,6 +131,19 @@ pub fn has_verdict(path: &Path, id: &str, verdict: &str) -> Result<bool> {
     any_line(path, id, |line| line.kind.is_some() && line.verdict.as_ref().is_some_and(|v| v.0 == verdict))
 }
 
+/// Whether this verdict on this fix is among the last lines: enough to go on after a crash, and a large file is not read.
+///
+/// # Errors
+/// When the file is there and cannot be read.
+pub fn has_late_verdict(path: &Path, id: &str, verdict: &str) -> Result<bool> {
+    let size = std::fs::metadata(path).map_or(0, |m| m.len());
+    let wanted = |line: &Identity| line.kind.is_some() && line.verdict.as_ref().is_some_and(|v| v.0 == verdict);
+    any_line_from(path, size.saturating_sub(LATE), id, wanted)
+}
+
+/// Bytes.
+const LATE: u64 = 1 << 20;
+
 #[derive(Deserialize)]
 struct Identity<'a> {
     #[serde(borrow)]
@@ -142,11 +155,16 @@ struct Identity<'a> {
 }
 
 fn any_line(path: &Path, id: &str, wanted: impl Fn(&Identity) -> bool) -> Result<bool> {
-    let file = match File::open(path) {
+    any_line_from(path, 0, id, wanted)
+}
+
+fn any_line_from(path: &Path, from: u64, id: &str, wanted: impl Fn(&Identity) -> bool) -> Result<bool> {
+    let mut file = match File::open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
     };
+    file.seek(SeekFrom::Start(from)).with_context(|| format!("cannot read {}", path.display()))?;
     let mut reader = BufReader::new(file);
     let mut line = Vec::new();
     while read_line(&mut reader, &mut line)? > 0 {

@@ -1,20 +1,29 @@
 //! What is learned from the knowledge base: success rates, and the history addend of a confidence.
 //!
-//! Lives here: folding the file's lines. The lines themselves are in `line`. May not live here: what to do with a
-//! confidence.
+//! Lives here: folding the file's lines. The lines themselves are in `line`, later verdicts on fixes in `verdicts`, what
+//! history is worth in `history`. May not live here: what to do with a confidence.
 
+mod history;
 mod line;
+mod spread;
+mod verdicts;
 
-pub use line::{append, append_verdict, check_line, has_record, has_verdict, to_line};
+#[cfg(test)]
+mod tests;
 
-use crate::model::{Addend, Outcome, Tries, VerdictKind};
+pub use history::{Aging, Group, History, history_addend, self_recovery_addend};
+pub use line::{append, append_verdict, check_line, has_late_verdict, has_record, has_verdict, to_line};
+pub use spread::{Spread, wilson};
+
+use crate::model::{Cleared, Outcome, Tries, VerdictKind};
 use anyhow::{Context, Result};
 use line::{Text, read_line};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::File;
 use std::io::{BufReader, Seek, SeekFrom};
 use std::path::Path;
+use verdicts::{Later, Verdicts};
 
 /// Version of the lines written here.
 pub const RECORD_VERSION: u32 = 1;
@@ -30,11 +39,22 @@ pub struct Knowledge {
     pub by_type: BTreeMap<String, Tries>,
     /// Fixes by how they ended.
     pub by_result: BTreeMap<String, u64>,
-    /// By [`key`] of issue type and fix type, and of these and the target.
-    by_issue: HashMap<String, Tries>,
-    by_target: HashMap<String, Tries>,
+    /// By [`key`] of the fix type, of issue type and fix type, and of these and the target.
+    by_fix: HashMap<String, History>,
+    by_issue: HashMap<String, History>,
+    by_target: HashMap<String, History>,
     /// Confidence bins of 5 points (lower edge) against what came of them.
     pub reliability: BTreeMap<u8, Tries>,
+    /// Fixes that proved durable, whose problem came back, that an operator rolled back later.
+    pub durable: u64,
+    pub recurred: u64,
+    pub rolled_back_later: u64,
+    /// Fixes that are unproven to this day, and the newest of them.
+    pub unproven: u64,
+    pub newest_unproven: VecDeque<Unproven>,
+    pub timings: Timings,
+    /// Problems that were not acted on, by issue type; not from this file.
+    pub self_recovery: BTreeMap<String, Cleared>,
     pub last_updated: Option<jiff::Timestamp>,
     /// Lines that could not be read: torn, damaged, or another program's.
     pub skipped: u64,
@@ -45,6 +65,27 @@ pub struct Knowledge {
     /// `last_updated` as it was written.
     newest: String,
     scratch: String,
+}
+
+/// A fix of which nobody knows whether it helped.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unproven {
+    pub timestamp: String,
+    pub id: String,
+    pub fix_type: String,
+    pub target: String,
+}
+
+/// How many unproven fixes are named.
+const MAX_UNPROVEN: usize = 20;
+
+/// How long each part took.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timings {
+    pub detect: Spread,
+    pub diagnose: Spread,
+    pub apply: Spread,
+    pub validate: Spread,
 }
 
 /// What is needed of a line.
@@ -67,6 +108,19 @@ struct Line<'a> {
     success: Option<bool>,
     #[serde(borrow)]
     target: Option<Text<'a>>,
+    #[serde(borrow)]
+    id: Option<Text<'a>>,
+    detect_ms: Option<u64>,
+    diagnose_ms: Option<u64>,
+    apply_ms: Option<u64>,
+    validate_ms: Option<u64>,
+}
+
+/// How the file is read.
+struct Reading<'r> {
+    since: Option<jiff::Timestamp>,
+    aging: Option<Aging>,
+    verdicts: &'r Verdicts,
 }
 
 /// Outcomes that say nothing about whether such a fix works.
@@ -87,34 +141,56 @@ fn is_decided(result_status: &str) -> bool {
 const LARGE: u64 = 4 * 1024 * 1024;
 
 /// Reads the knowledge base; `since` leaves older records out. A missing file is an empty one. A line that cannot be
-/// read is counted in `skipped`, never an error.
+/// read is counted in `skipped`, never an error. Every outcome counts the same, however old.
 ///
 /// # Errors
 /// When the file is there and cannot be read.
 pub fn read(path: &Path, since: Option<jiff::Timestamp>) -> Result<Knowledge> {
+    read_with(path, since, None)
+}
+
+/// The same, with every outcome weighed by its age: what history is worth now.
+///
+/// # Errors
+/// When the file is there and cannot be read.
+pub fn read_aged(path: &Path, aging: Aging) -> Result<Knowledge> {
+    read_with(path, None, Some(aging))
+}
+
+fn read_with(path: &Path, since: Option<jiff::Timestamp>, aging: Option<Aging>) -> Result<Knowledge> {
+    let cannot = || format!("cannot read the knowledge base {}", path.display());
     let size = match std::fs::metadata(path) {
         Ok(metadata) => metadata.len(),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Knowledge::default()),
-        Err(e) => return Err(e).with_context(|| format!("cannot read the knowledge base {}", path.display())),
-    };
-    let fold = |from: u64, to: u64| {
-        fold_part(path, from, to, since).with_context(|| format!("cannot read the knowledge base {}", path.display()))
+        Err(e) => return Err(e).with_context(cannot),
     };
     if size < LARGE {
-        return fold(0, u64::MAX);
+        let verdicts = Verdicts::read(path, 0, u64::MAX).with_context(cannot)?;
+        return fold_part(path, 0, u64::MAX, &Reading { since, aging, verdicts: &verdicts }).with_context(cannot);
     }
-    let half = || fold(size / 2, u64::MAX);
-    let (first, second) = std::thread::scope(|scope| {
+    let (first, second) = in_halves(|from, to| Verdicts::read(path, from, to), size);
+    let verdicts = first.with_context(cannot)?.and(second.with_context(cannot)?);
+    let reading = Reading { since, aging, verdicts: &verdicts };
+    let (first, second) = in_halves(|from, to| fold_part(path, from, to, &reading), size);
+    Ok(first.with_context(cannot)?.and(second.with_context(cannot)?))
+}
+
+/// Does the same with both halves of a file, at the same time where a thread can be had.
+fn in_halves<T: Send>(
+    part: impl Fn(u64, u64) -> std::io::Result<T> + Sync,
+    size: u64,
+) -> (std::io::Result<T>, std::io::Result<T>) {
+    let half = || part(size / 2, u64::MAX);
+    std::thread::scope(|scope| {
         let second = std::thread::Builder::new().spawn_scoped(scope, half);
-        let first = fold(0, size / 2);
-        (first, second.map_or_else(|_| Ok(half()), |thread| thread.join()))
-    });
-    let second = second.map_err(|_| anyhow::anyhow!("reading the knowledge base {} broke off", path.display()))?;
-    Ok(first?.and(second?))
+        let first = part(0, size / 2);
+        let broke_off = |_| Err(std::io::Error::other("a thread of the reading broke off"));
+        (first, second.map_or_else(|_| half(), |thread| thread.join().unwrap_or_else(broke_off)))
+    })
 }
 
 /// Folds the lines that begin at a byte in `from..to`.
-fn fold_part(path: &Path, from: u64, to: u64, since: Option<jiff::Timestamp>) -> Result<Knowledge> {
+fn fold_part(path: &Path, from: u64, to: u64, reading: &Reading) -> std::io::Result<Knowledge> {
     let mut knowledge = Knowledge::default();
     let mut file = File::open(path)?;
     // The line that the byte before `from` belongs to is the other half's.
@@ -135,7 +211,7 @@ fn fold_part(path: &Path, from: u64, to: u64, since: Option<jiff::Timestamp>) ->
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        if let Err(why) = knowledge.take(&line, since) {
+        if let Err(why) = knowledge.take(&line, reading) {
             knowledge.skipped += 1;
             knowledge.first_skipped.get_or_insert((knowledge.lines, why));
         }
@@ -149,41 +225,77 @@ impl Knowledge {
     /// # Errors
     /// When it is none of ours, or damaged.
     pub fn take_line(&mut self, line: &[u8]) -> Result<(), String> {
-        self.take(line, None)
+        self.take(line, &Reading { since: None, aging: None, verdicts: &Verdicts::default() })
     }
 
-    fn take(&mut self, bytes: &[u8], since: Option<jiff::Timestamp>) -> Result<(), String> {
+    fn take(&mut self, bytes: &[u8], reading: &Reading) -> Result<(), String> {
         check_line(bytes)?;
         let line: Line = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
-        if line.kind.is_some_and(|k| k.0 == "verdict") {
+        if line.kind.as_ref().is_some_and(|k| k.0 == "verdict") {
             return Ok(());
         }
-        let (Some(issue), Some(fix), Some(success)) = (line.issue_type, line.fix_type, line.success) else {
+        let (Some(issue), Some(fix), Some(success)) = (&line.issue_type, &line.fix_type, line.success) else {
             return Err("no issue_type, fix_type and success in it".into());
         };
-        if !self.is_within(line.timestamp.as_ref().map(|t| t.0.as_ref()), since) {
+        if !self.is_within(line.timestamp.as_ref().map(|t| t.0.as_ref()), reading.since) {
             return Ok(());
         }
         self.fixes += 1;
         let result = line.result_status.as_ref().map_or(if success { "healed" } else { "failed" }, |r| r.0.as_ref());
         count(&mut self.by_result, result, |n| *n += 1);
-        let interrupted = line.validation_status.is_some_and(|v| v.0 == VerdictKind::Interrupted.word());
-        if interrupted || !is_decided(result) {
-            return Ok(());
-        }
+        self.timings.take(&line);
+        let later = line.id.as_ref().and_then(|id| reading.verdicts.of(&id.0)).unwrap_or_default();
+        let Some(success) = self.worked(&line, result, success, later) else { return Ok(()) };
         self.decided.add(success);
         count(&mut self.by_type, &fix.0, |t| t.add(success));
         if let Some(confidence) = line.confidence.or(line.original_confidence) {
             let bin = (confidence.clamp(0.0, 99.9) / 5.0).floor() as u8 * 5;
             self.reliability.entry(bin).or_default().add(success);
         }
+        let time = || line.timestamp.as_ref().and_then(|t| parse_time(&t.0));
+        let weight = reading.aging.map_or(1.0, |aging| aging.weight(time()));
+        key(&mut self.scratch, &[&fix.0]);
+        add(&mut self.by_fix, &self.scratch, success, weight);
         key(&mut self.scratch, &[&issue.0, &fix.0]);
-        add(&mut self.by_issue, &self.scratch, success);
-        if let Some(target) = line.target {
+        add(&mut self.by_issue, &self.scratch, success, weight);
+        if let Some(target) = &line.target {
             key(&mut self.scratch, &[&issue.0, &fix.0, &target.0]);
-            add(&mut self.by_target, &self.scratch, success);
+            add(&mut self.by_target, &self.scratch, success, weight);
         }
         Ok(())
+    }
+
+    /// Whether a fix worked: what later passes and operators said of one that was kept, else how it ended. `None` where
+    /// that says nothing.
+    fn worked(&mut self, line: &Line, result: &str, success: bool, later: Later) -> Option<bool> {
+        let unproven = result == Outcome::Unproven.word();
+        if unproven || result == Outcome::Healed.word() {
+            self.durable += u64::from(later.durable);
+            self.recurred += u64::from(later.recurred);
+            self.rolled_back_later += u64::from(later.rolled_back);
+            if let Some(works) = later.works() {
+                return Some(works);
+            }
+        }
+        if unproven {
+            self.unproven += 1;
+            self.name_unproven(line);
+        }
+        let interrupted = line.validation_status.as_ref().is_some_and(|v| v.0 == VerdictKind::Interrupted.word());
+        (!interrupted && is_decided(result)).then_some(success)
+    }
+
+    fn name_unproven(&mut self, line: &Line) {
+        let text = |text: &Option<Text>| text.as_ref().map(|t| t.0.as_ref().to_owned()).unwrap_or_default();
+        if self.newest_unproven.len() == MAX_UNPROVEN {
+            self.newest_unproven.pop_front();
+        }
+        self.newest_unproven.push_back(Unproven {
+            timestamp: text(&line.timestamp),
+            id: text(&line.id),
+            fix_type: text(&line.fix_type),
+            target: text(&line.target),
+        });
     }
 
     /// Together with what was folded from later lines of the same file.
@@ -196,12 +308,23 @@ impl Knowledge {
         for (name, n) in later.by_result {
             *self.by_result.entry(name).or_default() += n;
         }
-        for (key, tries) in later.by_issue {
-            self.by_issue.entry(key).or_default().join(tries);
+        for (mine, theirs) in [
+            (&mut self.by_fix, later.by_fix),
+            (&mut self.by_issue, later.by_issue),
+            (&mut self.by_target, later.by_target),
+        ] {
+            for (key, history) in theirs {
+                mine.entry(key).or_default().join(history);
+            }
         }
-        for (key, tries) in later.by_target {
-            self.by_target.entry(key).or_default().join(tries);
-        }
+        self.durable += later.durable;
+        self.recurred += later.recurred;
+        self.rolled_back_later += later.rolled_back_later;
+        self.unproven += later.unproven;
+        self.newest_unproven.extend(later.newest_unproven);
+        let over = self.newest_unproven.len().saturating_sub(MAX_UNPROVEN);
+        self.newest_unproven.drain(..over);
+        self.timings.join(&later.timings);
         for (bin, tries) in later.reliability {
             self.reliability.entry(bin).or_default().join(tries);
         }
@@ -229,13 +352,46 @@ impl Knowledge {
         since.is_none_or(|since| time.is_some_and(|t| t >= since))
     }
 
-    /// Decided outcomes of this issue type, fix type and target; of the issue type and fix type where the target has
-    /// none.
-    pub fn tries(&self, issue_type: &str, fix_type: &str, target: &str) -> Tries {
-        let (mut of_target, mut of_issue) = (String::new(), String::new());
-        key(&mut of_target, &[issue_type, fix_type, target]);
-        key(&mut of_issue, &[issue_type, fix_type]);
-        self.by_target.get(&of_target).or_else(|| self.by_issue.get(&of_issue)).copied().unwrap_or_default()
+    /// With what passes have seen of problems that they did not act on.
+    pub fn with_self_recovery(mut self, by_issue: BTreeMap<String, Cleared>) -> Knowledge {
+        self.self_recovery = by_issue;
+        self
+    }
+
+    /// Decided outcomes of this issue type, fix type and target; where the target has none, of the issue type and fix
+    /// type; where these have none, of the fix type.
+    pub fn tries(&self, issue_type: &str, fix_type: &str, target: &str) -> History {
+        let look = |map: &HashMap<String, History>, parts: &[&str]| {
+            let mut name = String::new();
+            key(&mut name, parts);
+            map.get(&name).copied()
+        };
+        let history = look(&self.by_target, &[issue_type, fix_type, target])
+            .or_else(|| look(&self.by_issue, &[issue_type, fix_type]))
+            .or_else(|| Some(History { group: Group::FixType, ..look(&self.by_fix, &[fix_type])? }))
+            .unwrap_or_default();
+        let cleared = self.self_recovery.get(issue_type).copied().unwrap_or_default();
+        History { cleared, ..history }
+    }
+}
+
+impl Timings {
+    fn take(&mut self, line: &Line) {
+        for (spread, ms) in [
+            (&mut self.detect, line.detect_ms),
+            (&mut self.diagnose, line.diagnose_ms),
+            (&mut self.apply, line.apply_ms),
+            (&mut self.validate, line.validate_ms),
+        ] {
+            ms.into_iter().for_each(|ms| spread.add(ms));
+        }
+    }
+
+    fn join(&mut self, later: &Timings) {
+        self.detect.join(&later.detect);
+        self.diagnose.join(&later.diagnose);
+        self.apply.join(&later.apply);
+        self.validate.join(&later.validate);
     }
 }
 
@@ -248,10 +404,10 @@ fn key(into: &mut String, parts: &[&str]) {
     }
 }
 
-fn add(map: &mut HashMap<String, Tries>, key: &str, success: bool) {
+fn add(map: &mut HashMap<String, History>, key: &str, success: bool, weight: f64) {
     match map.get_mut(key) {
-        Some(tries) => tries.add(success),
-        None => map.entry(key.to_owned()).or_default().add(success),
+        Some(history) => history.add(success, weight),
+        None => map.entry(key.to_owned()).or_default().add(success, weight),
     }
 }
 
@@ -263,179 +419,10 @@ fn count<V: Default>(map: &mut BTreeMap<String, V>, key: &str, change: impl FnOn
     }
 }
 
-impl Tries {
-    fn add(&mut self, success: bool) {
-        self.total += 1;
-        self.successes += u64::from(success);
-    }
-
-    fn join(&mut self, other: Tries) {
-        self.total += other.total;
-        self.successes += other.successes;
-    }
-}
-
 /// RFC 3339, or the zone-less ISO 8601 of Python's `isoformat()`, taken as UTC.
 fn parse_time(text: &str) -> Option<jiff::Timestamp> {
     text.parse().ok().or_else(|| {
         let local: jiff::civil::DateTime = text.parse().ok()?;
         jiff::tz::TimeZone::UTC.to_timestamp(local).ok()
     })
-}
-
-/// `(success_rate - 0.5) * 20 * min(n, 5) / 5` points over `n` decided outcomes: five or more tries that all worked
-/// add 10, that all failed take 10; without a try there is no addend.
-pub fn history_addend(tries: Tries) -> Option<Addend> {
-    let rate = tries.success_rate()?;
-    let points = (rate - 0.5) * 20.0 * tries.total.min(5) as f64 / 5.0;
-    Some(Addend { label: format!("history: {} of {} such fixes worked", tries.successes, tries.total), points })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::Record;
-
-    fn read_text(text: &[u8]) -> Knowledge {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
-        read(file.path(), None).unwrap()
-    }
-
-    fn python_line(success: bool) -> String {
-        format!(
-            r#"{{"timestamp": "2025-10-19T17:00:00.123456", "issue_type": "rate_limiting", "fix_type": "increase_delay", "original_confidence": 95, "result_status": "success", "validation_status": "passed", "success": {success}, "error_count_after": 0}}"#
-        )
-    }
-
-    fn record(result: Outcome, success: bool) -> Record {
-        Record {
-            timestamp: "2026-01-02T03:04:05Z".parse().unwrap(),
-            issue_type: "rate_limiting".into(),
-            fix_type: "increase_delay".into(),
-            original_confidence: 88.0,
-            result_status: result.word().into(),
-            validation_status: "passed".into(),
-            success,
-            error_count_after: 0,
-            v: Some(RECORD_VERSION),
-            id: Some("fix_1".into()),
-            rule: Some("r".into()),
-            target: Some("/a.py#call f".into()),
-            confidence: Some(88),
-            error_count_before: Some(5),
-            backup_id: None,
-            duration_ms: Some(1),
-            judged_on: None,
-        }
-    }
-
-    #[test]
-    fn the_python_systems_lines_are_read_as_they_are() {
-        let knowledge = read_text([python_line(true), python_line(false)].join("\n").as_bytes());
-        assert_eq!((knowledge.fixes, knowledge.skipped), (2, 0));
-        assert_eq!(knowledge.tries("rate_limiting", "increase_delay", "any"), Tries { total: 2, successes: 1 });
-        assert_eq!(knowledge.last_updated.unwrap().to_string(), "2025-10-19T17:00:00.123456Z");
-    }
-
-    #[test]
-    fn a_line_is_counted_or_skipped_but_never_fatal() {
-        let ours = to_line(&record(Outcome::Healed, true)).unwrap();
-        let undecided = to_line(&record(Outcome::Unproven, false)).unwrap();
-        let interrupted =
-            Record { validation_status: VerdictKind::Interrupted.word().into(), ..record(Outcome::RolledBack, false) };
-        let interrupted = to_line(&interrupted).unwrap();
-        let check = |line: &[u8], fixes: u64, decided: u64, skipped: u64| {
-            let knowledge = read_text(line);
-            let shown = String::from_utf8_lossy(line.get(..80).unwrap_or(line)).into_owned();
-            assert_eq!(
-                (knowledge.fixes, knowledge.decided.total, knowledge.skipped),
-                (fixes, decided, skipped),
-                "{shown}"
-            );
-        };
-        check(b"", 0, 0, 0);
-        check(b"\n \n", 0, 0, 0);
-        check(ours.as_bytes(), 1, 1, 0);
-        check(undecided.as_bytes(), 1, 0, 0);
-        check(interrupted.as_bytes(), 1, 0, 0);
-        check(ours.replace("healed", "failed").as_bytes(), 0, 0, 1);
-        check(ours.get(..60).unwrap().as_bytes(), 0, 0, 1);
-        check(b"[1,2]", 0, 0, 1);
-        check(b"{\"other\":\"program\"}", 0, 0, 1);
-        check(b"\xff\xfe{", 0, 0, 1);
-        check(&vec![b'a'; 200_000], 0, 0, 1);
-        check(br#"{"kind":"verdict","id":"fix_1","verdict":"durable"}"#, 0, 0, 0);
-    }
-
-    #[test]
-    fn a_large_file_is_folded_in_halves_to_the_same_sum() {
-        let line = python_line(true);
-        let lines: Vec<String> = (0..(LARGE as usize * 2 / line.len()))
-            .map(|n| match n % 7 {
-                0 => python_line(false),
-                3 => String::new(),
-                5 if n > 1000 => format!("torn {}", "x".repeat(n % 50)),
-                _ => line.clone(),
-            })
-            .collect();
-        let text = lines.join("\n");
-        assert!(text.len() as u64 > LARGE);
-        let whole = read_text(text.as_bytes());
-        let count = |wanted: &dyn Fn(&String) -> bool| lines.iter().filter(|l| wanted(l)).count() as u64;
-        assert_eq!(whole.fixes, count(&|l| l.starts_with('{')));
-        assert_eq!(whole.skipped, count(&|l| l.starts_with("torn")));
-        let first = lines.iter().position(|l| l.starts_with("torn")).unwrap() as u64 + 1;
-        assert_eq!(whole.first_skipped.as_ref().unwrap().0, first);
-        assert_eq!(whole.decided.successes, count(&|l| *l == line));
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), &text).unwrap();
-        for cut in [1, 100, text.len() as u64 / 3, text.len() as u64 - 1] {
-            let halves =
-                fold_part(file.path(), 0, cut, None).unwrap().and(fold_part(file.path(), cut, u64::MAX, None).unwrap());
-            assert_eq!(
-                (halves.fixes, halves.skipped, halves.lines),
-                (whole.fixes, whole.skipped, whole.lines),
-                "{cut}"
-            );
-        }
-    }
-
-    #[test]
-    fn history_moves_confidence_by_at_most_ten_points() {
-        let check = |total, successes, points: f64| {
-            let addend = history_addend(Tries { total, successes });
-            assert_eq!(addend.map_or(0.0, |a| a.points), points, "{successes} of {total}");
-        };
-        check(0, 0, 0.0);
-        check(1, 1, 2.0);
-        check(1, 0, -2.0);
-        check(4, 2, 0.0);
-        check(5, 5, 10.0);
-        check(100, 0, -10.0);
-        check(10, 9, 8.0);
-    }
-
-    #[test]
-    fn a_target_with_tries_of_its_own_is_judged_by_them_alone() {
-        let mut lines = vec![python_line(true); 3];
-        lines.push(to_line(&record(Outcome::RolledBack, false)).unwrap());
-        let knowledge = read_text(lines.join("\n").as_bytes());
-        assert_eq!(
-            knowledge.tries("rate_limiting", "increase_delay", "/a.py#call f"),
-            Tries { total: 1, successes: 0 }
-        );
-        assert_eq!(knowledge.tries("rate_limiting", "increase_delay", "/b.py"), Tries { total: 4, successes: 3 });
-    }
-
-    #[test]
-    fn a_record_is_found_again_by_its_id() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("kb.jsonl");
-        assert!(!has_record(&path, "fix_1").unwrap());
-        append(&path, &record(Outcome::Healed, true)).unwrap();
-        append_verdict(&path, "2026-01-02T03:04:05Z".parse().unwrap(), "fix_2", "durable").unwrap();
-        assert!(has_record(&path, "fix_1").unwrap());
-        assert!(!has_record(&path, "fix_2").unwrap());
-    }
 }

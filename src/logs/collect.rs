@@ -52,6 +52,8 @@ pub struct Collector<'a> {
     /// Events, by signature id.
     by_signature: Vec<u64>,
     source: String,
+    /// What of `by_signature` is in the report by source.
+    by_source: Vec<u64>,
     /// Of this source, by signature id.
     recent: Vec<Recent>,
     report: LogReport,
@@ -112,6 +114,7 @@ impl<'a> Collector<'a> {
             matched: vec![0; set.len()],
             by_signature: vec![0; set.len()],
             source: String::new(),
+            by_source: vec![0; set.len()],
             recent: vec![Recent::default(); set.len()],
             report: LogReport::default(),
         }
@@ -212,6 +215,13 @@ impl<'a> Collector<'a> {
             if !recent.buckets.is_empty() {
                 let Recent { buckets, example, .. } = std::mem::take(recent);
                 self.state.tally(&self.source, self.set.name(id), buckets, example);
+            }
+        }
+        for ((id, count), told) in (0..).zip(&self.by_signature).zip(&mut self.by_source) {
+            let new = count - std::mem::replace(told, *count);
+            if new > 0 {
+                let of_source = self.report.by_source.entry(self.source.clone()).or_default();
+                *of_source.entry(self.set.name(id).to_owned()).or_default() += new;
             }
         }
     }

@@ -169,6 +169,27 @@ fn read_files(collector: &mut Collector<'_>, source: &str, pattern: &str) {
     }
 }
 
+/// Why a source has nothing to read, where that can be told without reading it: a log file that is not there any more is no
+/// quiet log.
+pub fn missing(engine: &Engine, source: &str) -> Option<String> {
+    let wanted = source.strip_prefix("file:")?;
+    engine.logs.iter().find_map(|spec| match &spec.kind {
+        LogKind::Files { name, pattern } if name == wanted => match files::expand(pattern) {
+            Ok(paths) => paths.is_empty().then(|| format!("no file matches {pattern}")),
+            Err(error) => Some(format!("{error:#}")),
+        },
+        _ => None,
+    })
+}
+
+/// The unit of a journal source.
+pub fn unit_of(engine: &Engine, journal: &str) -> Option<String> {
+    engine.logs.iter().find_map(|spec| match &spec.kind {
+        LogKind::Journal { name, unit } if name == journal => Some(unit.clone()),
+        _ => None,
+    })
+}
+
 /// Removed containers are forgotten; none at all is taken for a Docker that does not answer.
 fn forget_containers(state: &mut LogState, containers: &[Container]) {
     if !containers.is_empty() {

@@ -120,6 +120,9 @@ pub struct LogReport {
     pub groups: Vec<ErrorGroup>,
     /// Events read now, by signature name.
     pub by_signature: BTreeMap<String, u64>,
+    /// The same by source, then by signature name.
+    #[serde(default)]
+    pub by_source: BTreeMap<String, BTreeMap<String, u64>>,
     /// Lines read now that a signature matched, lines inside of stack traces included: what `grep -c` counts.
     #[serde(default)]
     pub matched_lines: BTreeMap<String, u64>,

@@ -78,8 +78,20 @@ pub struct Verdict {
     /// One sentence with the figures: errors seen and expected, samples, checks.
     pub judged_on: String,
     pub errors_after: u64,
-    /// Chance that this quiet is luck: `exp(-expected errors)`, for log triggers.
+    /// Chance that this quiet is luck (Poisson), for log triggers.
     pub chance_of_luck: Option<f64>,
+}
+
+/// What was known of a trouble when its fix began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Onset {
+    /// Bursts of errors per second, where they were seen for long enough to tell a burst from a stream.
+    pub bursts_per_second: Option<f64>,
+    /// From its first event to the look that found it, where that is known.
+    pub detect_ms: Option<u64>,
+    /// From that look to the fix.
+    pub diagnose_ms: Option<u64>,
 }
 
 /// One line of the knowledge base. The first eight keys are those of the Python system this tool continues; a line
@@ -114,6 +126,59 @@ pub struct Record {
     /// What the verdict was judged on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judged_on: Option<String>,
+    /// Chance that a quiet log was luck.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chance_of_luck: Option<f64>,
+    /// From the first event to the look that found it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detect_ms: Option<u64>,
+    /// From that look to the fix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnose_ms: Option<u64>,
+    /// From the charge to the last step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apply_ms: Option<u64>,
+    /// From the last step to the verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validate_ms: Option<u64>,
+}
+
+/// What a later pass said of a fix that was kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LaterVerdict {
+    /// An hour later its problem had not come back.
+    Holding,
+    /// A day later its problem had not come back.
+    Durable,
+    /// Its problem came back within the day.
+    Recurred,
+}
+
+impl LaterVerdict {
+    /// The word used in every output and in records.
+    pub fn word(self) -> &'static str {
+        match self {
+            LaterVerdict::Holding => "holding",
+            LaterVerdict::Durable => "durable",
+            LaterVerdict::Recurred => "recurred",
+        }
+    }
+}
+
+/// Problems of one issue type that were not acted on at first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cleared {
+    pub seen: u64,
+    /// Of these, those that cleared without a fix.
+    pub cleared: u64,
+}
+
+impl Cleared {
+    /// Share that cleared (0 to 1); `None` where none was seen.
+    pub fn rate(self) -> Option<f64> {
+        (self.seen > 0).then(|| self.cleared as f64 / self.seen as f64)
+    }
 }
 
 /// Decided outcomes of one kind of fix.
@@ -124,6 +189,18 @@ pub struct Tries {
 }
 
 impl Tries {
+    /// Counts one more.
+    pub fn add(&mut self, success: bool) {
+        self.total += 1;
+        self.successes += u64::from(success);
+    }
+
+    /// Counts those of another.
+    pub fn join(&mut self, other: Tries) {
+        self.total += other.total;
+        self.successes += other.successes;
+    }
+
     /// Share of successes (0 to 1); `None` without a single decided outcome.
     pub fn success_rate(self) -> Option<f64> {
         (self.total > 0).then(|| self.successes as f64 / self.total as f64)

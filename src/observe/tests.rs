@@ -46,6 +46,7 @@ fn engine(checks: Vec<(&str, Duration, Probe)>, secrets: &[&str]) -> Engine {
         keep: std::time::Duration::ZERO,
         textfile: None,
         written: Default::default(),
+        learning: crate::config::Learning { half_life: LONG },
         warnings: Vec::new(),
     }
 }

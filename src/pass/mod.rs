@@ -1,6 +1,8 @@
 //! One whole pass, as a table of contents: lock, recover, observe, analyse, diagnose, plan, gate, transact, record,
 //! alert. The only place that knows all stages; they never call each other.
 
+mod again;
+mod follow;
 pub mod judging;
 pub mod recording;
 mod report;
@@ -12,15 +14,14 @@ pub use world::{History, Sight, World, judge};
 use crate::alert::{self, Alert};
 use crate::backup;
 use crate::config::Engine;
-use crate::diagnose::streaks;
+use crate::diagnose::{fingerprint, streaks};
 use crate::gate::Permit;
 use crate::host::lock::{self, Holder};
 use crate::host::signals::Interrupt;
 use crate::host::{clock, files};
-use crate::incidents;
+use crate::incidents::{self, Changed};
 use crate::matches;
-use crate::model::{Analysis, Plan, Watched};
-use crate::observe;
+use crate::model::{Analysis, Moment, Outcome, Plan};
 use crate::pass::judging::{Around, Given};
 use crate::pause;
 use crate::show::{decision, prometheus};
@@ -144,6 +145,7 @@ fn run_alone(engine: &Engine, dir: StateDir, options: &Options, tell: &mut dyn P
     }
     world.memory.streaks.explain(&analysis, &sight.now);
 
+    let looked = sight.now;
     let mut report = Report {
         started,
         duration: Duration::ZERO,
@@ -162,7 +164,8 @@ fn run_alone(engine: &Engine, dir: StateDir, options: &Options, tell: &mut dyn P
     };
     report.approve_missed = options.approve.as_ref().is_some_and(|id| !report.plans().any(|p| p.id == *id));
     if !options.dry_run {
-        let acted = act(&mut world, &mut report, options, &interrupt, tell);
+        follow::follow_up(&mut world, &report.analysis, &looked, tell);
+        let acted = act(&mut world, &mut report, options, &looked, &interrupt, tell);
         let remembered = remember(&mut world, &mut report, options, begin);
         acted.and(remembered)?;
     }
@@ -275,6 +278,7 @@ fn act(
     world: &mut World,
     report: &mut Report,
     options: &Options,
+    looked: &Moment,
     interrupt: &Interrupt,
     tell: &mut dyn PassTell,
 ) -> Result<()> {
@@ -284,6 +288,7 @@ fn act(
     let permit = report.permit(options).cloned();
     world.memory.incidents = changed.open.clone();
     world.memory.closed = changed.closed.clone();
+    count_held(world, report, &changed);
     tell.analysis(report, permit.as_ref().map(Permit::plan));
     // After what was read has been recorded: a pass that is killed in between has it read again.
     let saved = save_cursors(world);
@@ -292,16 +297,15 @@ fn act(
     saved?;
     let Some(permit) = permit else { return Ok(()) };
 
-    if let Some(plan) = recovered_by_itself(world, &permit, interrupt) {
-        tell.as_tell().line(&format!("{} is fine again: nothing was done", plan.component));
-        tell.as_tell().event("recovered", serde_json::json!({ "rule": plan.rule, "component": plan.component }));
-        report.recovered_by_itself = Some(plan);
+    if let Some(why) = again::recovered(world, report, permit.plan(), looked, options, interrupt) {
+        recovered(world, report, permit.plan(), &why, tell);
         return Ok(());
     }
     if let Some(why) = called_off(world, &permit) {
         tell.as_tell().line(&format!("{why}: nothing was changed"));
         return Ok(());
     }
+    let onset = again::onset(world, report, permit.plan(), looked);
     if interrupt.asked() {
         tell.as_tell().line("interrupted before the fix began: nothing was changed");
         report.interrupted = true;
@@ -310,11 +314,13 @@ fn act(
     let mut log_state = std::mem::take(&mut world.log_state);
     let mut samples = std::mem::take(&mut world.memory.samples);
     let mut ground = world.ground(interrupt, tell.as_tell());
-    let ended = transaction::carry_out(&permit, &report.checks, &mut log_state, &mut samples, &mut ground);
+    let ended = transaction::carry_out(&permit, onset, &report.checks, &mut log_state, &mut samples, &mut ground);
     world.log_state = log_state;
     world.memory.samples = samples;
     let ended = ended
         .with_context(|| format!("the fix `{}` of rule {} was not made", permit.plan().fix_type, permit.plan().rule))?;
+    let plan = permit.plan();
+    world.memory.unaided.fixed(&fingerprint(&plan.issue_type, &plan.component));
     send(world, tell::of_fix(world.engine, &ended, report, clock::now()), tell);
     tell.ended(&ended);
     if matches!(ended, Ended::Closed(_))
@@ -340,42 +346,33 @@ fn called_off(world: &mut World, permit: &Permit) -> Option<String> {
     stop.or_else(|| paused().map(|p| format!("fixes have just been paused by {} ({})", p.by, p.reason)))
 }
 
-/// Looks again, right before acting: the world may have changed since the pass looked, and what shows for less than
-/// `min_duration` is a blip.
-fn recovered_by_itself(world: &mut World, permit: &Permit, interrupt: &Interrupt) -> Option<Plan> {
-    let plan = permit.plan();
-    let check = match &plan.validation.watched {
-        Watched::Log { .. } => return None,
-        Watched::Check { name } | Watched::Metric { check: name, .. } => name.clone(),
-        Watched::Container { .. } => world.engine.docker()?.0.name.clone(),
-    };
-    let begin = clock::since_boot();
-    let unproven = world.engine.limits.min_duration.saturating_sub(seen_for(world, plan));
-    loop {
-        let names = std::slice::from_ref(&check);
-        let (checks, _) = observe::run(world.engine, names, &world.memory.samples, clock::now());
-        if transaction::trigger_gone(&plan.validation.watched, &checks)? {
-            return Some(plan.clone());
-        }
-        let left = unproven.saturating_sub(clock::since_boot().saturating_sub(begin));
-        if left.is_zero() || interrupt.wait(left.min(BETWEEN_LOOKS)) {
-            return None;
-        }
-    }
+/// Nothing is done about what is fine again: told, and written down as what it is.
+fn recovered(world: &mut World, report: &mut Report, plan: &Plan, why: &str, tell: &mut dyn PassTell) {
+    let fingerprint = fingerprint(&plan.issue_type, &plan.component);
+    tell.as_tell().line(&format!("{} recovered: {why}; nothing was done", plan.component));
+    let incident = world.memory.incidents.iter_mut().find(|i| i.fingerprint == fingerprint);
+    let id = incident.map(|incident| {
+        incident.hold = Some(format!("{}: {why}", Outcome::Recovered.word()));
+        incident.id.clone()
+    });
+    tell.as_tell().event(
+        Outcome::Recovered.word(),
+        serde_json::json!({
+            "rule": plan.rule, "issue_type": plan.issue_type, "fix_type": plan.fix_type, "component": plan.component,
+            "target": plan.target, "incident": id, "why": why,
+        }),
+    );
+    world.memory.unaided.recovered(&fingerprint, &plan.issue_type);
+    report.recovered_by_itself = Some(plan.clone());
 }
 
-/// How long the trouble has been seen for. Passes in a row count as long enough.
-fn seen_for(world: &World, plan: &Plan) -> Duration {
-    let streaks = &world.memory.streaks;
-    let by_passes = |passes: Option<u32>| if passes.unwrap_or(0) > 1 { Duration::MAX } else { Duration::ZERO };
-    match &plan.validation.watched {
-        Watched::Log { .. } => Duration::MAX,
-        Watched::Check { name } => by_passes(streaks.checks.get(name).map(|s| s.red.max(s.unknown))),
-        Watched::Metric { .. } => by_passes(streaks.metrics.get(&plan.rule).copied()),
-        Watched::Container { name } => {
-            streaks.containers.get(name).map_or(Duration::ZERO, |streak| clock::moment().since(&streak.since))
-        }
+/// Problems that are held may clear by themselves: counted, by issue type.
+fn count_held(world: &mut World, report: &Report, changed: &Changed) {
+    let unaided = &mut world.memory.unaided;
+    for judged in report.judged.iter().filter(|j| j.hold().is_some_and(worth_telling)) {
+        unaided.held(&judged.diagnosis.fingerprint, &judged.diagnosis.issue_type);
     }
+    changed.resolved.iter().for_each(|incident| unaided.resolved(&incident.fingerprint));
 }
 
 fn count(totals: &mut Totals, report: &Report) {

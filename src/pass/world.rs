@@ -7,7 +7,7 @@ use crate::host::docker::Docker;
 use crate::host::signals::Interrupt;
 use crate::host::{clock, files};
 use crate::incidents;
-use crate::learn::{self, Knowledge};
+use crate::learn::{self, Aging, Knowledge};
 use crate::logs::{self, LogState};
 use crate::model::{Analysis, CheckResult, Container, LogReport, Moment, RestartTarget, Status, TargetFile};
 use crate::observe;
@@ -127,8 +127,10 @@ impl History {
             return Ok(History::default());
         }
         let attempts_text = attempts::read_text(&world.dir.attempts())?;
+        let aging = Aging { now: sight.now.t, half_life: world.engine.learning.half_life };
+        let knowledge = learn::read_aged(world.dir.knowledge_base(), aging)?;
         Ok(History {
-            knowledge: learn::read(world.dir.knowledge_base(), None)?,
+            knowledge: knowledge.with_self_recovery(world.memory.unaided.by_issue.clone()),
             attempts: attempts::fold(&attempts_text),
             attempts_text,
         })

@@ -2,7 +2,7 @@
 
 use crate::backup::Metadata;
 use crate::gate::Decision;
-use crate::learn::Knowledge;
+use crate::learn::{Knowledge, Spread, wilson};
 use crate::model::{CheckKind, CheckResult, LogReport, Tries};
 use crate::pass::{Judged, Report};
 use crate::state;
@@ -173,7 +173,24 @@ pub fn stats(knowledge: &Knowledge) -> Value {
     let reliability: Vec<Value> = knowledge
         .reliability
         .iter()
-        .map(|(low, t)| json!({ "from": low, "to": low + 5, "total": t.total, "successes": t.successes, "success_rate": rate(*t) }))
+        .map(|(low, t)| {
+            json!({ "from": low, "to": low + 5, "total": t.total, "successes": t.successes, "success_rate": rate(*t),
+            "interval": wilson(t.successes, t.total).map(|(low, high)| [rounded(low), rounded(high)]) })
+        })
+        .collect();
+    let spread = |s: &Spread| json!({ "count": s.count, "median_ms": s.quantile(0.5), "p90_ms": s.quantile(0.9) });
+    let unproven = knowledge
+        .newest_unproven
+        .iter()
+        .rev()
+        .map(|u| json!({ "id": u.id, "timestamp": u.timestamp, "fix_type": u.fix_type, "target": u.target }));
+    let self_recovery: Map<String, Value> = knowledge
+        .self_recovery
+        .iter()
+        .map(|(name, c)| {
+            let rate = c.rate().map_or(Value::Null, rounded);
+            (name.clone(), json!({ "seen": c.seen, "cleared": c.cleared, "rate": rate }))
+        })
         .collect();
     json!({
         "total_fixes": knowledge.fixes,
@@ -182,6 +199,18 @@ pub fn stats(knowledge: &Knowledge) -> Value {
         "by_type": by_type,
         "by_result": knowledge.by_result,
         "reliability": reliability,
+        "timings": {
+            "detect": spread(&knowledge.timings.detect),
+            "diagnose": spread(&knowledge.timings.diagnose),
+            "apply": spread(&knowledge.timings.apply),
+            "validate": spread(&knowledge.timings.validate),
+        },
+        "durable": knowledge.durable,
+        "recurred": knowledge.recurred,
+        "rolled_back_later": knowledge.rolled_back_later,
+        "unproven": knowledge.unproven,
+        "newest_unproven": unproven.collect::<Vec<_>>(),
+        "self_recovery": self_recovery,
         "last_updated": knowledge.last_updated.map(|t| crate::host::clock::to_second(t).to_string()),
         "skipped_lines": knowledge.skipped,
     })

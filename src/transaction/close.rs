@@ -142,7 +142,7 @@ pub fn close(
         _ => {}
     }
     match intent.kind {
-        Kind::Fix => record::write(outcome, &why, verdict.as_ref(), &intent, ground)?,
+        Kind::Fix => record::write(outcome, &why, verdict.as_ref(), &intent, journal.phases(), ground)?,
         Kind::Rollback => record::write_rollback(outcome, &why, &intent, ground)?,
     }
     journal.close()?;

@@ -4,7 +4,8 @@
 //! phase that was reached. A line is synced before the effect that follows it. The file is gone when nothing is open.
 
 use crate::host::files;
-use crate::model::{FileHash, Moment, Outcome, Plan, RestartTarget, Status, Verdict};
+use crate::model::{FileHash, Moment, Onset, Outcome, Plan, RestartTarget, Status, Verdict};
+use crate::validate::elsewhere::Restarts;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,9 @@ pub struct Intent {
     pub before: BTreeMap<String, Status>,
     /// Of a fix: its issue type. Of a rollback: the id of the fix that it undoes.
     pub reason: String,
+    /// What was known of the trouble when the fix began.
+    #[serde(default)]
+    pub onset: Onset,
 }
 
 /// What was reached, in order.
@@ -71,6 +75,12 @@ pub enum Phase {
     },
     Restarted {
         t: Timestamp,
+    },
+    /// Settled: the services of the fix, and how often every container was started again by its engine.
+    Settled {
+        t: Timestamp,
+        runs: Vec<Run>,
+        restarts: Restarts,
     },
     /// The validation window has begun.
     Validating {

@@ -4,6 +4,7 @@
 //! here: deciding whether to fix at all (only the gate makes a [`Permit`]).
 
 mod close;
+mod eye;
 pub mod journal;
 pub mod phase;
 mod record;
@@ -13,9 +14,10 @@ mod steps;
 mod watch;
 
 pub use close::{Ended, Ending, StillOpen};
+pub use eye::trigger_gone;
 pub use recover::{recover, report_open};
 pub use rollback::{ChangedSince, roll_back};
-pub use watch::{Progress, trigger_gone};
+pub use watch::Progress;
 
 use crate::attempts::{self, Attempts, Edited, Line};
 use crate::backup::{self, Purpose, ToSave};
@@ -25,9 +27,12 @@ use crate::host::docker::Docker;
 use crate::host::signals::Interrupt;
 use crate::host::{clock, files};
 use crate::logs::LogState;
-use crate::model::{CheckKind, CheckResult, EditStep, FileHash, Moment, Outcome, Plan, RestartTarget, Status, Verdict};
+use crate::model::{
+    CheckKind, CheckResult, EditStep, FileHash, Moment, Onset, Outcome, Plan, RestartTarget, Status, Verdict,
+};
 use crate::observe::Samples;
 use crate::state::StateDir;
+use crate::validate::{Before, elsewhere};
 use anyhow::{Context, Result};
 use close::{close, finish, or_still_open};
 use journal::{FileChange, Intent, Journal, Kind};
@@ -59,6 +64,7 @@ pub struct Ground<'a> {
 /// When it could not begin: nothing was changed then.
 pub fn carry_out(
     permit: &Permit,
+    onset: Onset,
     checks: &[CheckResult],
     logs: &mut LogState,
     samples: &mut Samples,
@@ -72,7 +78,7 @@ pub fn carry_out(
         Err(why) => return Ok(Ended::Closed(not_begun(plan, fix_id, why))),
     };
     charge(plan, &fix_id, &now, ground)?;
-    let (intent, mut journal) = match begin(plan, &fix_id, &saved, checks, now, ground) {
+    let (intent, mut journal) = match begin(plan, onset, &fix_id, &saved, checks, now, ground) {
         Ok(begun) => begun,
         Err(error) => {
             call_off(fix_id, ground);
@@ -165,6 +171,7 @@ fn changes(plan: &Plan) -> Vec<FileChange> {
 /// The backup, and the journal with the intent that names it.
 fn begin(
     plan: &Plan,
+    onset: Onset,
     fix_id: &str,
     saved: &[ToSave],
     checks: &[CheckResult],
@@ -193,9 +200,15 @@ fn begin(
         before: statuses(checks, &plan.validation.checks),
         reason: plan.issue_type.clone(),
         plan: plan.clone(),
+        onset,
     };
     let journal = journal::begin(&ground.dir.journal(), &intent)?;
     Ok((intent, journal))
+}
+
+/// What was known before the first step.
+fn before(intent: &Intent) -> Before<'_> {
+    Before { statuses: Some(&intent.before), bursts_per_second: intent.onset.bursts_per_second }
 }
 
 /// Status of every check and of every container, for comparison. Host metrics count only where the rule names them, and
@@ -203,6 +216,10 @@ fn begin(
 pub fn statuses(checks: &[CheckResult], named: &[String]) -> BTreeMap<String, Status> {
     let mut all = BTreeMap::new();
     for check in checks {
+        if check.kind == CheckKind::Docker {
+            let status = if check.connected == Some(false) { Status::Critical } else { Status::Healthy };
+            all.insert(elsewhere::ENGINE.to_owned(), status);
+        }
         let compared = match check.kind {
             CheckKind::Host => false,
             CheckKind::Docker => check.containers.is_empty(),

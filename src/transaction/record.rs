@@ -5,8 +5,9 @@ use crate::host::{clock, files};
 use crate::learn;
 use crate::model::{FileHash, Outcome, Record, Verdict, VerdictKind};
 use crate::transaction::Ground;
-use crate::transaction::journal::Intent;
+use crate::transaction::journal::{Intent, Phase};
 use anyhow::Result;
+use jiff::Timestamp;
 
 /// Writes it, unless a pass that was killed here has already done so.
 ///
@@ -17,6 +18,7 @@ pub fn write(
     why: &str,
     verdict: Option<&Verdict>,
     intent: &Intent,
+    phases: &[Phase],
     ground: &mut Ground,
 ) -> Result<()> {
     let now = clock::moment();
@@ -25,7 +27,7 @@ pub fn write(
         // It was read, so it is in memory; whether it is on the disk only this says.
         files::sync(knowledge_base)?;
     } else {
-        learn::append(knowledge_base, &record(outcome, why, verdict, intent, now.t))?;
+        learn::append(knowledge_base, &record(outcome, why, verdict, intent, phases, now.t))?;
     }
     if needs_human(outcome) {
         let hold = Line::Hold {
@@ -110,8 +112,35 @@ fn needs_human(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Conflict | Outcome::RollbackFailed | Outcome::RolledBackByOperator)
 }
 
-fn record(outcome: Outcome, why: &str, verdict: Option<&Verdict>, intent: &Intent, now: jiff::Timestamp) -> Record {
+/// When the last step was done, and when it was judged. `now` where that is not written down.
+fn moments(phases: &[Phase], now: Timestamp) -> (Option<Timestamp>, Timestamp) {
+    let undoing = phases.iter().position(|p| matches!(p, Phase::Undoing { .. })).unwrap_or(phases.len());
+    let applied = phases.iter().take(undoing).rev().find_map(|p| match p {
+        Phase::Edited { t } | Phase::Restarted { t } => Some(*t),
+        _ => None,
+    });
+    let judged = phases.iter().find_map(|p| match p {
+        Phase::Kept { t, .. } | Phase::Undoing { t, .. } => Some(*t),
+        _ => None,
+    });
+    (applied, judged.unwrap_or(now))
+}
+
+fn ms(from: Timestamp, to: Timestamp) -> Option<u64> {
+    u64::try_from(clock::between(from, to).as_millis()).ok()
+}
+
+fn record(
+    outcome: Outcome,
+    why: &str,
+    verdict: Option<&Verdict>,
+    intent: &Intent,
+    phases: &[Phase],
+    now: Timestamp,
+) -> Record {
     let plan = &intent.plan;
+    let (applied, judged) = moments(phases, now);
+    let watched = verdict.filter(|v| v.kind != VerdictKind::Interrupted);
     Record {
         timestamp: clock::to_second(now),
         issue_type: plan.issue_type.clone(),
@@ -128,7 +157,12 @@ fn record(outcome: Outcome, why: &str, verdict: Option<&Verdict>, intent: &Inten
         confidence: Some(plan.confidence),
         error_count_before: Some(plan.error_count_before),
         backup_id: intent.backup_id.clone(),
-        duration_ms: u64::try_from(clock::between(intent.started.t, now).as_millis()).ok(),
+        duration_ms: ms(intent.started.t, now),
         judged_on: Some(why.to_owned()),
+        chance_of_luck: watched.and_then(|v| v.chance_of_luck),
+        detect_ms: intent.onset.detect_ms,
+        diagnose_ms: intent.onset.diagnose_ms,
+        apply_ms: applied.and_then(|applied| ms(intent.started.t, applied)),
+        validate_ms: watched.and(applied).and_then(|applied| ms(applied, judged)),
     }
 }

@@ -3,14 +3,14 @@
 use crate::backup;
 use crate::host::clock;
 use crate::logs::LogState;
-use crate::model::{Moment, Outcome, ValidationSpec, Verdict, VerdictKind, Watched};
-use crate::observe::{self, Samples};
+use crate::model::{Outcome, ValidationSpec, Verdict, VerdictKind};
+use crate::observe::Samples;
 use crate::transaction::close::{close, ending, finish, or_still_open};
+use crate::transaction::eye::{Counted, Eye};
 use crate::transaction::journal::{self, Journal, Kind, Open, Phase};
 use crate::transaction::phase::{self, Next};
-use crate::transaction::watch::trigger_gone;
-use crate::transaction::{Ended, Ground, rollback, statuses, steps};
-use crate::validate::{self, Judgement, Sample};
+use crate::transaction::{Ended, Ground, before, rollback, steps};
+use crate::validate::{self, Judgement};
 use anyhow::Result;
 use std::time::Duration;
 
@@ -105,42 +105,22 @@ fn judge(open: &Open, logs: &mut LogState, samples: &mut Samples, ground: &mut G
         |why: &str| (Next::Undo { outcome: Outcome::RolledBack, why: why.to_owned() }, Some(Verdict::interrupted(why)));
     let since = open.validating_since().unwrap_or(&open.intent.started);
     let spec = ValidationSpec { window_seconds: 0.0, max_window_seconds: 0.0, ..open.intent.plan.validation.clone() };
+    let mut eye = Eye::new(&open.intent, samples, logs, ground);
+    eye.resume(since, &open.phases);
     let mut seen = Vec::new();
     for _ in 0..validate::ENOUGH_SAMPLES {
         if ground.interrupt.wait(Duration::from_secs(1)) {
             return undo("it was interrupted, and again while it was judged");
         }
-        seen.push(look(&spec, since, logs, samples, ground));
+        let at = clock::moment().since(since).as_secs_f64();
+        seen.push(eye.look(at, ground, Counted::Since(since)));
     }
-    match validate::judge(&spec, &open.intent.before, &seen) {
+    match validate::judge(&spec, before(&open.intent), &seen) {
         Judgement::Done(verdict) if verdict.kind == VerdictKind::NotEnough => {
             undo(&format!("it was interrupted and cannot be judged any more: {}", verdict.judged_on))
         }
         Judgement::Done(verdict) => (phase::after_verdict(&verdict, !open.intent.files.is_empty()), Some(verdict)),
         Judgement::Wait { .. } => undo("it was interrupted and cannot be judged any more"),
-    }
-}
-
-fn look(spec: &ValidationSpec, since: &Moment, logs: &mut LogState, samples: &mut Samples, ground: &Ground) -> Sample {
-    let now = clock::moment();
-    let (checks, after) = observe::run(ground.engine, &[], samples, now.t);
-    *samples = after;
-    let containers: Vec<_> = checks.iter().flat_map(|c| c.containers.clone()).collect();
-    let report = crate::logs::read_new(ground.engine, &containers, ground.docker, None, logs, now.t);
-    let errors = match &spec.watched {
-        Watched::Log { source, signature, .. } => report
-            .tallies
-            .iter()
-            .filter(|t| t.source == *source && t.signature == *signature)
-            .map(|t| t.count(since.t.as_second(), now.t.as_second()))
-            .sum(),
-        _ => 0,
-    };
-    Sample {
-        at: now.since(since).as_secs_f64(),
-        errors,
-        trigger_gone: trigger_gone(&spec.watched, &checks),
-        statuses: statuses(&checks, &spec.checks),
     }
 }
 
@@ -152,7 +132,9 @@ pub fn report_open(dir: &crate::state::StateDir) -> Result<Option<String>> {
     Ok(journal::open(&dir.journal())?.map(|open| {
         let phase = match open.last() {
             None => "nothing applied yet",
-            Some(Phase::Edited { .. } | Phase::Restarting { .. } | Phase::Restarted { .. }) => "being applied",
+            Some(Phase::Edited { .. } | Phase::Restarting { .. } | Phase::Restarted { .. } | Phase::Settled { .. }) => {
+                "being applied"
+            }
             Some(Phase::Validating { .. }) => "being validated",
             Some(Phase::Undoing { .. }) => "being rolled back",
             Some(Phase::Kept { .. } | Phase::Undone { .. } | Phase::Stuck { .. }) => "being recorded",

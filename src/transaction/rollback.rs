@@ -52,6 +52,7 @@ pub fn roll_back(metadata: &Metadata, force: bool, ground: &mut Ground) -> Resul
         restarts: steps::runs(&metadata.restarts, ground),
         before: Default::default(),
         reason: metadata.fix_id.clone(),
+        onset: Default::default(),
     };
     let mut journal = journal::begin(&ground.dir.journal(), &intent)?;
     Ok(super::or_still_open(&intent.clone(), true, carry_on(intent, &mut journal, ground)))

@@ -1,16 +1,15 @@
 //! The validation window: settling, sampling, and ending early when that is called for.
 
 use crate::host::clock;
-use crate::logs;
 use crate::logs::LogState;
-use crate::model::{CheckResult, Container, Outcome, ValidationSpec, Verdict, Watched as WatchedTrigger};
-use crate::observe::{self, Samples};
+use crate::model::{Outcome, ValidationSpec, Verdict};
+use crate::observe::Samples;
+use crate::transaction::eye::{Counted, Eye};
 use crate::transaction::journal::{Intent, Journal, Phase};
 use crate::transaction::phase::{self, Live, Next};
-use crate::transaction::{Ground, statuses, steps};
+use crate::transaction::{Ground, before, steps};
 use crate::validate::{self, Judgement, Sample};
 use anyhow::Result;
-use globset::{Glob, GlobMatcher};
 use std::time::Duration;
 
 /// The wait as it is shown.
@@ -45,11 +44,11 @@ pub fn judge(
     ground: &mut Ground,
 ) -> Result<Watched> {
     let spec = &intent.plan.validation;
-    let mut eye = Eye::new(spec, samples, logs);
+    let mut eye = Eye::new(intent, samples, logs, ground);
     if let Some(ended) = settle(spec, &mut eye, intent, ground) {
         return Ok(ended);
     }
-    eye.look(0.0, ground, false);
+    journal.reached(eye.begin(ground))?;
     journal.reached(Phase::Validating { at: clock::moment() })?;
     ground.tell.event("validating", serde_json::json!({ "fix_id": intent.fix_id, "seconds": spec.window_seconds }));
     let begin = clock::since_boot();
@@ -63,11 +62,11 @@ pub fn judge(
             return Ok(ended);
         }
         let at = (clock::since_boot().saturating_sub(begin)).as_secs_f64();
-        seen.push(eye.look(at, ground, true));
+        seen.push(eye.look(at, ground, Counted::New));
         if let Some(next) = changed_by_somebody(intent) {
             return Ok(Watched::Next(next, None));
         }
-        match validate::judge(spec, &intent.before, &seen) {
+        match validate::judge(spec, before(intent), &seen) {
             Judgement::Done(verdict) => {
                 let next = phase::after_verdict(&verdict, !intent.files.is_empty());
                 return Ok(Watched::Next(next, Some(verdict)));
@@ -116,7 +115,7 @@ fn settle(spec: &ValidationSpec, eye: &mut Eye, intent: &Intent, ground: &mut Gr
             return Some(ended);
         }
     }
-    eye.look(0.0, ground, false);
+    eye.look(0.0, ground, Counted::None);
     None
 }
 
@@ -140,66 +139,4 @@ fn pause(time: Duration, intent: &Intent, ground: &mut Ground) -> Option<Watched
             return None;
         }
     }
-}
-
-/// Takes samples.
-struct Eye<'a> {
-    spec: &'a ValidationSpec,
-    only: Option<GlobMatcher>,
-    samples: &'a mut Samples,
-    logs: &'a mut LogState,
-    errors: u64,
-}
-
-impl<'a> Eye<'a> {
-    fn new(spec: &'a ValidationSpec, samples: &'a mut Samples, logs: &'a mut LogState) -> Self {
-        let only = match &spec.watched {
-            WatchedTrigger::Log { source, .. } => Glob::new(&globset::escape(source)).ok().map(|g| g.compile_matcher()),
-            _ => None,
-        };
-        Eye { spec, only, samples, logs, errors: 0 }
-    }
-
-    /// Runs the checks and reads the watched log; its new errors count only when `counted`.
-    fn look(&mut self, at: f64, ground: &Ground, counted: bool) -> Sample {
-        let now = clock::now();
-        let (checks, samples) = observe::run(ground.engine, &[], self.samples, now);
-        *self.samples = samples;
-        if let WatchedTrigger::Log { signature, .. } = &self.spec.watched {
-            let containers: Vec<Container> = checks.iter().flat_map(|c| c.containers.clone()).collect();
-            let report = logs::read_new(ground.engine, &containers, ground.docker, self.only.as_ref(), self.logs, now);
-            if counted {
-                self.errors += report.by_signature.get(signature).copied().unwrap_or(0);
-            }
-        }
-        Sample {
-            at,
-            errors: self.errors,
-            trigger_gone: trigger_gone(&self.spec.watched, &checks),
-            statuses: statuses(&checks, &self.spec.checks),
-        }
-    }
-}
-
-/// Whether what fired is gone; `None` for logs.
-pub fn trigger_gone(watched: &WatchedTrigger, checks: &[CheckResult]) -> Option<bool> {
-    let check = |name: &str| checks.iter().find(|c| c.name == name);
-    match watched {
-        WatchedTrigger::Log { .. } => None,
-        WatchedTrigger::Check { name } => Some(check(name).is_some_and(|c| c.status == crate::model::Status::Healthy)),
-        WatchedTrigger::Container { name } => {
-            let container = checks.iter().flat_map(|c| &c.containers).find(|c| c.name == *name);
-            Some(container.is_some_and(|c| c.status == crate::model::Status::Healthy && is_up(c)))
-        }
-        WatchedTrigger::Metric { check: name, metric, above, below } => {
-            let value = check(name).and_then(|c| c.metric(metric));
-            Some(value.is_some_and(|v| !crate::diagnose::streaks::beyond(v, *above, *below)))
-        }
-    }
-}
-
-/// Running, and not merely waiting for its own health check.
-fn is_up(container: &Container) -> bool {
-    container.state == crate::model::ContainerState::Running
-        && container.health != Some(crate::model::ContainerHealth::Starting)
 }

@@ -127,6 +127,7 @@ enabled = false
 path = "{root}/worker.log"
 [limits]
 human_grace = "0s"
+min_duration = "0s"
 start_grace = "0s"
 fixes_per_hour = 1000000
 [[rule]]

@@ -169,6 +169,7 @@ fn engine(
         rules,
         limits: sections::limits(cx, raw.limits),
         maintenance,
+        learning: sections::learning(cx, raw.learning),
         alerts: sections::alerts(cx, raw.alerts),
         backups: sections::backups(cx, raw.backups),
         keep: raw.state.and_then(|s| s.value.keep).map_or(Duration::from_secs(90 * 86_400), |d| d.value.0),

@@ -6,7 +6,7 @@ use super::values;
 use crate::config::at::{At, Table};
 use crate::config::raw::*;
 use crate::config::{
-    AlertKind, Alerts, Allow, Backups, Limits, LogKind, LogSpec, Probe, Secret, Webhook, WebhookFormat,
+    AlertKind, Alerts, Allow, Backups, Learning, Limits, LogKind, LogSpec, Probe, Secret, Webhook, WebhookFormat,
 };
 use std::path::PathBuf;
 use std::time::Duration;
@@ -81,6 +81,12 @@ pub fn limits(cx: Cx<'_>, raw: Section<RawLimits>) -> Limits {
     }
 }
 
+/// What history is worth.
+pub fn learning(cx: Cx<'_>, raw: Section<RawLearning>) -> Learning {
+    let raw = raw.map(|r| r.value).unwrap_or_default();
+    Learning { half_life: values::positive(cx, raw.half_life, 90 * DAY) }
+}
+
 /// What is told, to whom. Without the section: everything, to nobody but stderr and the journal.
 pub fn alerts(cx: Cx<'_>, raw: Section<RawAlerts>) -> Alerts {
     use AlertKind::*;
@@ -88,7 +94,8 @@ pub fn alerts(cx: Cx<'_>, raw: Section<RawAlerts>) -> Alerts {
     if let Some(key) = raw.email {
         cx.not_yet(&key.span, "send e-mail", "use `webhook` or `command`");
     }
-    let everything = vec![Held, Healed, Unproven, RolledBack, RollbackFailed, Critical, Resolved, Storm, CircuitOpen];
+    let everything =
+        vec![Held, Healed, Unproven, RolledBack, RollbackFailed, Recurred, Critical, Resolved, Storm, CircuitOpen];
     Alerts {
         on: raw.on.unwrap_or(everything),
         repeat: values::positive(cx, raw.repeat, 4 * HOUR),
