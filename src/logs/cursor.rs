@@ -43,6 +43,8 @@ pub struct FileCursor {
     pub continued: [bool; 2],
     /// Renamed or copied away: finished, and watched only until it is gone.
     pub rotated: bool,
+    /// The path of the log that it was, before it was rotated.
+    pub rotated_from: Option<PathBuf>,
     /// Read to its end when a later file of the same log was there: nothing is lost when it is removed.
     pub superseded: bool,
     /// A copy of what was read under another name, whole or being made: not read as long as that is there.
@@ -90,6 +92,11 @@ impl FileCursor {
     /// The file as it was at the last look.
     pub fn identity(&self) -> Identity {
         Identity { dev: self.dev, ino: self.ino, born: self.born, size: self.size, mtime: self.mtime }
+    }
+
+    /// The path of the log that it is or was, where that is known.
+    pub fn log(&self) -> Option<&PathBuf> {
+        if self.rotated { self.rotated_from.as_ref() } else { Some(&self.path) }
     }
 
     /// Whether something may be lost when its content is nowhere any more.
