@@ -221,13 +221,16 @@ impl<'f> Guarded<'f> {
     }
 
     /// Moves a cursor to where its content was read to before the file was truncated. What is left to recognise that
-    /// content by is its beginning.
+    /// content by is what was read of it.
     pub fn leave(&self, cursor: &mut FileCursor, ended: Ended) {
         (cursor.offset, cursor.mid_line, cursor.pending) = (ended.offset, ended.mid_line, 0);
         let head_len = usize::try_from(ended.offset).unwrap_or(HEAD).min(HEAD);
         let head = self.head.get(..head_len).unwrap_or_default();
         (cursor.head_len, cursor.head) = (head.len(), hash(head));
-        (cursor.tail_len, cursor.tail) = (0, String::new());
+        // A half-written line lies behind it.
+        let behind = usize::try_from(self.at.saturating_sub(ended.offset)).unwrap_or(TAIL);
+        let tail = self.before.get(..self.before.len().saturating_sub(behind)).unwrap_or_default();
+        (cursor.tail_len, cursor.tail) = (tail.len(), hash(tail));
     }
 
     /// Whether the beginning and what was read last are still there.

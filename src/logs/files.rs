@@ -135,12 +135,17 @@ pub fn read_on(
         return Ok(Content::Displaced);
     }
     let ended = scan_stream(collector, source, cursor, &mut reader, end);
+    Ok(leave(&reader, cursor, file, id, ended))
+}
+
+/// Moves the cursor to where a guarded reading ended.
+pub fn leave(reader: &Guarded<'_>, cursor: &mut FileCursor, file: &File, id: Identity, ended: Ended) -> Content {
     cursor.advance(file, id, ended);
     if reader.holds() {
-        return Ok(Content::Read);
+        return Content::Read;
     }
     reader.leave(cursor, ended);
-    Ok(Content::Displaced)
+    Content::Displaced
 }
 
 /// A NUL among the first bytes; those that a truncated file begins with (its writer went on at its old place) do not
