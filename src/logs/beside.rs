@@ -2,7 +2,7 @@
 //!
 //! Lives here: names and directories. Not here: what is in the files.
 
-use super::cursor::Identity;
+use super::cursor::{FileCursor, Identity};
 use super::files::is_packed;
 use anyhow::{Context, Result};
 use std::fs::File;
@@ -18,6 +18,22 @@ const LISTINGS: u32 = 5;
 pub struct Present {
     pub path: PathBuf,
     pub id: Identity,
+}
+
+/// When files were last written (ns), by their paths.
+#[derive(Default)]
+pub struct LastWritten(Vec<(PathBuf, i128)>);
+
+impl LastWritten {
+    pub fn add(&mut self, path: &Path, mtime: i128) {
+        self.0.push((path.to_owned(), mtime));
+    }
+
+    /// The times of a log and of its rotated files.
+    pub fn of(&self, path: &Path) -> impl Iterator<Item = i128> {
+        let same = move |other: &Path| other == path || is_rotation_of(other, path) || is_rotation_of(path, other);
+        self.0.iter().filter(move |(other, _)| same(other)).map(|(_, mtime)| *mtime)
+    }
 }
 
 /// Opens a file that was seen; `None` when another one, or none, has its name now.
@@ -61,6 +77,11 @@ pub fn siblings(path: &Path) -> Vec<Present> {
         }
     }
     files
+}
+
+/// Whether the file of a cursor is still in its directory, under any name.
+pub fn is_beside(cursor: &FileCursor) -> bool {
+    siblings(&cursor.path).iter().any(|file| cursor.is_same_inode(file.id))
 }
 
 /// `app.log.1`, `app.log-20250101.gz`, `app-20250101.log`, `app.1.log` of `app.log`; also of `app.log.1` itself.

@@ -43,6 +43,8 @@ pub struct FileCursor {
     pub continued: [bool; 2],
     /// Renamed or copied away: finished, and watched only until it is gone.
     pub rotated: bool,
+    /// The path of the log that it was, before it was rotated.
+    pub rotated_from: Option<PathBuf>,
     /// Read to its end when a later file of the same log was there: nothing is lost when it is removed.
     pub superseded: bool,
     /// A copy of what was read under another name, whole or being made: not read as long as that is there.
@@ -90,6 +92,11 @@ impl FileCursor {
     /// The file as it was at the last look.
     pub fn identity(&self) -> Identity {
         Identity { dev: self.dev, ino: self.ino, born: self.born, size: self.size, mtime: self.mtime }
+    }
+
+    /// The path of the log that it is or was, where that is known.
+    pub fn log(&self) -> Option<&PathBuf> {
+        if self.rotated { self.rotated_from.as_ref() } else { Some(&self.path) }
     }
 
     /// Whether something may be lost when its content is nowhere any more.
@@ -214,13 +221,16 @@ impl<'f> Guarded<'f> {
     }
 
     /// Moves a cursor to where its content was read to before the file was truncated. What is left to recognise that
-    /// content by is its beginning.
+    /// content by is what was read of it.
     pub fn leave(&self, cursor: &mut FileCursor, ended: Ended) {
         (cursor.offset, cursor.mid_line, cursor.pending) = (ended.offset, ended.mid_line, 0);
         let head_len = usize::try_from(ended.offset).unwrap_or(HEAD).min(HEAD);
         let head = self.head.get(..head_len).unwrap_or_default();
         (cursor.head_len, cursor.head) = (head.len(), hash(head));
-        (cursor.tail_len, cursor.tail) = (0, String::new());
+        // A half-written line lies behind it.
+        let behind = usize::try_from(self.at.saturating_sub(ended.offset)).unwrap_or(TAIL);
+        let tail = self.before.get(..self.before.len().saturating_sub(behind)).unwrap_or_default();
+        (cursor.tail_len, cursor.tail) = (tail.len(), hash(tail));
     }
 
     /// Whether the beginning and what was read last are still there.

@@ -135,12 +135,17 @@ pub fn read_on(
         return Ok(Content::Displaced);
     }
     let ended = scan_stream(collector, source, cursor, &mut reader, end);
+    Ok(leave(&reader, cursor, file, id, ended))
+}
+
+/// Moves the cursor to where a guarded reading ended.
+pub fn leave(reader: &Guarded<'_>, cursor: &mut FileCursor, file: &File, id: Identity, ended: Ended) -> Content {
     cursor.advance(file, id, ended);
     if reader.holds() {
-        return Ok(Content::Read);
+        return Content::Read;
     }
     reader.leave(cursor, ended);
-    Ok(Content::Displaced)
+    Content::Displaced
 }
 
 /// A NUL among the first bytes; those that a truncated file begins with (its writer went on at its old place) do not
@@ -188,7 +193,7 @@ pub fn read_packed(
 }
 
 /// The same open file, at its beginning. Its name may be another's by now.
-pub fn rewound(file: &File) -> std::io::Result<File> {
+fn rewound(file: &File) -> std::io::Result<File> {
     let mut file = file.try_clone()?;
     file.rewind()?;
     Ok(file)
@@ -204,7 +209,7 @@ pub struct Surveyed {
 
 impl Surveyed {
     /// The first `size` bytes of a file.
-    pub fn of_file(file: &File, size: u64) -> std::io::Result<Surveyed> {
+    fn of_file(file: &File, size: u64) -> std::io::Result<Surveyed> {
         let part = |at: u64, most: usize| {
             let mut bytes = vec![0; usize::try_from(size).unwrap_or(most).min(most)];
             file.read_exact_at(&mut bytes, at).map(|()| bytes)
@@ -226,6 +231,25 @@ impl Surveyed {
             whole.size += read as u64;
         }
     }
+}
+
+/// Whether a file of so many bytes begins as what was read of a log, as far as both go.
+pub fn begins_alike(kept: &FileCursor, file: &File, size: u64, packed: bool) -> bool {
+    if packed {
+        let read = rewound(file).and_then(|file| kept.verify_stream(&mut unpacked(file)));
+        return kept.is_recognisable() && read.unwrap_or(false);
+    }
+    if size < kept.offset {
+        return size < kept.head_len as u64 || kept.has_head(file);
+    }
+    kept.is_recognisable() && kept.verify(file)
+}
+
+/// Whether a log holds, from its beginning, all that a file of so many bytes does: the size, the first and the last bytes
+/// of its content are compared.
+pub fn holds_all(original: &File, copy: &File, size: u64, packed: bool) -> std::io::Result<bool> {
+    let copy = if packed { Surveyed::of(&mut unpacked(rewound(copy)?))? } else { Surveyed::of_file(copy, size)? };
+    Ok(original.metadata()?.len() >= copy.size && copy == Surveyed::of_file(original, copy.size)?)
 }
 
 /// The content of a compressed file.

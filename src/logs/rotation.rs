@@ -4,10 +4,11 @@
 //! compression are told apart by identity and content, never by names alone. What cannot be found any more is a gap.
 //! Files are rotated while they are looked at: what does not fit together is looked at again.
 
-use super::beside::{Present, is_rotation_of, open, siblings};
+use super::beside::{LastWritten, Present, is_beside, is_rotation_of, open, siblings};
 use super::collect::Collector;
 use super::cursor::{FileCursor, Identity};
-use super::files::{self, Content, End, Source, Surveyed, is_packed, read_on, read_packed, rewound, tail_of};
+use super::files::{self, Content, End, Source, begins_alike, holds_all, is_packed, read_on, read_packed, tail_of};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,10 +28,20 @@ pub fn read_source(
     list: &dyn Fn() -> Vec<PathBuf>,
     cursors: Vec<FileCursor>,
 ) -> Vec<FileCursor> {
-    let known = cursors.iter().map(|c| (c.path.clone(), c.mtime)).collect();
+    let mut known = LastWritten::default();
+    cursors.iter().for_each(|cursor| known.add(&cursor.path, cursor.mtime));
     let (copies, waiting) = cursors.into_iter().partition(|cursor| cursor.copied);
-    let mut round =
-        Round { collector, source, known, kept: Vec::new(), copies, waiting, bases: Vec::new(), started: Vec::new() };
+    let mut round = Round {
+        collector,
+        source,
+        known,
+        unfound: LastWritten::default(),
+        kept: Vec::new(),
+        copies,
+        waiting,
+        bases: Vec::new(),
+        started: Vec::new(),
+    };
     let mut pause = PAUSE;
     for look in 1..=LOOKS {
         if round.look(list(), look == LOOKS) {
@@ -45,8 +56,10 @@ pub fn read_source(
 struct Round<'r, 'c> {
     collector: &'r mut Collector<'c>,
     source: Source<'r>,
-    /// Path and modification time of every cursor when the reading began.
-    known: Vec<(PathBuf, i128)>,
+    /// As the cursors say when the reading begins.
+    known: LastWritten,
+    /// Those of the cursors of which too little was read to find their content by it.
+    unfound: LastWritten,
     /// Done with, for this reading.
     kept: Vec<FileCursor>,
     /// Copies of what was read under another name.
@@ -75,10 +88,11 @@ impl Round<'_, '_> {
         let (fresh, displaced, mut lost) = self.go_on(present);
         let mut still = lost.is_empty();
         for cursor in displaced {
-            if !cursor.rotated {
-                self.bases.push(cursor.path.clone());
-            }
+            self.bases.extend(cursor.log().cloned());
             if let Some(cursor) = self.resolve(cursor) {
+                if !cursor.is_recognisable() {
+                    self.unfound.add(&cursor.path, cursor.mtime);
+                }
                 // Of an empty file there is nothing to be found again.
                 still &= !cursor.is_missed() || cursor.size == 0;
                 lost.push(cursor);
@@ -152,8 +166,7 @@ impl Round<'_, '_> {
         let settled = cursor.is_unchanged(file.id) && self.now_ns() - file.id.mtime >= SETTLED_NS;
         let waits = cursor.pending > 0 || cursor.open.has_untold();
         if cursor.is_unchanged(file.id) && !(settled && waits) || cursor.binary {
-            cursor.rotated |= file.path != cursor.path && is_rotation_of(&file.path, &cursor.path);
-            cursor.path.clone_from(&file.path);
+            self.rename(&mut cursor, &file.path);
             self.kept.push(cursor);
             return Followed::Kept;
         }
@@ -176,9 +189,22 @@ impl Round<'_, '_> {
         if is_packed(&cursor.path) || file.id.size < cursor.size || !cursor.verify(&opened) {
             return Followed::Displaced(cursor);
         }
-        cursor.rotated |= file.path != cursor.path && is_rotation_of(&file.path, &cursor.path);
-        cursor.path.clone_from(&file.path);
+        self.rename(&mut cursor, &file.path);
         self.read(cursor, opened, if settled { End::Taken } else { End::Waits })
+    }
+
+    /// Follows a file to its name of today. What gets the name of a log back may be written again.
+    fn rename(&mut self, cursor: &mut FileCursor, path: &Path) {
+        if path == cursor.path {
+            return;
+        }
+        if !cursor.rotated {
+            self.bases.push(cursor.path.clone());
+            cursor.rotated_from = Some(cursor.path.clone());
+        }
+        let is_rotated = cursor.rotated || is_rotation_of(path, &cursor.path);
+        cursor.rotated = is_rotated && cursor.rotated_from.as_deref() != Some(path);
+        cursor.path = path.to_owned();
     }
 
     /// Packed files do not change; one that did is another.
@@ -188,7 +214,7 @@ impl Round<'_, '_> {
         if !same {
             return Followed::Displaced(cursor);
         }
-        cursor.path.clone_from(&file.path);
+        self.rename(&mut cursor, &file.path);
         (cursor.size, cursor.mtime) = (file.id.size, file.id.mtime);
         self.kept.push(cursor);
         Followed::Kept
@@ -225,9 +251,10 @@ impl Round<'_, '_> {
         }
         let Ok(Some(opened)) = open(file) else { return false };
         let mut found = FileCursor { path: file.path.clone(), rotated: true, ..cursor.clone() };
+        found.rotated_from = cursor.log().cloned();
         (found.dev, found.ino, found.born) = (file.id.dev, file.id.ino, file.id.born);
         let finished = if is_packed(&file.path) {
-            begins_alike(&found, file, &opened)
+            begins_alike(&found, &opened, file.id.size, true)
                 && read_packed(self.collector, self.source, &mut found, &opened, false)
                     .map(|()| self.kept.push(found))
                     .is_ok()
@@ -245,6 +272,7 @@ impl Round<'_, '_> {
     fn start_all(&mut self, fresh: Vec<Present>, last: bool) -> bool {
         let live = fresh.iter().map(|file| file.path.clone()).filter(|path| !is_packed(path));
         self.bases.extend(live);
+        self.bases.extend(self.logs_not_there());
         self.bases.sort();
         self.bases.dedup();
         let (mut files, mut still) = (fresh, true);
@@ -266,6 +294,12 @@ impl Round<'_, '_> {
         still
     }
 
+    /// Logs of which there are only rotated files: what the next of these was has no cursor that leads to it.
+    fn logs_not_there(&self) -> Vec<PathBuf> {
+        let there: BTreeSet<&PathBuf> = self.kept.iter().map(|cursor| &cursor.path).collect();
+        self.kept.iter().filter_map(FileCursor::log).filter(|log| !there.contains(log)).cloned().collect()
+    }
+
     /// The files without a cursor that a log became while nobody looked.
     fn rotated_since(&self) -> Vec<Present> {
         let mut found = Vec::new();
@@ -279,10 +313,10 @@ impl Round<'_, '_> {
         found
     }
 
-    /// When the log of this path, or a rotated one of it, was last written as far as the last reading knew.
+    /// When the log of this path, or a rotated one of it, was last written as far as the last reading knew. What cannot
+    /// be found by its content may have been written before what came after it, and was seen, was.
     fn since(&self, path: &Path) -> Option<i128> {
-        let same = |other: &Path| other == path || is_rotation_of(other, path) || is_rotation_of(path, other);
-        self.known.iter().filter(|(other, _)| same(other)).map(|(_, mtime)| *mtime).max()
+        self.unfound.of(path).min().or_else(|| self.known.of(path).max())
     }
 
     /// Reads a file that has no cursor: all of it when it follows a log we know, else its last 16 MiB. False when it
@@ -303,8 +337,11 @@ impl Round<'_, '_> {
         };
         let successor = self.since(&file.path).is_some();
         let mut cursor = FileCursor::start(file.path.clone(), file.id);
-        cursor.rotated = self.kept.iter().any(|kept| !kept.rotated && is_rotation_of(&file.path, &kept.path))
-            || self.bases.iter().any(|base| is_rotation_of(&file.path, base));
+        let live = self.kept.iter().filter(|kept| !kept.rotated).map(|kept| &kept.path);
+        let logs = live.chain(&self.bases).filter(|log| is_rotation_of(&file.path, log));
+        // Rotated files are among the bases where a glob matches them: the log itself has the shortest name.
+        cursor.rotated_from = logs.min_by_key(|log| log.as_os_str().len()).cloned();
+        cursor.rotated = cursor.rotated_from.is_some();
         match self.is_copy(&file, &opened) {
             Some(true) => {
                 cursor.copied = true;
@@ -362,11 +399,13 @@ impl Round<'_, '_> {
             if file.id.size == 0 {
                 return Some(true);
             }
-            if !begins_alike(kept, file, opened) {
+            if !begins_alike(kept, opened, file.id.size, is_packed(&file.path)) {
                 continue;
             }
             let is_copy = match open(&Present { path: kept.path.clone(), id: kept.identity() }) {
-                Ok(Some(original)) if kept.verify(&original) => holds_all(&original, file, opened).unwrap_or(false),
+                Ok(Some(original)) if kept.verify(&original) => {
+                    holds_all(&original, opened, file.id.size, is_packed(&file.path)).unwrap_or(false)
+                }
                 _ if is_packed(&file.path) || file.id.size >= kept.offset => true,
                 _ => {
                     unsure = true;
@@ -401,10 +440,7 @@ impl Round<'_, '_> {
     }
 
     fn report_lost(&mut self, cursor: &FileCursor) {
-        // It was empty, and what was copied or packed from its place since was read whole.
-        let is_there = siblings(&cursor.path).iter().any(|file| cursor.is_same_inode(file.id));
-        let holds_it = |path: &PathBuf| (is_there || is_packed(path)) && is_rotation_of(path, &cursor.path);
-        if cursor.size == 0 && self.started.iter().any(holds_it) {
+        if self.was_read_since(cursor, is_beside(cursor)) {
             return;
         }
         let reason = format!(
@@ -417,12 +453,11 @@ impl Round<'_, '_> {
 
     /// The cursors for the next reading.
     fn end(mut self) -> Vec<FileCursor> {
-        let live: Vec<(PathBuf, i128)> = self.kept.iter().map(|c| (c.path.clone(), c.mtime)).collect();
-        for cursor in &mut self.kept {
-            let followed =
-                |(path, mtime): &(PathBuf, i128)| *mtime >= cursor.mtime && is_rotation_of(&cursor.path, path);
-            let read = cursor.offset >= cursor.size || is_packed(&cursor.path);
-            cursor.superseded = read && live.iter().any(|one| one.0 != cursor.path && followed(one));
+        // What was packed, and read so, while it was looked at: the next reading would not find it.
+        let is_packed = |c: &FileCursor| self.was_read_since(c, false) && !is_beside(c);
+        let superseded: Vec<bool> = self.kept.iter().map(|c| self.is_superseded(c) || is_packed(c)).collect();
+        for (cursor, superseded) in self.kept.iter_mut().zip(superseded) {
+            cursor.superseded = superseded;
         }
         let is_there =
             |copy: &FileCursor| std::fs::metadata(&copy.path).is_ok_and(|m| copy.is_same_inode(Identity::of(&m)));
@@ -431,6 +466,23 @@ impl Round<'_, '_> {
         // Truncated while it was read in the last look: found by the next reading.
         self.kept.append(&mut self.waiting);
         self.kept
+    }
+
+    /// Whether a file was read to its end and a later one of the same log is there: the log itself, or another of its
+    /// rotated files when the log is not there yet.
+    fn is_superseded(&self, cursor: &FileCursor) -> bool {
+        let read = cursor.offset >= cursor.size || is_packed(&cursor.path);
+        let log = cursor.rotated_from.as_ref().filter(|_| cursor.rotated);
+        let follows = |path: &Path| {
+            is_rotation_of(&cursor.path, path) || log.is_some_and(|log| path == *log || is_rotation_of(path, log))
+        };
+        read && self.kept.iter().any(|c| c.path != cursor.path && c.mtime >= cursor.mtime && follows(&c.path))
+    }
+
+    /// Whether a file was empty when it was looked at, and what was copied or packed from its place since was read whole.
+    fn was_read_since(&self, cursor: &FileCursor, is_there: bool) -> bool {
+        let holds_it = |path: &PathBuf| (is_there || is_packed(path)) && is_rotation_of(path, &cursor.path);
+        cursor.size == 0 && self.started.iter().any(holds_it)
     }
 
     fn is_kept(&self, id: Identity) -> bool {
@@ -444,26 +496,4 @@ impl Round<'_, '_> {
     fn now_ns(&self) -> i128 {
         self.collector.now.as_nanosecond()
     }
-}
-
-/// Whether a file begins as what was read of a log, as far as both go.
-fn begins_alike(kept: &FileCursor, file: &Present, opened: &File) -> bool {
-    if is_packed(&file.path) {
-        let read = rewound(opened).and_then(|file| kept.verify_stream(&mut files::unpacked(file)));
-        return kept.is_recognisable() && read.unwrap_or(false);
-    }
-    if file.id.size < kept.offset {
-        return file.id.size < kept.head_len as u64 || kept.has_head(opened);
-    }
-    kept.is_recognisable() && kept.verify(opened)
-}
-
-/// Whether a log holds, from its beginning, all that a file does: its size, first and last bytes are compared.
-fn holds_all(original: &File, file: &Present, opened: &File) -> std::io::Result<bool> {
-    let copy = if is_packed(&file.path) {
-        Surveyed::of(&mut files::unpacked(rewound(opened)?))?
-    } else {
-        Surveyed::of_file(opened, file.id.size)?
-    };
-    Ok(original.metadata()?.len() >= copy.size && copy == Surveyed::of_file(original, copy.size)?)
 }

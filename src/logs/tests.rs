@@ -1,6 +1,7 @@
 //! The whole way of a log: built-in signatures on their samples, events, rotation, passes.
 
 mod events;
+mod guarded;
 mod rotation;
 mod signatures;
 

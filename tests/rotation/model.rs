@@ -24,6 +24,12 @@ pub enum Op {
     Rename(u8),
     /// The same under a name that is never shifted.
     Dated,
+    /// The same, with the date before the extension.
+    DatedBefore,
+    /// Rename, a pass, then create; the writer notices after so many lines.
+    RenameAround(u8),
+    /// The same under a name with the date before the extension.
+    DatedAround,
     CopyTruncate,
     Unlink,
     Truncate,
@@ -63,6 +69,14 @@ impl File {
     }
 }
 
+/// What a rotated file is called.
+enum Name {
+    /// `app.log.1`, which every later rotation shifts.
+    Shifted,
+    Dated,
+    DatedBefore,
+}
+
 pub struct Model {
     dir: tempfile::TempDir,
     engine: Engine,
@@ -79,7 +93,7 @@ pub struct Model {
     passes: Vec<(usize, bool)>,
     counts: BTreeMap<usize, u64>,
     step: usize,
-    named: usize,
+    named: u32,
     may_have_gap: bool,
     log_is_empty: bool,
 }
@@ -123,8 +137,11 @@ impl Model {
         match op {
             Op::Append(lines) => self.append(lines),
             Op::Half => self.half(),
-            Op::Rename(late) => self.rename("app.log.1", late),
-            Op::Dated => self.rename("app.log-20250615", 0),
+            Op::Rename(late) => self.rename(Name::Shifted, late, false),
+            Op::Dated => self.rename(Name::Dated, 0, false),
+            Op::DatedBefore => self.rename(Name::DatedBefore, 0, false),
+            Op::RenameAround(late) => self.rename(Name::Shifted, late, true),
+            Op::DatedAround => self.rename(Name::DatedBefore, 0, true),
             Op::CopyTruncate => self.copy_truncate(),
             Op::Unlink => self.unlink(),
             Op::Truncate => self.truncate(),
@@ -229,17 +246,24 @@ impl Model {
         }
     }
 
-    fn rename(&mut self, to: &str, late: u8) {
-        let to = if to == "app.log.1" {
-            self.shift();
-            self.path(to)
-        } else {
-            self.named += 1;
-            self.path(&format!("{to}-{}", self.named))
+    fn rename(&mut self, to: Name, late: u8, pass_before_create: bool) {
+        let name = match to {
+            Name::Shifted => {
+                self.shift();
+                "app.log.1".to_owned()
+            }
+            Name::Dated => format!("app.log-20250615-{}", self.named),
+            Name::DatedBefore => format!("app-20250615-{}.log", self.named),
         };
+        let to = self.path(&name);
+        self.named += 1;
         let live = self.files[0].path.clone();
         fs::rename(&live, &to).unwrap();
         self.files[0].path = to;
+        if pass_before_create {
+            self.pass(true);
+            self.step += 1;
+        }
         self.append(late);
         self.files.insert(0, File::new(live, Vec::new()));
         self.log_is_empty = false;

@@ -6,6 +6,7 @@ use crate::logs::files::{Format, Source, expand};
 use crate::logs::{LogState, journal, rotation, signature_set};
 use crate::model::LogReport;
 use jiff::Timestamp;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -83,19 +84,32 @@ impl Log {
     }
 
     fn pass_at(&mut self, now: i64) -> LogReport {
+        self.pass_while(now, |_, _| {})
+    }
+
+    /// A pass, with what happens before each of its looks at the files: the first is look 1.
+    fn pass_while(&mut self, now: i64, meanwhile: impl Fn(&mut Log, u32)) -> LogReport {
         // What a pass remembers goes through its file.
         let file = self.path("cursors.json");
         self.state.save(&file, &crate::config::Redactor::default()).unwrap();
-        self.state = LogState::load(&file).unwrap().0;
+        let mut state = LogState::load(&file).unwrap().0;
         fs::remove_file(file).unwrap();
         let set = signature_set(&[signature("err", "ERR")]);
-        let cursors = self.state.files.remove("file:x").unwrap_or_default();
+        let cursors = state.files.remove("file:x").unwrap_or_default();
         let mut collector =
-            Collector::new(&set, &mut self.state, Timestamp::from_second(now).unwrap(), Counting::Recent(3600));
+            Collector::new(&set, &mut state, Timestamp::from_second(now).unwrap(), Counting::Recent(3600));
         let source = Source { chunk: 1000, ..Source::new("file:x", self.format) };
-        let kept = rotation::read_source(&mut collector, source, &|| expand(&self.pattern).unwrap(), cursors);
+        let pattern = self.pattern.clone();
+        let (log, look) = (RefCell::new(&mut *self), Cell::new(0));
+        let list = || {
+            look.set(look.get() + 1);
+            meanwhile(&mut log.borrow_mut(), look.get());
+            expand(&pattern).unwrap()
+        };
+        let kept = rotation::read_source(&mut collector, source, &list, cursors);
         collector.state.files.insert("file:x".to_owned(), kept);
         let report = collector.finish();
+        self.state = state;
         assert!(report.problems.is_empty(), "{:?}", report.problems);
         self.counted += report.events;
         self.gaps += report.gaps.len();
@@ -114,14 +128,18 @@ impl Log {
 /// Runs a scene with a glob of the log alone, and one that matches the rotated files too, plain and as Docker writes.
 fn scenes(scene: impl Fn(&mut Log)) {
     for pattern in ["app.log", "app.log*"] {
-        for format in [Format::Plain, Format::DockerJson] {
-            let mut log = Log::new(pattern);
-            log.format = format;
-            log.write("app.log", 100);
-            log.pass();
-            scene(&mut log);
-            log.check();
-        }
+        scenes_of(pattern, &scene);
+    }
+}
+
+fn scenes_of(pattern: &str, scene: impl Fn(&mut Log)) {
+    for format in [Format::Plain, Format::DockerJson] {
+        let mut log = Log::new(pattern);
+        log.format = format;
+        log.write("app.log", 100);
+        log.pass();
+        scene(&mut log);
+        log.check();
     }
 }
 
@@ -237,6 +255,127 @@ fn a_pass_between_copy_and_truncation_counts_nothing_twice() {
         fs::File::options().write(true).open(log.path("app.log")).unwrap().set_len(0).unwrap();
         log.write("app.log", 5);
     });
+}
+
+#[test]
+fn what_was_read_before_a_later_file_of_its_log_may_go_though_the_log_was_not_there_at_the_last_look() {
+    for pattern in ["app.log", "app*.log"] {
+        for seen_beside_its_log in [true, false] {
+            let mut log = Log::new(pattern);
+            log.write("app.log", 100);
+            log.pass();
+            log.rename("app.log", "app-20250101.log");
+            log.write("app.log", 5);
+            if seen_beside_its_log {
+                log.pass();
+            }
+            log.rename("app.log", "app-20250102.log");
+            log.pass();
+            fs::remove_file(log.path("app-20250101.log")).unwrap();
+            log.write("app.log", 3);
+            log.check();
+        }
+    }
+}
+
+#[test]
+fn what_was_read_and_may_have_been_written_again_since_is_a_gap_when_it_goes() {
+    let unseen_successor = |log: &mut Log| {
+        log.rename("app.log", "app.log.1");
+        log.pass();
+        log.append("app.log.1", "late ERR\n");
+        fs::remove_file(log.path("app.log.1")).unwrap();
+    };
+    let got_its_name_back = |log: &mut Log| {
+        log.rename("app.log", "app.log.1");
+        log.write("app.log", 5);
+        log.pass();
+        log.rename("app.log", "app.log.2");
+        log.rename("app.log.1", "app.log");
+        log.pass();
+        log.append("app.log", "late ERR\n");
+        fs::remove_file(log.path("app.log")).unwrap();
+    };
+    for scene in [&unseen_successor as &dyn Fn(&mut Log), &got_its_name_back] {
+        let mut log = Log::new("app.log");
+        log.write("app.log", 100);
+        log.pass();
+        scene(&mut log);
+        log.write("app.log", 3);
+        log.pass();
+        assert_eq!((log.counted, log.gaps), (log.written, 1));
+    }
+}
+
+/// A pass that looks a second time, because a packed file is not whole at its first look, and what happens in between
+/// and, should it look on, before its fourth look.
+fn pass_that_looks_twice(log: &mut Log, second: impl Fn(&mut Log), fourth: impl Fn(&mut Log)) {
+    log.append("app.log.9.gz", "half");
+    let looks = Cell::new(0);
+    log.pass_while(log.clock + 1, |log, look| {
+        looks.set(look);
+        if look == 2 {
+            fs::remove_file(log.path("app.log.9.gz")).unwrap();
+            second(log);
+        } else if look == 4 {
+            fourth(log);
+        }
+    });
+    assert!(looks.get() >= 2, "the pass looked once: nothing was tried");
+}
+
+#[test]
+fn what_was_seen_empty_and_then_written_and_packed_in_the_same_pass_is_no_gap_in_the_next() {
+    scenes_of("app.log*", |log| {
+        log.rename("app.log", "app.log.2");
+        log.append("app.log", "");
+        log.pass();
+        let rotate = |log: &mut Log| {
+            log.write("app.log", 30);
+            log.rename("app.log", "app.log.1");
+            log.pack("app.log.1");
+            log.write("app.log", 4);
+        };
+        pass_that_looks_twice(log, rotate, |_| {});
+    });
+}
+
+#[test]
+fn what_was_seen_empty_is_read_when_it_is_packed_though_what_came_after_it_was_seen_already() {
+    scenes_of("app.{log,log.9.gz}", |log| {
+        log.rename("app.log", "app.log.2");
+        log.append("app.log", "");
+        log.pass();
+        let rotate = |log: &mut Log| {
+            log.rename("app.log", "app.log.1");
+            log.write("app.log.1", 3);
+            log.write("app.log", 4);
+        };
+        pass_that_looks_twice(log, rotate, |_| {});
+        log.pack("app.log.1");
+    });
+}
+
+/// Where all files were renamed since they were looked at, none can be opened to compare a fresh one with it.
+#[test]
+fn a_fresh_file_that_can_be_no_copy_is_read_at_the_first_look_that_finds_it() {
+    let shorter_than_a_rotated_one = (5, 7);
+    let begins_otherwise_than_the_log = (100, 70);
+    for (log_lines, fresh_lines) in [shorter_than_a_rotated_one, begins_otherwise_than_the_log] {
+        scenes_of("app.log*", |log| {
+            log.rename("app.log", "app.log.1");
+            log.write("app.log", log_lines);
+            log.pass();
+            let rotate = |log: &mut Log| {
+                log.rename("app.log.1", "app.log.3");
+                log.rename("app.log", "app.log.2");
+                log.write("app.log", fresh_lines);
+                log.rename("app.log", "app.log.1");
+                log.write("app.log", 4);
+            };
+            pass_that_looks_twice(log, rotate, |log| fs::remove_file(log.path("app.log.1")).unwrap());
+        });
+    }
 }
 
 #[test]

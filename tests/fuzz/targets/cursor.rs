@@ -24,8 +24,13 @@ fn op(byte: u8) -> Op {
     match byte & 15 {
         0..=3 => Op::Append(how_many * 2),
         4 => Op::Half,
-        5 | 6 => Op::Rename(how_many % 3),
-        7 => Op::Dated,
+        5 => Op::Rename(how_many % 3),
+        6 => Op::RenameAround(how_many % 3),
+        7 => match how_many % 3 {
+            0 => Op::Dated,
+            1 => Op::DatedBefore,
+            _ => Op::DatedAround,
+        },
         8 => Op::CopyTruncate,
         9 => Op::Unlink,
         10 => Op::Truncate,
