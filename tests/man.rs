@@ -123,7 +123,7 @@ const PLACES: [(&str, &str); 31] = [
     ("RawExpect", "expect"),
     ("RawLimits", "[limits]"),
 ];
-const MORE_PLACES: [(&str, &str); 6] = [
+const MORE_PLACES: [(&str, &str); 7] = [
     ("RawMaintenance", "[[maintenance]]"),
     ("RawLearning", "[learning]"),
     ("RawAlerts", "[alerts]"),
