@@ -1,11 +1,12 @@
-//! Backups: a copy of every file a fix changes, with what is needed to put it back.
+//! Backups: a copy of every file a fix changes and the old values of its other steps, with what is needed to put them
+//! back.
 //!
 //! Lives here: making, listing, verifying, pruning and reading them. A backup is complete and synced before it has its
 //! name; its content files are numbered, so no path of the host is ever joined to ours. May not live here: putting a
 //! file back (that is the transaction's).
 
 use crate::host::files;
-use crate::model::{Plan, RestartTarget};
+use crate::model::{Act, Plan, RestartTarget};
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,9 @@ pub struct Metadata {
     pub files: Vec<SavedFile>,
     /// What has to be restarted for a change of these files to take effect.
     pub restarts: Vec<RestartTarget>,
+    /// What the fix did beside files and restarts, with the old values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Act>,
 }
 
 /// One file of a backup.
@@ -99,7 +103,17 @@ pub fn create(backups: &Path, purpose: &Purpose, saved: &[ToSave], now: Timestam
                 replaced_by: file.replaced_by.clone(),
             })
             .collect(),
-        restarts: purpose.plan.restarts().cloned().collect(),
+        restarts: if saved.is_empty() && !purpose.plan.restarts_read_it() {
+            Vec::new()
+        } else {
+            purpose.plan.restarts().cloned().collect()
+        },
+        // A version that lost its place is a file, whatever else the fix did.
+        steps: if purpose.reason == CONFLICT {
+            Vec::new()
+        } else {
+            purpose.plan.acts().map(|(_, act)| act.clone()).collect()
+        },
         backup_id: backup_id.clone(),
     };
     let unfinished = backups.join(UNFINISHED);
@@ -376,6 +390,28 @@ mod tests {
             assert!(!is_id(bad), "{bad}");
             assert!(load(dir.path(), bad).unwrap_err().is::<NoSuchBackup>(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_the_version_before_has_saved_is_read_and_steps_are_kept_without_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = save(dir.path(), "2025-10-19T17:00:00Z").backup_id;
+        let text = std::fs::read_to_string(dir.path().join(&id).join("metadata.json")).unwrap();
+        assert!(!text.contains("steps"), "{text}");
+        assert_eq!(load(dir.path(), &id).unwrap().steps, []);
+
+        let redis = crate::model::RedisStep { check: "c".into(), key: "k".into(), old: "1".into(), new: "2".into() };
+        let restart = crate::model::Step::Restart(RestartTarget::Container("c".into()));
+        let plan = Plan { steps: vec![crate::model::Step::Act(Act::Redis(redis.clone())), restart], ..plan() };
+        let kept = |reason: &str| {
+            let purpose = Purpose { reason, fix_id: "fix_2", plan: &plan, confidence: None };
+            let id = create(dir.path(), &purpose, &[], "2025-10-20T17:00:00Z".parse().unwrap()).unwrap().backup_id;
+            assert_eq!(verify(dir.path(), &id), Vec::<String>::new());
+            load(dir.path(), &id).unwrap()
+        };
+        assert_eq!(kept("x").steps, [Act::Redis(redis)]);
+        assert_eq!(kept("x").restarts, [], "a setting takes effect by itself");
+        assert_eq!(kept(CONFLICT).steps, []);
     }
 
     #[test]

@@ -5,9 +5,9 @@
 
 use crate::attempts::{Attempt, Attempts, Held};
 use crate::breaker::{self, Circuit};
-use crate::config::{Engine, Mode, Rule};
+use crate::config::{Allow, Engine, Mode, Rule};
 use crate::diagnose::rules::shown;
-use crate::model::{CheckResult, Diagnosis, EditStep, Moment, Plan, RestartTarget, Step};
+use crate::model::{Act, CheckResult, Diagnosis, EditStep, Moment, Plan, RestartTarget, Step};
 use crate::pause::{self, Pause};
 use crate::plan::{self, Proposal, Refusal, Services, TargetFiles};
 use std::time::Duration;
@@ -309,9 +309,23 @@ fn not_allowed(engine: &Engine, plan: &Plan) -> Option<HoldReason> {
             Step::Restart(target @ RestartTarget::Unit(name)) => {
                 (engine.allow.units.is_match(name), target.to_string())
             }
+            Step::Restart(target @ RestartTarget::Recreate(service)) => {
+                (service.containers.iter().all(|c| engine.allow.containers.is_match(c)), target.to_string())
+            }
+            Step::Act(act) => (act_is_allowed(&engine.allow, act), act.words()),
         };
         (!allowed).then_some(HoldReason::NotAllowed(what))
     })
+}
+
+/// A command and its undo are each allowed as exactly these arguments.
+fn act_is_allowed(allow: &Allow, act: &Act) -> bool {
+    match act {
+        Act::Resize(step) => allow.containers.is_match(&step.container),
+        Act::Run(step) => std::iter::once(&step.argv).chain(&step.undo).all(|argv| allow.commands.contains(argv)),
+        Act::Postgres(step) => allow.postgres.contains(&step.check),
+        Act::Redis(step) => allow.redis.contains(&step.check),
+    }
 }
 
 fn circuit_open(given: Given, plan: &Plan) -> Option<HoldReason> {

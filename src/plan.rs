@@ -2,6 +2,10 @@
 //!
 //! Pure: the files were read before and are values here. May not live here: whether the plan may be carried out.
 
+mod acts;
+
+pub use acts::Present;
+
 use crate::attempts::Attempts;
 use crate::breaker::{self, Tried};
 use crate::config::{EditSpec, Engine, FixSpec, Format, Rule, Selector, StepSpec, When};
@@ -60,6 +64,7 @@ pub fn target(fix: &FixSpec, container: Option<&str>) -> String {
     match fix.steps.first() {
         Some(StepSpec::Edit(edit)) => format!("{}#{}", edit.path.display(), edit.at),
         Some(StepSpec::Restart(target)) => fill_container(target, container).to_string(),
+        Some(step) => acts::target(step, container),
         None => String::new(),
     }
 }
@@ -95,15 +100,20 @@ fn tried(
 pub fn files_of(rule: &Rule) -> impl Iterator<Item = &PathBuf> {
     rule.fixes.iter().flat_map(|f| &f.steps).filter_map(|s| match s {
         StepSpec::Edit(edit) => Some(&edit.path),
-        StepSpec::Restart(_) => None,
+        _ => None,
     })
 }
 
 /// Every service that a rule's fixes may restart: those it names, and the containers that mount a file of its by itself.
-pub fn restarts_of(rule: &Rule, container: Option<&str>, mounts: &FileMounts) -> BTreeSet<RestartTarget> {
-    let named = rule.fixes.iter().flat_map(|f| &f.steps).filter_map(|s| match s {
-        StepSpec::Restart(target) => Some(fill_container(target, container)),
-        StepSpec::Edit(_) => None,
+pub fn restarts_of(
+    rule: &Rule,
+    container: Option<&str>,
+    mounts: &FileMounts,
+    present: &Present,
+) -> BTreeSet<RestartTarget> {
+    let named = rule.fixes.iter().flat_map(|f| &f.steps).flat_map(|s| match s {
+        StepSpec::Restart(target) => vec![fill_container(target, container)],
+        step => acts::restarts_of(step, present),
     });
     named.chain(mounts.values().flatten().cloned().map(RestartTarget::Container)).collect()
 }
@@ -116,6 +126,7 @@ pub struct Given<'a> {
     pub files: &'a TargetFiles,
     pub services: &'a Services,
     pub mounts: &'a FileMounts,
+    pub present: &'a Present,
     pub knowledge: &'a Knowledge,
     pub attempts: &'a Attempts,
     pub now: &'a Moment,
@@ -157,13 +168,25 @@ fn steps(fix: &FixSpec, container: Option<&str>, given: Given) -> Result<(Vec<St
     // Several edits of one file build on each other.
     let mut contents: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
     let mut steps = Vec::with_capacity(fix.steps.len());
+    let mut notes = Vec::new();
     for step in &fix.steps {
-        steps.push(match step {
-            StepSpec::Restart(target) => Step::Restart(fill_container(target, container)),
-            StepSpec::Edit(spec) => Step::Edit(edit_step(spec, given, &mut contents)?),
+        match step {
+            StepSpec::Restart(target) => steps.push(Step::Restart(fill_container(target, container))),
+            StepSpec::Edit(spec) => steps.push(Step::Edit(edit_step(spec, given, &mut contents)?)),
+            step => {
+                let more = acts::steps(step, container, given, &mut notes)?;
+                steps.extend(more.into_iter().filter(|step| !steps.contains(step)).collect::<Vec<_>>());
+            }
+        }
+    }
+    if steps.iter().any(|s| matches!(s, Step::Act(_))) {
+        // Shown as it will be done: edits, these steps as written, restarts.
+        steps.sort_by_key(|s| match s {
+            Step::Edit(_) => 0,
+            Step::Act(_) => 1,
+            Step::Restart(_) => 2,
         });
     }
-    let mut notes = Vec::new();
     for (file, name) in
         contents.keys().flat_map(|file| given.mounts.get(file).into_iter().flatten().map(move |n| (file, n)))
     {
@@ -176,17 +199,21 @@ fn steps(fix: &FixSpec, container: Option<&str>, given: Given) -> Result<(Vec<St
             steps.push(restart);
         }
     }
-    if !steps.iter().any(|s| matches!(s, Step::Restart(_))) {
+    if !contents.is_empty() && !steps.iter().any(|s| matches!(s, Step::Restart(_))) {
         notes.push("nothing is restarted: the service has to re-read the file by itself".to_owned());
     }
     let unusable = steps.iter().find_map(|step| match step {
         Step::Restart(target) => match given.services.get(target) {
-            Some(Err(why)) => Some(format!("{target} cannot be restarted: {why}")),
+            Some(Err(why)) => Some(format!("{target} cannot be {}: {why}", done(target))),
             _ => None,
         },
-        Step::Edit(_) => None,
+        Step::Edit(_) | Step::Act(_) => None,
     });
     unusable.map_or(Ok((steps, notes)), |why| Err(NoSteps::Unusable(why)))
+}
+
+fn done(target: &RestartTarget) -> &'static str {
+    if matches!(target, RestartTarget::Recreate(_)) { "recreated" } else { "restarted" }
 }
 
 fn edit_step(spec: &EditSpec, given: Given, contents: &mut BTreeMap<PathBuf, Vec<u8>>) -> Result<EditStep, NoSteps> {

@@ -14,7 +14,7 @@ use crate::model::{
 };
 use crate::pass::judging::{self, Around, Given};
 use crate::pass::{History, Judged, Options, Sight};
-use crate::plan::{self, FileMounts};
+use crate::plan::{self, FileMounts, Present};
 use globset::GlobMatcher;
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
@@ -155,10 +155,12 @@ fn containers(rule: &Rule, test: &RuleTest, since: Timestamp) -> Vec<Container> 
         When::Log(trigger) => sample(&trigger.log, &trigger.sources).strip_prefix("container:").map(str::to_owned),
         _ => None,
     };
-    let restarted = plan::restarts_of(rule, None, &FileMounts::new()).into_iter().filter_map(|target| match target {
-        RestartTarget::Container(name) if !name.contains('{') => Some(name),
-        _ => None,
-    });
+    let restarted = plan::restarts_of(rule, None, &FileMounts::new(), &Present::supposed(rule, None))
+        .into_iter()
+        .filter_map(|target| match target {
+            RestartTarget::Container(name) if !name.contains('{') => Some(name),
+            _ => None,
+        });
     for name in logged.into_iter().chain(restarted) {
         if !all.iter().any(|(n, _)| *n == name) {
             all.push((name, TestState::Running));
@@ -215,7 +217,8 @@ fn around(engine: &Engine, rule: &Rule, test: &RuleTest, analysis: &Analysis) ->
             None => Err(format!("the test gives no `file` for {}", path.display())),
         };
         around.files.extend(plan::files_of(fired).map(|path| (path.clone(), file(path))));
-        let services = plan::restarts_of(fired, diagnosis.container(), &around.mounts);
+        around.present.extend(Present::supposed(fired, diagnosis.container()));
+        let services = plan::restarts_of(fired, diagnosis.container(), &around.mounts, &around.present);
         around.services.extend(services.into_iter().map(|target| (target.clone(), Ok(service(&target, test)))));
     }
     around

@@ -175,7 +175,8 @@ pub fn actions(plan: &Plan, verb: &str) -> Vec<String> {
         .iter()
         .map(|step| match step {
             Step::Edit(e) => format!("{verb}: {}:{} `{}`: {} -> {}", e.path.display(), e.line, e.at, e.old, e.new),
-            Step::Restart(target) => format!("{verb}: restart {target}"),
+            Step::Restart(target) => format!("{verb}: {} {target}", target.verb()),
+            Step::Act(act) => format!("{verb}: {}", act.words()),
         })
         .collect()
 }

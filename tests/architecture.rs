@@ -37,6 +37,7 @@ const PURE: Files = These(&[
     "model/",
     "diagnose/",
     "plan.rs",
+    "plan/",
     "gate.rs",
     "breaker.rs",
     "validate.rs",

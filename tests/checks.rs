@@ -7,7 +7,7 @@
 
 mod support;
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
+use globset::{Glob, GlobSetBuilder};
 use healer::config::{
     Alerts, Allow, Backups, CheckSpec, CountQuery, DockerProbe, Engine, Levels, Limits, Mode, PostgresProbe, Probe,
     QueueProbe, Redactor, RedisProbe, Secret,
@@ -33,12 +33,7 @@ fn engine(timeout: Duration, probe: Probe) -> Engine {
         state_dir: "/nonexistent".into(),
         knowledge_base: "/nonexistent/kb".into(),
         check_interval: Duration::from_secs(300),
-        allow: Allow {
-            file_patterns: Vec::new(),
-            files: GlobSet::empty(),
-            containers: GlobSet::empty(),
-            units: GlobSet::empty(),
-        },
+        allow: Allow::default(),
         checks: vec![CheckSpec { name: "service".into(), timeout, depends_on: Vec::new(), container: None, probe }],
         logs: Vec::new(),
         signatures: Vec::new(),

@@ -8,8 +8,11 @@ mod support;
 use healer::attempts::Attempts;
 use healer::config::{self, Engine, Reference, Rule, SecretSource, StepSpec};
 use healer::learn::Knowledge;
-use healer::model::{Diagnosis, Moment, Step, TargetFile, Trigger};
-use healer::plan::{self, TargetFiles};
+use healer::model::{
+    ComposeContainer, ContainerLimits, Diagnosis, Moment, PostgresStep, Session, SessionAction, Step, TargetFile,
+    Trigger,
+};
+use healer::plan::{self, Present, TargetFiles};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -49,7 +52,7 @@ fn the_binary_loads_every_example_without_an_error_or_a_warning() {
     let examples = examples();
     assert_eq!(
         examples.iter().map(|e| name(e)).collect::<Vec<_>>(),
-        ["compose-web", "monitoring-plugins", "systemd-service", "worker"]
+        ["compose-web", "live-services", "monitoring-plugins", "systemd-service", "worker"]
     );
     for example in examples {
         let root = Root::new();
@@ -132,6 +135,26 @@ fn diagnosis(rule: &Rule) -> Diagnosis {
     }
 }
 
+/// What the services of the examples may show when a rule fires.
+fn present() -> Present {
+    let mut present = Present::default();
+    let limits = ContainerLimits { memory: 256 << 20, memory_swap: 512 << 20, ..Default::default() };
+    present.limits.insert("shop-1".into(), Ok(limits));
+    let api = ComposeContainer { name: "shop-api-1".into(), service: "api".into(), number: 1, ..Default::default() };
+    present.projects.insert("shop".into(), Ok(vec![api]));
+    present.settings.insert(Present::setting_of("redis", "maxmemory"), Ok("104857600".into()));
+    let step = PostgresStep {
+        check: "database".into(),
+        action: SessionAction::TerminateIdleInTransaction,
+        over_seconds: 300,
+        max: 5,
+        users: vec!["shop".into()],
+    };
+    let session = Session { pid: 1, user: "shop".into(), application: "api".into(), seconds: 400.0 };
+    present.sessions.insert(Present::sessions_of(&step), Ok(vec![session]));
+    present
+}
+
 /// What each rung of the rule's ladder would write, by `FILE_NAME AT`.
 fn edits(example: &Path, engine: &Engine, rule: &Rule) -> Vec<(String, String, String)> {
     let (files, knowledge, attempts) = (samples(example, rule), Knowledge::default(), Attempts::default());
@@ -144,6 +167,7 @@ fn edits(example: &Path, engine: &Engine, rule: &Rule) -> Vec<(String, String, S
             files: &files,
             services: &plan::Services::new(),
             mounts: &plan::FileMounts::new(),
+            present: &present(),
             knowledge: &knowledge,
             attempts: &attempts,
             now: &Moment::of_wall("2026-01-01T00:00:00Z".parse().unwrap()),
@@ -174,6 +198,7 @@ fn every_edit_of_an_example_changes_its_literal_in_the_sample_beside_it() {
         }
     }
     let expected = [
+        (".env API_WORKERS", "4", "5"),
         ("client.py assign CONCURRENT_REQUESTS", "4", "3"),
         ("client.py call asyncio.sleep", "0.8", "1.2"),
         ("config.yaml upstream.timeout", "10", "15"),

@@ -123,9 +123,10 @@ const PLACES: [(&str, &str); 31] = [
     ("RawExpect", "expect"),
     ("RawLimits", "[limits]"),
 ];
-const MORE_PLACES: [(&str, &str); 7] = [
+const MORE_PLACES: [(&str, &str); 8] = [
     ("RawMaintenance", "[[maintenance]]"),
     ("RawLearning", "[learning]"),
+    ("RawBound", "changes of memory, cpus and config_set"),
     ("RawAlerts", "[alerts]"),
     ("RawWebhook", "webhook of [alerts]"),
     ("RawBackups", "[backups]"),

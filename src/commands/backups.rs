@@ -55,6 +55,10 @@ fn show_one(dir: &StateDir, id: &str, out: &Output) -> Result<u8> {
     for restart in &metadata.restarts {
         out.text(&format!("restarts {restart}"));
     }
+    for step in &metadata.steps {
+        let back = step.inverse().map_or_else(String::new, |back| format!("; a rollback would {}", back.words()));
+        out.text(&format!("did {}{back}", step.words()));
+    }
     for (path, diff) in diffs {
         out.text(&if diff.is_empty() {
             format!("{path} is as in the backup")

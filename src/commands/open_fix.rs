@@ -15,6 +15,11 @@ use crate::tell::{self, PassTell};
 use crate::transaction::{self, Ended, Ground};
 use anyhow::Result;
 
+/// The engine of the configured Docker check.
+pub fn docker(engine: &Engine) -> Option<Docker> {
+    engine.docker().and_then(|(check, probe)| Docker::connect(&probe.socket, check.timeout).ok())
+}
+
 /// Runs `act` on the ground of a transaction, under the lock that the caller holds.
 pub fn on_ground<T>(
     engine: &Engine,
@@ -23,7 +28,7 @@ pub fn on_ground<T>(
     act: impl FnOnce(&mut Ground) -> Result<T>,
 ) -> Result<T> {
     let interrupt = Interrupt::install()?;
-    let docker = engine.docker().and_then(|(check, probe)| Docker::connect(&probe.socket, check.timeout).ok());
+    let docker = docker(engine);
     let mut live = Live::new(out.clone(), Some(dir.clone()));
     act(&mut Ground { engine, dir, docker: docker.as_ref(), interrupt: &interrupt, tell: &mut live })
 }

@@ -6,9 +6,10 @@ use crate::cli::Global;
 use crate::commands::backups::differences;
 use crate::commands::{Conflict, confirmed, open_fix};
 use crate::config::Engine;
+use crate::fix::act::Means;
 use crate::host::files;
 use crate::host::lock::{self, Lock};
-use crate::model::Outcome;
+use crate::model::{Act, Outcome};
 use crate::show::{Output, json};
 use crate::state::StateDir;
 use crate::transaction::journal;
@@ -23,9 +24,14 @@ pub fn run(engine: &Engine, id: &str, dry_run: bool, force: bool, global: &Globa
     for (_, diff) in diffs.iter().filter(|(_, d)| !d.is_empty()) {
         out.text(diff);
     }
+    let steps = steps_owed(engine, &dir, &metadata, force)?;
+    for step in metadata.steps.iter().filter(|step| step.inverse().is_none()) {
+        out.text(&format!("not put back: {}", step.words()));
+    }
+    steps.iter().for_each(|step| out.text(&step.words()));
     let restart_owed = restart_owed(&dir, &metadata)?;
-    if diffs.iter().all(|(_, d)| d.is_empty()) && !restart_owed {
-        out.text(&format!("every file is already as in {id}: nothing to do"));
+    if diffs.iter().all(|(_, d)| d.is_empty()) && steps.is_empty() && !restart_owed {
+        out.text(&format!("everything is already as in {id}: nothing to do"));
         out.document(|| serde_json::json!({ "status": "success", "message": format!("Already as in backup {id}") }));
         return Ok(0);
     }
@@ -71,6 +77,22 @@ fn restart_owed(dir: &StateDir, metadata: &Metadata) -> Result<bool> {
     Ok(!metadata.restarts.is_empty() && outcome_of(dir, metadata)? == Some(Outcome::RollbackFailed))
 }
 
+/// What is left to put back beside the files and restarts.
+fn steps_owed(engine: &Engine, dir: &StateDir, metadata: &Metadata, force: bool) -> Result<Vec<Act>> {
+    if metadata.steps.is_empty() {
+        return Ok(Vec::new());
+    }
+    let docker = open_fix::docker(engine);
+    let means = Means { engine, docker: docker.as_ref() };
+    transaction::to_put_back(&metadata.steps, outcome_of(dir, metadata)?, force, means)?.map_err(|what| {
+        let id = &metadata.backup_id;
+        anyhow!(Conflict(format!(
+            "changed since this fix, and not by it: {what}: nothing was rolled back; `healer rollback {id} --force` sets \
+             it all the same"
+        )))
+    })
+}
+
 /// The backup that was meant. `latest` is the one of the newest fix still in place.
 pub(super) fn find(dir: &StateDir, id: &str) -> Result<Metadata> {
     if id != backup::LATEST {
@@ -79,11 +101,19 @@ pub(super) fn find(dir: &StateDir, id: &str) -> Result<Metadata> {
     backup::list(&dir.backups())?
         .into_iter()
         .filter_map(|listed| listed.metadata.ok())
-        .find(|m| ![backup::ROLLBACK, backup::CONFLICT].contains(&m.reason.as_str()) && in_place(m))
+        .find(|m| ![backup::ROLLBACK, backup::CONFLICT].contains(&m.reason.as_str()) && in_place(dir, m))
         .ok_or_else(|| anyhow!(NoSuchBackup::latest()))
 }
 
-fn in_place(metadata: &Metadata) -> bool {
+/// Of a fix that changed no file, how it has ended says so.
+fn in_place(dir: &StateDir, metadata: &Metadata) -> bool {
+    let kept = || match outcome_of(dir, metadata) {
+        Ok(Some(outcome)) => matches!(outcome, Outcome::Healed | Outcome::Unproven),
+        _ => true,
+    };
+    if metadata.files.is_empty() && (metadata.steps.is_empty() || !kept()) {
+        return false;
+    }
     metadata.files.iter().all(|f| files::snapshot(&f.path).is_ok_and(|s| s.sha256 == f.replaced_by))
 }
 
@@ -118,7 +148,7 @@ fn roll_back(engine: &Engine, dir: &StateDir, metadata: &Metadata, force: bool, 
         bail!(Conflict(format!("{} is still open: {}; nothing was rolled back", open.fix_id, open.why)));
     }
     let back = metadata.files.iter().all(|f| files::snapshot(&f.path).is_ok_and(|s| s.sha256 == f.sha256));
-    if back && !restart_owed(dir, metadata)? {
+    if back && steps_owed(engine, dir, metadata, force)?.is_empty() && !restart_owed(dir, metadata)? {
         return Ok(());
     }
     match open_fix::on_ground(engine, dir, out, |ground| transaction::roll_back(metadata, force, ground))? {

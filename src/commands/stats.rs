@@ -2,8 +2,10 @@
 
 use crate::attempts::{self, Debt};
 use crate::commands::duration;
+use crate::commands::open_fix;
 use crate::config::{Engine, Format, Selector};
-use crate::fix::edit;
+use crate::fix::act::Means;
+use crate::fix::{edit, present};
 use crate::host::{clock, files};
 use crate::learn;
 use crate::show::debt::{self, Owed};
@@ -37,13 +39,21 @@ pub fn run(engine: &Engine, since: Option<&str>, out: &Output) -> Result<u8> {
     Ok(0)
 }
 
-/// The literals that still stand as the last fix left them; one that a human has set since is owed no more.
+/// The literals and values that still stand as the last fix left them; one that a human has set since is owed no more.
 fn owed(engine: &Engine) -> Result<Vec<Owed>> {
     let debts = attempts::read(&StateDir::of(engine).attempts())?.debts();
-    Ok(debts.into_iter().filter_map(still_owed).collect())
+    let docker = open_fix::docker(engine);
+    let means = Means { engine, docker: docker.as_ref() };
+    Ok(debts.into_iter().filter_map(|debt| still_owed(debt, means)).collect())
 }
 
-fn still_owed(debt: Debt) -> Option<Owed> {
+fn still_owed(debt: Debt, means: Means) -> Option<Owed> {
+    if let Some(now) = debt.path.to_str().and_then(|place| present::value_of(place, &debt.at, means)) {
+        // What cannot be looked up now stands as the last fix left it, as far as is known.
+        let changed = now.is_ok_and(|now| now != debt.now);
+        let literals = Some((edit::bare_literal(&debt.human), edit::bare_literal(&debt.now)));
+        return (!changed).then_some(Owed { debt, literals });
+    }
     let found = || {
         let format = Format::of(&debt.path)?;
         let selector = Selector::parse(&debt.at, format).ok()?;

@@ -1,6 +1,7 @@
 //! Values that know where they were written, for messages. May not live here: what the values mean.
 
 use crate::config::duration::{DURATION_SYNTAX, parse_duration};
+use crate::config::raw::RawBound;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use std::marker::PhantomData;
@@ -169,6 +170,51 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for NameOr<T> {
             }
         }
         deserializer.deserialize_any(NameOrVisitor(PhantomData))
+    }
+}
+
+/// A value to be set, or a bounded change.
+#[derive(Debug)]
+pub enum RawSetting {
+    Value(RawScalar),
+    Change(Box<RawBound>),
+}
+
+impl<'de> Deserialize<'de> for RawSetting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SettingVisitor;
+        impl<'de> Visitor<'de> for SettingVisitor {
+            type Value = RawSetting;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a value or a table such as { multiply = 1.5, max = 10 }")
+            }
+
+            fn visit_bool<E: Error>(self, value: bool) -> Result<RawSetting, E> {
+                Ok(RawSetting::Value(RawScalar::Bool(value)))
+            }
+
+            fn visit_i64<E: Error>(self, value: i64) -> Result<RawSetting, E> {
+                Ok(RawSetting::Value(RawScalar::Number(value as f64)))
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<RawSetting, E> {
+                Ok(RawSetting::Value(RawScalar::Number(value as f64)))
+            }
+
+            fn visit_f64<E: Error>(self, value: f64) -> Result<RawSetting, E> {
+                Ok(RawSetting::Value(RawScalar::Number(value)))
+            }
+
+            fn visit_str<E: Error>(self, value: &str) -> Result<RawSetting, E> {
+                Ok(RawSetting::Value(RawScalar::Text(value.to_owned())))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawSetting, A::Error> {
+                RawBound::deserialize(MapAccessDeserializer::new(map)).map(|raw| RawSetting::Change(Box::new(raw)))
+            }
+        }
+        deserializer.deserialize_any(SettingVisitor)
     }
 }
 

@@ -4,7 +4,7 @@
 //! outside [`Secret`].
 
 use crate::config::{Evidence, Secret, SignalSpec};
-use crate::model::{CheckKind, RestartTarget, Severity, Status};
+use crate::model::{CheckKind, PostgresStep, RestartTarget, RunStep, Severity, Status};
 use globset::{GlobMatcher, GlobSet};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -52,7 +52,7 @@ pub enum Mode {
 }
 
 /// Nothing outside these lists is ever changed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Allow {
     /// The globs as written, for messages.
     pub file_patterns: Vec<String>,
@@ -60,6 +60,12 @@ pub struct Allow {
     pub files: GlobSet,
     pub containers: GlobSet,
     pub units: GlobSet,
+    /// Argument lists that may be run, each exactly so.
+    pub commands: Vec<Vec<String>>,
+    /// PostgreSQL checks whose servers may be acted on.
+    pub postgres: Vec<String>,
+    /// Redis checks whose servers may be acted on.
+    pub redis: Vec<String>,
 }
 
 /// One configured check.
@@ -332,6 +338,55 @@ pub enum StepSpec {
     Edit(EditSpec),
     /// A container's name may be `{container}`: the one that the trigger saw.
     Restart(RestartTarget),
+    /// Restart the containers of a compose project or service.
+    Compose(ComposeSpec),
+    /// Make a compose service anew.
+    Recreate(ComposeSpec),
+    Resize(ResizeSpec),
+    Run(RunStep),
+    Postgres(PostgresStep),
+    Redis(RedisSpec),
+}
+
+/// A compose project, or one service of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComposeSpec {
+    pub project: String,
+    pub service: Option<String>,
+}
+
+impl std::fmt::Display for ComposeSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.service {
+            Some(service) => write!(f, "compose:{}/{service}", self.project),
+            None => write!(f, "compose:{}", self.project),
+        }
+    }
+}
+
+/// Other limits for a container, whose name may be `{container}`. Memory in bytes.
+#[derive(Debug, Clone)]
+pub struct ResizeSpec {
+    pub container: String,
+    pub memory: Option<BoundedChange>,
+    pub cpus: Option<BoundedChange>,
+}
+
+/// Other settings for the Redis server of a check.
+#[derive(Debug, Clone)]
+pub struct RedisSpec {
+    pub check: String,
+    pub settings: Vec<(String, BoundedChange)>,
+}
+
+/// A bounded change of one value that stands in no file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BoundedChange {
+    pub change: Change,
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+    /// In one fix, and in all together, as in an edit; `None`: exactly this one value, from whatever it is.
+    pub factors: Option<(f64, f64)>,
 }
 
 /// A bounded change of one literal.

@@ -3,7 +3,7 @@
 //!
 //! Keys are optional even where they are required, so that all that are missing can be told at once.
 
-use crate::config::at::{Anything, At, Dur, NameOr, RawScalar, Table};
+use crate::config::at::{Anything, At, Dur, NameOr, RawScalar, RawSetting, Table};
 use crate::config::{AlertKind, Mode, TestState, TriggerState, WebhookFormat, Weekday};
 use crate::model::{Severity, Status};
 use serde::Deserialize;
@@ -13,6 +13,7 @@ pub type Key<T> = Option<At<T>>;
 pub type Section<T> = Option<Table<T>>;
 pub type Named<T> = BTreeMap<At<String>, Table<T>>;
 pub type Texts = Option<At<Vec<At<String>>>>;
+pub type Argv = At<Vec<At<String>>>;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -59,6 +60,9 @@ pub struct RawAllow {
     pub files: Texts,
     pub containers: Texts,
     pub units: Texts,
+    pub commands: Key<Vec<Argv>>,
+    pub postgres: Texts,
+    pub redis: Texts,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -339,12 +343,32 @@ pub struct RawStep {
     pub max_factor: Key<f64>,
     pub max_total_factor: Key<f64>,
     pub restart: Key<String>,
-    pub recreate: Key<Anything>,
-    pub resize: Key<Anything>,
-    pub run: Key<Anything>,
-    pub undo: Key<Anything>,
-    pub postgres: Key<Anything>,
-    pub redis: Key<Anything>,
+    pub recreate: Key<String>,
+    pub resize: Key<String>,
+    pub memory: Key<RawSetting>,
+    pub cpus: Key<RawSetting>,
+    pub run: Option<Argv>,
+    pub undo: Option<Argv>,
+    pub timeout: Key<Dur>,
+    pub postgres: Key<String>,
+    pub terminate_idle_in_transaction: Key<Dur>,
+    pub cancel_queries_over: Key<Dur>,
+    pub users: Texts,
+    pub redis: Key<String>,
+    pub config_set: Option<At<BTreeMap<At<String>, At<RawSetting>>>>,
+}
+
+/// A bounded change of a value that stands in no file; numbers may have a unit.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawBound {
+    pub multiply: Key<f64>,
+    pub add: Key<RawScalar>,
+    pub set: Key<RawScalar>,
+    pub min: Key<RawScalar>,
+    pub max: Key<RawScalar>,
+    pub max_factor: Key<f64>,
+    pub max_total_factor: Key<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

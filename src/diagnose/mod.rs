@@ -242,7 +242,13 @@ fn category(steps: &[StepSpec]) -> FixCategory {
 
 /// A restart is reckoned with ten seconds, an edit with one.
 fn estimated_seconds(rule: &Rule, steps: &[StepSpec]) -> u64 {
-    let acting: u64 = steps.iter().map(|s| if matches!(s, StepSpec::Restart(_)) { 10 } else { 1 }).sum();
+    let acting: u64 = steps
+        .iter()
+        .map(|s| match s {
+            StepSpec::Restart(_) | StepSpec::Compose(_) | StepSpec::Recreate(_) => 10,
+            _ => 1,
+        })
+        .sum();
     acting + (rule.validate.settle + rule.validate.window).as_secs()
 }
 
@@ -329,9 +335,12 @@ pub fn container_of(component: &str) -> Option<&str> {
 /// A restart target with `{container}` filled in.
 pub fn fill_container(target: &RestartTarget, container: Option<&str>) -> RestartTarget {
     match (target, container) {
-        (RestartTarget::Container(name), Some(container)) => {
-            RestartTarget::Container(name.replace("{container}", container))
-        }
+        (RestartTarget::Container(name), Some(_)) => RestartTarget::Container(container_name(name, container)),
         _ => target.clone(),
     }
+}
+
+/// A container's name with `{container}` filled in.
+pub fn container_name(name: &str, container: Option<&str>) -> String {
+    container.map_or_else(|| name.to_owned(), |container| name.replace("{container}", container))
 }

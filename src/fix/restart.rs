@@ -1,5 +1,6 @@
 //! Looking at and restarting the services that a fix names.
 
+use super::compose;
 use crate::host::clock;
 use crate::host::docker::Docker;
 use crate::host::process;
@@ -47,6 +48,19 @@ pub fn look(target: &RestartTarget, docker: Option<&Docker>) -> Result<Service> 
             let starting = value("ActiveState") == Some("activating");
             Ok(Service { run: run.map(str::to_owned), age, starting })
         }
+        RestartTarget::Recreate(service) => {
+            let docker = of_containers(docker)?;
+            compose::check(service, docker)?;
+            let containers = compose::containers(&service.project, docker)?;
+            let names = containers.into_iter().filter(|c| c.service == service.service).map(|c| c.name);
+            let looked = names.map(|name| look(&RestartTarget::Container(name), Some(docker)));
+            let all: Vec<Service> = looked.collect::<Result<_>>()?;
+            // One that is down makes the whole service so.
+            let runs: Option<Vec<String>> = all.iter().map(|s| s.run.clone()).collect();
+            let run = runs.filter(|runs| !runs.is_empty()).map(|runs| runs.join(", "));
+            let starting = all.iter().any(|s| s.starting);
+            Ok(Service { run, age: all.iter().filter_map(|s| s.age).min(), starting })
+        }
     }
 }
 
@@ -60,6 +74,7 @@ pub fn restart(target: &RestartTarget, docker: Option<&Docker>) -> Result<()> {
             .restart(name, STOP_TIMEOUT)
             .with_context(|| format!("cannot restart container {name}")),
         RestartTarget::Unit(name) => systemctl(&["restart", "--", name], UNIT_TIMEOUT).map(drop),
+        RestartTarget::Recreate(service) => compose::recreate(service, docker),
     }
 }
 

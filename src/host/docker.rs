@@ -59,6 +59,16 @@ pub struct LogQuery {
     pub tty: bool,
 }
 
+/// Limits to be set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NewLimits {
+    pub memory: Option<i64>,
+    pub memory_swap: Option<i64>,
+    pub nano_cpus: Option<i64>,
+    pub cpu_quota: Option<i64>,
+    pub cpu_period: Option<i64>,
+}
+
 /// Where a container wrote something; a terminal has only `Stdout`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogStream {
@@ -251,6 +261,23 @@ impl Docker {
         let options = RestartContainerOptionsBuilder::default().t(seconds).build();
         let call = self.client.restart_container(name, Some(options));
         self.bounded(self.timeout.saturating_add(stop_timeout), call).map_err(|e| e.about(name))
+    }
+
+    /// Gives a container other limits, whether it runs or not; what is `None` stays.
+    ///
+    /// # Errors
+    /// [`DockerError::Other`] with the engine's words where it refuses them.
+    pub fn update(&self, name: &str, limits: &NewLimits) -> Result<(), DockerError> {
+        check_name(name)?;
+        let body = bollard::models::ContainerUpdateBody {
+            memory: limits.memory,
+            memory_swap: limits.memory_swap,
+            nano_cpus: limits.nano_cpus,
+            cpu_quota: limits.cpu_quota,
+            cpu_period: limits.cpu_period,
+            ..Default::default()
+        };
+        self.bounded(self.timeout, self.client.update_container(name, body)).map_err(|e| e.about(name))
     }
 
     /// Bodies of plain `GET`s, all sent at once, in the order asked; one that fails leaves the others alone.

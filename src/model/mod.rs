@@ -10,6 +10,7 @@ mod log;
 mod moment;
 mod outcome;
 mod plan;
+mod step;
 
 pub use check::*;
 pub use judgement::*;
@@ -17,3 +18,4 @@ pub use log::*;
 pub use moment::*;
 pub use outcome::*;
 pub use plan::*;
+pub use step::*;

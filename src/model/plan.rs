@@ -1,5 +1,6 @@
 //! What would be done: a plan is plain data, printed by a dry run and stored in the journal.
 
+use super::step::{Act, Recreation};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -10,6 +11,15 @@ pub enum RestartTarget {
     Container(String),
     /// A systemd unit.
     Unit(String),
+    /// A compose service, made anew: what a restart does not re-read.
+    Recreate(Recreation),
+}
+
+impl RestartTarget {
+    /// What is done to it.
+    pub fn verb(&self) -> &'static str {
+        if matches!(self, RestartTarget::Recreate(_)) { "recreate" } else { "restart" }
+    }
 }
 
 impl std::fmt::Display for RestartTarget {
@@ -17,6 +27,7 @@ impl std::fmt::Display for RestartTarget {
         match self {
             RestartTarget::Container(name) => write!(f, "container:{name}"),
             RestartTarget::Unit(name) => write!(f, "unit:{name}"),
+            RestartTarget::Recreate(r) => write!(f, "compose:{}/{}", r.project, r.service),
         }
     }
 }
@@ -64,6 +75,8 @@ pub struct EditStep {
 pub enum Step {
     Edit(EditStep),
     Restart(RestartTarget),
+    #[serde(untagged)]
+    Act(Act),
 }
 
 /// How the fix will be judged.
@@ -142,7 +155,7 @@ impl Plan {
     pub fn edits(&self) -> impl Iterator<Item = &EditStep> {
         self.steps.iter().filter_map(|s| match s {
             Step::Edit(e) => Some(e),
-            Step::Restart(_) => None,
+            Step::Restart(_) | Step::Act(_) => None,
         })
     }
 
@@ -153,6 +166,7 @@ impl Plan {
             let what = match step {
                 Step::Edit(edit) => format!("{}#{}", edit.path.display(), edit.at),
                 Step::Restart(target) => target.to_string(),
+                Step::Act(act) => act.touches(),
             };
             if !all.contains(&what) {
                 all.push(what);
@@ -165,7 +179,27 @@ impl Plan {
     pub fn restarts(&self) -> impl Iterator<Item = &RestartTarget> {
         self.steps.iter().filter_map(|s| match s {
             Step::Restart(r) => Some(r),
-            Step::Edit(_) => None,
+            Step::Edit(_) | Step::Act(_) => None,
         })
+    }
+
+    /// The other steps, in order, each with its place among all steps.
+    pub fn acts(&self) -> impl DoubleEndedIterator<Item = (usize, &Act)> {
+        self.steps.iter().enumerate().filter_map(|(n, s)| match s {
+            Step::Act(act) => Some((n, act)),
+            Step::Edit(_) | Step::Restart(_) => None,
+        })
+    }
+
+    /// Whether there is something that can be put back.
+    pub fn is_undoable(&self) -> bool {
+        self.edits().next().is_some() || self.acts().any(|(_, act)| act.inverse().is_some())
+    }
+
+    /// Whether what was restarted must be so again when the rest is undone: it may have read what was changed. Limits
+    /// and settings take effect by themselves.
+    pub fn restarts_read_it(&self) -> bool {
+        let run = |(_, act): (usize, &Act)| matches!(act, Act::Run(_)) && act.inverse().is_some();
+        self.edits().next().is_some() || self.acts().any(run)
     }
 }

@@ -5,7 +5,6 @@ use crate::config::{
     Alerts, Allow, Backups, DockerProbe, HostProbe, HttpProbe, Limits, Mode, PostgresProbe, Redactor, RedisProbe,
     Secret,
 };
-use globset::GlobSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 
@@ -28,12 +27,7 @@ fn engine(checks: Vec<(&str, Duration, Probe)>, secrets: &[&str]) -> Engine {
         state_dir: "/nonexistent".into(),
         knowledge_base: "/nonexistent/kb".into(),
         check_interval: Duration::from_secs(300),
-        allow: Allow {
-            file_patterns: Vec::new(),
-            files: GlobSet::empty(),
-            containers: GlobSet::empty(),
-            units: GlobSet::empty(),
-        },
+        allow: Allow::default(),
         checks: checks.collect(),
         logs: Vec::new(),
         signatures: Vec::new(),

@@ -10,7 +10,7 @@ use crate::gate;
 use crate::model::{Analysis, Diagnosis};
 use crate::pass::{History, Judged, Options, Sight};
 use crate::pause::Pause;
-use crate::plan::{self, FileMounts, Services, TargetFiles};
+use crate::plan::{self, FileMounts, Present, Services, TargetFiles};
 
 /// What causes are concluded from.
 #[derive(Clone, Copy)]
@@ -29,6 +29,7 @@ pub struct Around {
     pub files: TargetFiles,
     pub services: Services,
     pub mounts: FileMounts,
+    pub present: Present,
     /// The `STOP` file, where there is one.
     pub stop: Option<String>,
     /// Those in force.
@@ -67,6 +68,7 @@ fn judge_one(given: Given, analysis: &Analysis, diagnosis: &Diagnosis, around: &
         files: &around.files,
         services: &around.services,
         mounts: &around.mounts,
+        present: &around.present,
         knowledge: &history.knowledge,
         attempts: &history.attempts,
         now: &sight.now,

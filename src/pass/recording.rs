@@ -11,7 +11,7 @@ use crate::model::{RestartTarget, Service, TargetFile};
 use crate::pass::judging::{self, Around, Given};
 use crate::pass::{History, Options, Sight, permit};
 use crate::pause::Pause;
-use crate::plan::FileMounts;
+use crate::plan::{FileMounts, Present};
 use crate::show::decision::{self, Document};
 use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
@@ -63,6 +63,7 @@ struct Looked {
     files: Vec<(PathBuf, Result<File, String>)>,
     services: Vec<(RestartTarget, Result<Service, String>)>,
     mounts: FileMounts,
+    present: Present,
     stop: Option<String>,
     pauses: Vec<Pause>,
     local: jiff::civil::DateTime,
@@ -221,6 +222,7 @@ impl Looked {
                 .collect(),
             services: looked.services.iter().cloned().collect(),
             mounts: looked.mounts.clone(),
+            present: looked.present.clone(),
             stop: looked.stop.clone(),
             pauses: looked.pauses.clone(),
             local: looked.local,
@@ -255,6 +257,7 @@ fn looked(around: &Around, redactor: &Redactor) -> Looked {
             .collect(),
         services: around.services.iter().map(|(target, service)| (target.clone(), service.clone())).collect(),
         mounts: around.mounts.clone(),
+        present: around.present.clone(),
         stop: around.stop.clone(),
         pauses: around.pauses.clone(),
         local: around.local,

@@ -2,7 +2,8 @@
 
 use crate::attempts::{self, Attempts};
 use crate::config::{Engine, Rule};
-use crate::fix::restart;
+use crate::fix::act::Means;
+use crate::fix::{present, restart};
 use crate::host::docker::Docker;
 use crate::host::signals::Interrupt;
 use crate::host::{clock, files};
@@ -14,7 +15,7 @@ use crate::observe;
 use crate::pass::judging::{self, Around, Given};
 use crate::pass::{Judged, Options, stop_file};
 use crate::pause::{self, Pause};
-use crate::plan::{self, FileMounts, Services, TargetFiles};
+use crate::plan::{self, FileMounts, Present, Services, TargetFiles};
 use crate::state::{self, Memory, StateDir};
 use crate::transaction::{Ground, Tell};
 use anyhow::Result;
@@ -162,7 +163,10 @@ fn look_around(world: &mut World, sight: &Sight, analysis: &Analysis) -> Around 
         let Some(rule) = diagnosis.rule.as_deref().and_then(|name| world.engine.rule(name)) else { continue };
         let targets = read_targets(rule, world, &sight.now);
         let mounts = file_mounts(world, &targets);
-        around.services.extend(look_at_services(world, rule, diagnosis.container(), &mounts));
+        let means = Means { engine: world.engine, docker: world.docker.as_ref() };
+        let present = present::look(rule, diagnosis.container(), means);
+        around.services.extend(look_at_services(world, rule, diagnosis.container(), &mounts, &present));
+        around.present.extend(present);
         around.files.extend(targets);
         around.mounts.extend(mounts);
     }
@@ -203,9 +207,16 @@ fn file_mounts(world: &World, targets: &TargetFiles) -> FileMounts {
 }
 
 /// Every service that a fix of the rule would restart, and the container that the trouble was seen in, as it is now.
-fn look_at_services(world: &World, rule: &Rule, container: Option<&str>, mounts: &FileMounts) -> Services {
+fn look_at_services(
+    world: &World,
+    rule: &Rule,
+    container: Option<&str>,
+    mounts: &FileMounts,
+    present: &Present,
+) -> Services {
     let seen_in = container.map(|name| RestartTarget::Container(name.to_owned()));
-    let all: BTreeSet<RestartTarget> = plan::restarts_of(rule, container, mounts).into_iter().chain(seen_in).collect();
+    let restarts = plan::restarts_of(rule, container, mounts, present);
+    let all: BTreeSet<RestartTarget> = restarts.into_iter().chain(seen_in).collect();
     all.into_iter()
         .map(|target| {
             let service = restart::look(&target, world.docker.as_ref()).map_err(|e| format!("{e:#}"));

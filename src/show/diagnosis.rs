@@ -158,7 +158,8 @@ pub fn plan(plan: &Plan, files: &[TargetFile], out: &Output) -> Vec<String> {
     let mut lines = vec![format!("  plan        {} ({})", plan.id, plan.fix_type)];
     for step in &plan.steps {
         match step {
-            Step::Restart(target) => lines.push(format!("    restart {target}")),
+            Step::Restart(target) => lines.push(format!("    {} {target}", target.verb())),
+            Step::Act(act) => lines.push(format!("    {}", clean(&act.words()))),
             Step::Edit(e) => {
                 lines.push(format!(
                     "    edit {}:{} `{}`: {} -> {}",

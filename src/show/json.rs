@@ -158,6 +158,7 @@ pub fn backup(metadata: &Metadata) -> Value {
             "component": metadata.component,
             "created": metadata.created.to_string(),
             "restarts": metadata.restarts.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "steps": metadata.steps.iter().map(|step| step.words()).collect::<Vec<_>>(),
         },
     })
 }

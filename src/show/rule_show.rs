@@ -1,11 +1,11 @@
 //! One rule as it is understood: what it waits for, what it would do and within which limits, and how it stands now.
 
 use crate::attempts::Attempt;
-use crate::config::{Change, EditSpec, Evidence, FixSpec, Rule, SetValue, SignalSpec, StepSpec};
+use crate::config::{BoundedChange, Change, EditSpec, Evidence, FixSpec, Rule, SetValue, SignalSpec, StepSpec};
 use crate::diagnose::rules::shown;
 use crate::diagnose::signals;
 use crate::host::clock;
-use crate::model::{Diagnosis, ErrorsAllowed, Status};
+use crate::model::{Act, Diagnosis, ErrorsAllowed, Status};
 use crate::pass::Judged;
 use crate::show::rules::{RuleRow, mode_word, when};
 use crate::show::{Output, checks::number, diagnosis, json};
@@ -113,18 +113,42 @@ fn steps(fix: &FixSpec) -> Vec<String> {
     let step = |step: &StepSpec| match step {
         StepSpec::Edit(edit) => edit_text(edit),
         StepSpec::Restart(target) => format!("restart {target}"),
+        StepSpec::Compose(service) => format!("restart {service}"),
+        StepSpec::Recreate(service) => format!("recreate {service}"),
+        StepSpec::Resize(spec) => {
+            let changes = [("memory", &spec.memory), ("cpus", &spec.cpus)];
+            let changes = changes.iter().filter_map(|(key, by)| Some(bounded_text(key, by.as_ref()?)));
+            format!("resize container:{}: {}", spec.container, changes.collect::<Vec<_>>().join("; "))
+        }
+        StepSpec::Redis(spec) => {
+            let changes = spec.settings.iter().map(|(key, by)| bounded_text(key, by));
+            format!("redis {}: {}", spec.check, changes.collect::<Vec<_>>().join("; "))
+        }
+        StepSpec::Run(step) => Act::Run(step.clone()).words(),
+        StepSpec::Postgres(step) => Act::Postgres(step.clone()).words(),
     };
     fix.steps.iter().map(step).collect()
 }
 
-fn edit_text(edit: &EditSpec) -> String {
-    let change = match &edit.change {
+fn change_text(change: &Change) -> String {
+    match change {
         Change::Multiply(factor) => format!("multiply by {}", number(*factor)),
         Change::Add(term) => format!("add {}", number(*term)),
         Change::Set(SetValue::Number(text)) => format!("set to {text}"),
         Change::Set(SetValue::Text(text)) => format!("set to \"{text}\""),
         Change::Set(SetValue::Bool(value)) => format!("set to {value}"),
-    };
+    }
+}
+
+fn bounded_text(key: &str, by: &BoundedChange) -> String {
+    let bound = |name: &str, bound: Option<f64>| bound.map(|b| format!(", {name} {}", number(b))).unwrap_or_default();
+    let factor = by.factors.map(|(factor, _)| format!(", by at most the factor {}", number(factor)));
+    let change = change_text(&by.change);
+    format!("{key} {change}{}{}{}", bound("min", by.min), bound("max", by.max), factor.unwrap_or_default())
+}
+
+fn edit_text(edit: &EditSpec) -> String {
+    let change = change_text(&edit.change);
     let bound = |name: &str, bound: Option<f64>| bound.map(|b| format!(", {name} {}", number(b))).unwrap_or_default();
     format!(
         "edit {} at `{}`: {change}{}{}, by at most the factor {}",

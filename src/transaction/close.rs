@@ -76,7 +76,7 @@ fn end(
     let (outcome, why) = match next {
         Next::Undo { outcome, why } => {
             // Where there is nothing to undo, nothing is rolled back.
-            let nothing = outcome == Outcome::RolledBack && intent.files.is_empty();
+            let nothing = outcome == Outcome::RolledBack && !intent.plan.is_undoable();
             let outcome = if nothing { Outcome::Failed } else { outcome };
             undo(outcome, why, verdict.as_ref(), &intent, journal, ground)?
         }
@@ -113,7 +113,13 @@ fn undo(
                 intent.backup_id.as_ref().map(|id| format!("; mend that, then `healer rollback {id}` repeats it"));
             let why =
                 format!("{why}; the files are as before, but a restart failed: {error:#}{}", again.unwrap_or_default());
-            (if intent.files.is_empty() { Outcome::Failed } else { Outcome::RollbackFailed }, why)
+            (if intent.plan.is_undoable() { Outcome::RollbackFailed } else { Outcome::Failed }, why)
+        }
+        steps::Undone::Refused(error) => {
+            let again =
+                intent.backup_id.as_ref().map(|id| format!("; mend that, then `healer rollback {id}` repeats it"));
+            let why = format!("{why}; it could not be undone whole: {error}{}", again.unwrap_or_default());
+            (Outcome::RollbackFailed, why)
         }
     })
 }

@@ -68,6 +68,21 @@ pub enum Phase {
     Edited {
         t: Timestamp,
     },
+    /// About to carry out the step at this place in the plan, neither an edit nor a restart: from here on it may have
+    /// happened.
+    Acting {
+        t: Timestamp,
+        step: usize,
+    },
+    Acted {
+        t: Timestamp,
+        step: usize,
+    },
+    /// That step was undone.
+    Reverted {
+        t: Timestamp,
+        step: usize,
+    },
     /// About to restart: from here on it may have happened, and has where a service is in another run than this.
     Restarting {
         t: Timestamp,
@@ -241,12 +256,12 @@ fn read(path: &Path) -> Result<Open> {
 }
 
 impl Open {
-    /// The last phase reached; `None` when only the intent is written. Restarts of an undoing are part of it: what is
-    /// left of them is looked up.
+    /// The last phase reached; `None` when only the intent is written. Restarts and single steps of an undoing are part
+    /// of it: what is left of them is looked up.
     pub fn last(&self) -> Option<&Phase> {
         let undoing = || self.phases.iter().find(|p| matches!(p, Phase::Undoing { .. }));
         match self.phases.last() {
-            Some(restarting @ Phase::Restarting { .. }) => undoing().or(Some(restarting)),
+            Some(part @ (Phase::Restarting { .. } | Phase::Reverted { .. })) => undoing().or(Some(part)),
             last => last,
         }
     }
@@ -257,5 +272,65 @@ impl Open {
             Phase::Validating { at } => Some(at),
             _ => None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Act, Step};
+
+    /// As the version before wrote it, which knew edits and restarts only.
+    const OLD: &str = r#"{"v":1,"kind":"fix","fix_id":"fix_1","started":{"t":"2026-01-01T00:00:00Z","boot":"b","up":1.0},
+        "plan":{"id":"plan_1","rule":"r","issue_type":"x","fix_type":"f","target":"/a#b","rung":0,"cause":"c",
+        "component":"container:a","original_confidence":88.0,"confidence":88,"steps":[
+        {"edit":{"path":"/a","at":"b","old":"1","new":"2","line":1,"before":"x","after":"y"}},
+        {"restart":{"container":"a"}},{"restart":{"unit":"a.service"}}],
+        "validation":{"settle_seconds":0.0,"window_seconds":1.0,"max_window_seconds":1.0,
+        "errors_allowed":{"at_most":0},"checks":[],"watched":{"kind":"check","name":"a"}},
+        "error_count_before":0,"notes":[]},"backup_id":"backup_20260101_000000","restores":null,
+        "files":[{"path":"/a","before":"x","after":"y"}],"restarts":[{"target":{"container":"a"},"run":"1"}],
+        "before":{},"reason":"x"}"#;
+
+    #[test]
+    fn an_open_fix_of_the_version_before_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let phase = r#"{"phase":"edited","t":"2026-01-01T00:00:01Z"}"#;
+        let text = format!("{}\n{phase}\n", OLD.replace('\n', ""));
+        std::fs::write(dir.path().join("fix_1.jsonl"), text).unwrap();
+        let open = open(dir.path()).unwrap().unwrap();
+        assert!(matches!(open.intent.plan.steps.as_slice(), [Step::Edit(_), Step::Restart(_), Step::Restart(_)]));
+        assert!(matches!(open.last(), Some(Phase::Edited { .. })));
+        assert!(open.intent.plan.is_undoable() && open.intent.plan.restarts_read_it());
+    }
+
+    #[test]
+    fn every_step_is_read_back_as_it_was_written() {
+        let redis = crate::model::RedisStep { check: "c".into(), key: "k".into(), old: "1".into(), new: "2".into() };
+        let recreation = crate::model::Recreation {
+            project: "p".into(),
+            service: "s".into(),
+            files: vec!["/f".into()],
+            env_files: Vec::new(),
+            directory: None,
+            containers: vec!["c".into()],
+        };
+        for step in [
+            Step::Restart(RestartTarget::Recreate(recreation)),
+            Step::Restart(RestartTarget::Unit("u".into())),
+            Step::Act(Act::Redis(redis)),
+        ] {
+            let text = serde_json::to_string(&step).unwrap();
+            assert_eq!(serde_json::from_str::<Step>(&text).unwrap(), step, "{text}");
+        }
+    }
+
+    #[test]
+    fn single_steps_of_an_undoing_are_part_of_it() {
+        let t = Timestamp::UNIX_EPOCH;
+        let intent = serde_json::from_str(OLD).unwrap();
+        let undoing = Phase::Undoing { t, outcome: Outcome::RolledBack, verdict: None, why: String::new() };
+        let phases = vec![Phase::Acting { t, step: 0 }, undoing.clone(), Phase::Reverted { t, step: 0 }];
+        assert_eq!(Open { intent, phases }.last(), Some(&undoing));
     }
 }

@@ -3,6 +3,7 @@
 //! Lives here: carrying out what `phase::next` says, in the order that survives a crash at any point. May not live
 //! here: deciding whether to fix at all (only the gate makes a [`Permit`]).
 
+mod acts;
 mod close;
 mod eye;
 pub mod journal;
@@ -13,6 +14,7 @@ mod rollback;
 mod steps;
 mod watch;
 
+pub use acts::to_put_back;
 pub use close::{Ended, Ending, StillOpen};
 pub use eye::trigger_gone;
 pub use recover::{recover, report_open};
@@ -28,7 +30,7 @@ use crate::host::signals::Interrupt;
 use crate::host::{clock, files};
 use crate::logs::LogState;
 use crate::model::{
-    CheckKind, CheckResult, EditStep, FileHash, Moment, Onset, Outcome, Plan, RestartTarget, Status, Verdict,
+    CheckKind, CheckResult, EditStep, FileHash, Moment, Moved, Onset, Outcome, Plan, RestartTarget, Status, Verdict,
 };
 use crate::observe::Samples;
 use crate::state::StateDir;
@@ -77,6 +79,9 @@ pub fn carry_out(
         Ok(saved) => saved,
         Err(why) => return Ok(Ended::Closed(not_begun(plan, fix_id, why))),
     };
+    if let Some(why) = acts::changed_since(plan, ground).context("nothing was changed")? {
+        return Ok(Ended::Closed(not_begun(plan, fix_id, why)));
+    }
     charge(plan, &fix_id, &now, ground)?;
     let (intent, mut journal) = match begin(plan, onset, &fix_id, &saved, checks, now, ground) {
         Ok(begun) => begun,
@@ -118,13 +123,17 @@ fn charge(plan: &Plan, fix_id: &str, now: &Moment, ground: &Ground) -> Result<()
         component: plan.component.clone(),
         files: changes(plan).into_iter().map(|c| FileHash { path: c.path, sha256: c.after }).collect(),
         touches: plan.touches(),
-        edits: plan.edits().map(edited).collect(),
+        edits: plan.edits().map(edited).chain(plan.acts().flat_map(|(_, act)| act.moves()).map(moved)).collect(),
     };
     attempts::append(&ground.dir.attempts(), &line).context("nothing was changed")
 }
 
 fn edited(edit: &EditStep) -> Edited {
     Edited { path: edit.path.clone(), at: edit.at.clone(), old: edit.old.clone(), new: edit.new.clone() }
+}
+
+fn moved(by: Moved) -> Edited {
+    Edited { path: by.place.into(), at: by.at, old: by.old, new: by.new }
 }
 
 /// Nothing was changed, so no limit is to count it. Where even that cannot be written down, it counts.
@@ -178,7 +187,7 @@ fn begin(
     now: Moment,
     ground: &mut Ground,
 ) -> Result<(Intent, Journal)> {
-    let backup_id = if saved.is_empty() {
+    let backup_id = if !plan.is_undoable() {
         None
     } else {
         let purpose = Purpose { reason: &plan.issue_type, fix_id, plan, confidence: Some(plan.confidence) };

@@ -3,16 +3,9 @@
 use crate::model::{Outcome, Verdict, VerdictKind};
 use crate::transaction::journal::{FileChange, Kind, Phase};
 
-/// A file's content now, by hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Live {
-    Before,
-    After,
-    /// Neither: somebody else has changed it.
-    Foreign,
-}
+pub use crate::model::Live;
 
-/// All files of a transaction together.
+/// All files of a transaction together, and what its other steps change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disk {
     AllBefore,
@@ -64,7 +57,7 @@ pub fn disk(files: &[Live]) -> Disk {
 pub fn next(kind: Kind, last: Option<&Phase>, disk: Disk) -> Next {
     let conflict = || Next::Stuck {
         outcome: Outcome::Conflict,
-        why: "a file was changed by somebody else during the fix: theirs stays".to_owned(),
+        why: "what it changes was changed by somebody else during the fix: theirs stays".to_owned(),
     };
     match (kind, last, disk) {
         (_, Some(Phase::Stuck { outcome, .. }), _) => Next::Record { outcome: *outcome },
@@ -127,6 +120,8 @@ mod tests {
         };
         check(None, "forget", "undo", "undo", "conflict");
         check(Some(Phase::Edited { t: t() }), "undo", "undo", "undo", "conflict");
+        check(Some(Phase::Acting { t: t(), step: 0 }), "undo", "undo", "undo", "conflict");
+        check(Some(Phase::Acted { t: t(), step: 0 }), "undo", "undo", "undo", "conflict");
         check(Some(Phase::Restarting { t: t(), runs: Vec::new() }), "undo", "undo", "undo", "conflict");
         check(Some(Phase::Restarted { t: t() }), "undo", "undo", "undo", "conflict");
         check(Some(Phase::Validating { at: crate::model::Moment::of_wall(t()) }), "undo", "undo", "judge", "conflict");
@@ -143,6 +138,7 @@ mod tests {
         check(None, Disk::AllBefore, "apply");
         check(None, Disk::Mixed, "apply");
         check(Some(Phase::Edited { t: t() }), Disk::AllAfter, "apply");
+        check(Some(Phase::Acting { t: t(), step: 1 }), Disk::Mixed, "apply");
         check(Some(Phase::Restarted { t: t() }), Disk::AllAfter, "rolled_back_by_operator");
         check(None, Disk::Foreign, "conflict");
     }

@@ -9,7 +9,7 @@ use crate::transaction::close::{close, ending, finish, or_still_open};
 use crate::transaction::eye::{Counted, Eye};
 use crate::transaction::journal::{self, Journal, Kind, Open, Phase};
 use crate::transaction::phase::{self, Next};
-use crate::transaction::{Ended, Ground, before, rollback, steps};
+use crate::transaction::{Ended, Ground, acts, before, rollback, steps};
 use crate::validate::{self, Judgement};
 use anyhow::Result;
 use std::time::Duration;
@@ -30,7 +30,8 @@ pub fn recover(logs: &mut LogState, samples: &mut Samples, ground: &mut Ground) 
     let seen = journal
         .secure()
         .and_then(|()| steps::settle(&open.intent, ground))
-        .and_then(|()| open.intent.files.iter().map(steps::live).collect::<Result<Vec<_>>>());
+        .and_then(|()| open.intent.files.iter().map(steps::live).collect::<Result<Vec<_>>>())
+        .and_then(|files| Ok([files, acts::live(&open.intent, &open.phases, ground)?].concat()));
     let intent = open.intent.clone();
     let ended = match seen {
         Ok(live) => {
@@ -119,7 +120,10 @@ fn judge(open: &Open, logs: &mut LogState, samples: &mut Samples, ground: &mut G
         Judgement::Done(verdict) if verdict.kind == VerdictKind::NotEnough => {
             undo(&format!("it was interrupted and cannot be judged any more: {}", verdict.judged_on))
         }
-        Judgement::Done(verdict) => (phase::after_verdict(&verdict, !open.intent.files.is_empty()), Some(verdict)),
+        Judgement::Done(verdict) => {
+            let verdict = acts::unless_fallen(verdict, acts::fallen(&open.intent.plan, ground));
+            (phase::after_verdict(&verdict, open.intent.plan.is_undoable()), Some(verdict))
+        }
         Judgement::Wait { .. } => undo("it was interrupted and cannot be judged any more"),
     }
 }
@@ -132,11 +136,16 @@ pub fn report_open(dir: &crate::state::StateDir) -> Result<Option<String>> {
     Ok(journal::open(&dir.journal())?.map(|open| {
         let phase = match open.last() {
             None => "nothing applied yet",
-            Some(Phase::Edited { .. } | Phase::Restarting { .. } | Phase::Restarted { .. } | Phase::Settled { .. }) => {
-                "being applied"
-            }
+            Some(
+                Phase::Edited { .. }
+                | Phase::Acting { .. }
+                | Phase::Acted { .. }
+                | Phase::Restarting { .. }
+                | Phase::Restarted { .. }
+                | Phase::Settled { .. },
+            ) => "being applied",
             Some(Phase::Validating { .. }) => "being validated",
-            Some(Phase::Undoing { .. }) => "being rolled back",
+            Some(Phase::Undoing { .. } | Phase::Reverted { .. }) => "being rolled back",
             Some(Phase::Kept { .. } | Phase::Undone { .. } | Phase::Stuck { .. }) => "being recorded",
         };
         format!("{} of rule {} is open: {phase}", open.intent.fix_id, open.intent.plan.rule)

@@ -2,12 +2,13 @@
 
 use crate::attempts;
 use crate::backup::{self, Metadata, Purpose, ToSave};
+use crate::fix::act::Means;
 use crate::host::clock;
 use crate::host::files;
 use crate::model::{ErrorsAllowed, Outcome, Plan, Step, ValidationSpec, Watched};
 use crate::transaction::journal::{self, FileChange, Intent, Journal, Kind};
 use crate::transaction::steps::{self, Undone};
-use crate::transaction::{Ended, Ground, close};
+use crate::transaction::{Ended, Ground, acts, close};
 use anyhow::{Context, Result, bail};
 
 /// A file was changed since the fix, and not by it: nothing was rolled back.
@@ -22,18 +23,18 @@ impl std::fmt::Display for ChangedSince {
 
 impl std::error::Error for ChangedSince {}
 
-/// Puts back every file of a backup, after saving what is there now, and restarts what its fix restarted. With `force`
-/// also over a file that somebody else has changed since.
+/// Puts back every file of a backup and every step that has an undo, after saving what is there now, and restarts what
+/// its fix restarted. With `force` also over what somebody else has changed since.
 ///
 /// # Errors
 /// [`ChangedSince`]; or when it could not begin: nothing was changed then.
 pub fn roll_back(metadata: &Metadata, force: bool, ground: &mut Ground) -> Result<Ended> {
     let (changes, saved) = changes(metadata, force)?;
     let now = clock::moment();
-    let plan = plan_of(metadata, ground)?;
+    let plan = plan_of(metadata, force, ground)?;
     let fix_id = format!("rollback_{}", now.t.strftime("%Y%m%d_%H%M%S"));
     let purpose = Purpose { reason: backup::ROLLBACK, fix_id: &fix_id, plan: &plan, confidence: None };
-    let own = if saved.is_empty() {
+    let own = if saved.is_empty() && !plan.is_undoable() {
         None
     } else {
         let own = backup::create(&ground.dir.backups(), &purpose, &saved, now.t)?;
@@ -76,6 +77,12 @@ pub fn carry_on(intent: Intent, journal: &mut Journal, ground: &mut Ground) -> R
             );
             (Outcome::RollbackFailed, why)
         }
+        Undone::Refused(error) => {
+            let id = intent.restores.as_deref().unwrap_or(backup::LATEST);
+            let why =
+                format!("not everything could be put back: {error}; mend that, then `healer rollback {id}` repeats it");
+            (Outcome::RollbackFailed, why)
+        }
     };
     close(outcome, why, None, intent, journal, ground)
 }
@@ -105,8 +112,17 @@ fn changes(metadata: &Metadata, force: bool) -> Result<(Vec<FileChange>, Vec<ToS
 }
 
 /// A stand-in that carries the names of the fix that is rolled back.
-fn plan_of(metadata: &Metadata, ground: &Ground) -> Result<Plan> {
+fn plan_of(metadata: &Metadata, force: bool, ground: &Ground) -> Result<Plan> {
     let attempts = attempts::read(&ground.dir.attempts())?;
+    let ended = attempts.outcome_of(&metadata.fix_id);
+    let means = Means { engine: ground.engine, docker: ground.docker };
+    let acts = match acts::to_put_back(&metadata.steps, ended, force, means)? {
+        Ok(acts) => acts,
+        Err(what) => bail!(ChangedSince(format!(
+            "changed since this fix, and not by it: {what}: nothing was rolled back; --force sets it all the same"
+        ))),
+    };
+    let restarts = metadata.restarts.iter().cloned().map(Step::Restart);
     let attempt = attempts.fixes.iter().rev().find(|a| a.fix == metadata.fix_id);
     Ok(Plan {
         id: String::new(),
@@ -119,7 +135,7 @@ fn plan_of(metadata: &Metadata, ground: &Ground) -> Result<Plan> {
         component: attempt.map_or_else(|| metadata.component.clone(), |a| a.component.clone()),
         original_confidence: 0.0,
         confidence: 0,
-        steps: metadata.restarts.iter().cloned().map(Step::Restart).collect(),
+        steps: acts.into_iter().map(Step::Act).chain(restarts).collect(),
         validation: ValidationSpec {
             settle_seconds: 0.0,
             window_seconds: 0.0,

@@ -1,4 +1,4 @@
-//! Doing and undoing: files by exchange, restarts through the engine that owns them.
+//! Doing and undoing: files by exchange, then the other steps, then restarts through the engine that owns them.
 
 use crate::backup::{self, Purpose, ToSave};
 use crate::config::{Format, Selector};
@@ -7,19 +7,21 @@ use crate::host::clock;
 use crate::host::files::{self, FileError};
 use crate::host::replace::{self, Replaced};
 use crate::model::{EditStep, Outcome, RestartTarget};
-use crate::transaction::Ground;
 use crate::transaction::journal::{FileChange, Intent, Journal, Phase, Run};
 use crate::transaction::phase::{self, Live, Next};
+use crate::transaction::{Ground, acts};
 use anyhow::{Result, anyhow, bail};
 use std::path::Path;
 
 /// How an undoing ended when no file operation failed.
 pub enum Undone {
     Done,
-    /// This file holds neither our content nor the old one.
+    /// This file holds neither our content nor the old one; or what another step changes has neither value.
     Conflict(String),
     /// Every file is back; a service could not be restarted.
     NotRestarted(anyhow::Error),
+    /// The rest is back; this could not be.
+    Refused(String),
 }
 
 /// Brings every file to its new content and restarts what has to be. On any failure, says what to do next.
@@ -45,7 +47,11 @@ pub fn apply(intent: &Intent, journal: &mut Journal, ground: &mut Ground) -> std
             ground.tell.event("edited", serde_json::json!({ "fix_id": intent.fix_id, "edit": edit }));
         }
     }
-    journal.reached(Phase::Edited { t: clock::now() }).map_err(undo)?;
+    // Without files nothing was changed yet, and other steps say by themselves when they begin.
+    if !intent.files.is_empty() || intent.plan.acts().next().is_none() {
+        journal.reached(Phase::Edited { t: clock::now() }).map_err(undo)?;
+    }
+    acts::apply(intent, journal, ground)?;
     let all: Vec<RestartTarget> = intent.restarts.iter().map(|r| r.target.clone()).collect();
     restart(&all, journal, ground).map_err(undo)?;
     if !all.is_empty() {
@@ -110,7 +116,7 @@ fn restart(targets: &[RestartTarget], journal: &mut Journal, ground: &mut Ground
     }
     journal.reached(Phase::Restarting { t: clock::now(), runs: runs(targets, ground) })?;
     for target in targets {
-        ground.tell.line(&format!("restart   {target}"));
+        ground.tell.line(&format!("{:<9} {target}", target.verb()));
         restart::restart(target, ground.docker)?;
         ground.tell.event("restarted", serde_json::json!({ "target": target.to_string() }));
     }
@@ -135,14 +141,14 @@ pub fn live(change: &FileChange) -> Result<Live> {
     }
 }
 
-/// Brings every file back, in reverse order, then restarts what has been started with the new content. A file that
-/// somebody else has changed stays as it is; the others are brought back all the same.
+/// Brings everything back, in reverse order, then restarts what has been started with the new content. What somebody
+/// else has changed stays as it is; the rest is brought back all the same.
 ///
 /// # Errors
 /// When a file cannot be read or written: nothing is lost, the undoing can be tried again.
 pub fn undo(intent: &Intent, journal: &mut Journal, ground: &mut Ground) -> Result<Undone> {
     settle(intent, ground)?;
-    let mut conflict = None;
+    let acts::Undone { mut conflict, refused } = acts::undo(intent, journal, ground)?;
     for change in intent.files.iter().rev() {
         match live(change)? {
             Live::Before => {}
@@ -163,6 +169,9 @@ pub fn undo(intent: &Intent, journal: &mut Journal, ground: &mut Ground) -> Resu
     if let Err(error) = restart(&owed, journal, ground) {
         return Ok(Undone::NotRestarted(error));
     }
+    if let Some(why) = refused {
+        return Ok(Undone::Refused(why));
+    }
     journal.reached(Phase::Undone { t: clock::now() })?;
     Ok(Undone::Done)
 }
@@ -171,7 +180,7 @@ pub fn undo(intent: &Intent, journal: &mut Journal, ground: &mut Ground) -> Resu
 /// those that this very undoing has restarted already. A fix that only restarts has nothing to undo: repeating its
 /// restart would be a second try, not a way back.
 fn owed_by_undo(intent: &Intent, journal: &Journal, ground: &Ground) -> Vec<RestartTarget> {
-    if intent.files.is_empty() {
+    if !intent.plan.restarts_read_it() {
         return Vec::new();
     }
     // The first: a pass that goes on with an undoing begins it once more.
@@ -199,6 +208,10 @@ fn last_restarting(phases: &[Phase]) -> Option<&[Run]> {
 /// When a file cannot be written; the journal stays open and the next pass goes on.
 pub fn put_back(intent: &Intent, journal: &mut Journal, ground: &mut Ground) -> Result<Undone> {
     settle(intent, ground)?;
+    let acts::Undone { conflict, refused } = acts::put_back(intent, journal, ground)?;
+    if let Some(what) = conflict {
+        return Ok(Undone::Conflict(what));
+    }
     for change in intent.files.iter().rev() {
         let replaced = match live(change)? {
             Live::After => continue,
@@ -226,6 +239,9 @@ pub fn put_back(intent: &Intent, journal: &mut Journal, ground: &mut Ground) -> 
         intent.restarts.iter().map(|r| r.target.clone()).filter(|target| !done(target)).collect();
     if let Err(error) = restart(&owed, journal, ground) {
         return Ok(Undone::NotRestarted(error));
+    }
+    if let Some(why) = refused {
+        return Ok(Undone::Refused(why));
     }
     journal.reached(Phase::Restarted { t: clock::now() })?;
     Ok(Undone::Done)

@@ -7,7 +7,7 @@ use crate::observe::Samples;
 use crate::transaction::eye::{Counted, Eye};
 use crate::transaction::journal::{Intent, Journal, Phase};
 use crate::transaction::phase::{self, Live, Next};
-use crate::transaction::{Ground, before, steps};
+use crate::transaction::{Ground, acts, before, steps};
 use crate::validate::{self, Judgement, Sample};
 use anyhow::Result;
 use std::time::Duration;
@@ -32,6 +32,9 @@ pub enum Watched {
 const LONGEST_TICK: Duration = Duration::from_secs(5);
 const SHORTEST_TICK: Duration = Duration::from_millis(200);
 
+/// A container that was resized and is down in so many samples in a row does not come up again by itself.
+const DOWN_FOR_GOOD: u32 = 3;
+
 /// Watches an applied fix and says what is next.
 ///
 /// # Errors
@@ -55,6 +58,7 @@ pub fn judge(
     let tick = Duration::from_secs_f64(spec.window_seconds / 24.0).clamp(SHORTEST_TICK, LONGEST_TICK);
     let mut seen: Vec<Sample> = Vec::new();
     let mut until = spec.window_seconds;
+    let mut down = 0;
     loop {
         let at = (clock::since_boot().saturating_sub(begin)).as_secs_f64();
         let left = Duration::from_secs_f64((until - at).max(0.0));
@@ -63,12 +67,19 @@ pub fn judge(
         }
         let at = (clock::since_boot().saturating_sub(begin)).as_secs_f64();
         seen.push(eye.look(at, ground, Counted::New));
-        if let Some(next) = changed_by_somebody(intent) {
+        if let Some(next) = changed_by_somebody(intent).or_else(|| acts::changed_by_somebody(intent, ground)) {
             return Ok(Watched::Next(next, None));
+        }
+        let fallen = acts::fallen(&intent.plan, ground);
+        down = if fallen.is_some() { down + 1 } else { 0 };
+        if let Some(why) = fallen.clone().filter(|_| down >= DOWN_FOR_GOOD) {
+            let verdict = acts::fallen_verdict(why, &seen);
+            return Ok(Watched::Next(phase::after_verdict(&verdict, intent.plan.is_undoable()), Some(verdict)));
         }
         match validate::judge(spec, before(intent), &seen) {
             Judgement::Done(verdict) => {
-                let next = phase::after_verdict(&verdict, !intent.files.is_empty());
+                let verdict = acts::unless_fallen(verdict, fallen);
+                let next = phase::after_verdict(&verdict, intent.plan.is_undoable());
                 return Ok(Watched::Next(next, Some(verdict)));
             }
             Judgement::Wait { until: later, errors } => {

@@ -23,7 +23,8 @@ WITH_RECOVERY = [name for name in KINDS if name != "prune"]
 def plan(run, options):
     """Tries it all; yields results. `run(cases)` tries cases."""
     recorded = {}
-    for result in run([Case(f"{kind}:undisturbed", record, (kind,)) for kind in options.kinds]):
+    kinds = [*options.kinds, *options.more_kinds]
+    for result in run([Case(f"{kind}:undisturbed", record, (kind,)) for kind in kinds]):
         yield result
         recorded[result.case.arguments[0]] = result.outcome.note or []
     states = collections.defaultdict(list)

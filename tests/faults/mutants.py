@@ -91,7 +91,7 @@ def _results(trial, binary, jobs):
             yield from run([PARTS[part].one(name) for name in (f"{rest[0]}:{n}" for n in range(6))])
             return
         options = types.SimpleNamespace(
-            all=True, every=False, kinds=rest, count=None, jobs=jobs, sample=lambda items, _count: list(items)
+            all=True, every=False, kinds=rest, more_kinds=[], count=None, jobs=jobs, sample=lambda items, _count: list(items)
         )
         yield from PARTS[part].plan(run, options)
 

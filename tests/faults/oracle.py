@@ -161,7 +161,7 @@ def contents(scene):
 
 def touched(scene):
     """Whether a target was changed or the service restarted."""
-    return contents(scene) != scene.before or scene.restarts() != scene.restarts_before
+    return contents(scene) != scene.before or scene.restarts() != scene.restarts_before or scene.level() != "low"
 
 
 def new_lines(scene):
@@ -207,7 +207,9 @@ def closed(scene):
     else:
         wanted = scene.after if last in KEPT else scene.before
     found = contents(scene)
-    return [
+    level = "high" if scene.kind.level and last in KEPT else "low"
+    broken = [] if scene.level() == level else [f"the knowledge base says {last or 'nothing'}, but the level is not {level}"]
+    return broken + [
         f"the knowledge base says {last or 'nothing'}, but {file.real} is {state(scene, file, found[file])}"
         for file in scene.kind.files
         if found[file] != wanted[file]

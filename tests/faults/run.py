@@ -64,7 +64,8 @@ class Options:
     def __init__(self, arguments):
         self.all = arguments.all
         self.every = arguments.every
-        self.kinds = arguments.kind or list(KINDS)
+        self.kinds = arguments.kind or [name for name, kind in KINDS.items() if kind.everywhere]
+        self.more_kinds = [] if arguments.kind else [name for name in KINDS if name not in self.kinds]
         self.count = arguments.count
         self.jobs = arguments.jobs
 

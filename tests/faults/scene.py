@@ -12,7 +12,7 @@ races), and what must hold afterwards (oracle).
 
 Layout of the root:
 
-    healer.toml  bin/systemctl  worker.log  state/  srv/app/  srv/shared/  unit/
+    healer.toml  bin/systemctl  bin/level  worker.log  state/  srv/app/  srv/shared/  unit/
 """
 
 import contextlib
@@ -87,6 +87,10 @@ class Kind:
     # Errors are in the log when the command starts.
     armed: bool = True
     cooldown: str = "30m"
+    # A step that runs a program, which has an undo: `bin/level high` and `bin/level low`.
+    level: bool = False
+    # Tried by every part; else by `kill` alone.
+    everywhere: bool = True
 
 
 PRUNE = ("backups", "prune", "--keep-last", "1", "--keep-within", "0s", "--yes")
@@ -104,6 +108,7 @@ KINDS = {
             earlier_fixes=1,
             armed=False,
         ),
+        Kind("acted", ("heal", "--json"), (PROGRAM_FILE,), hopeless=True, level=True, everywhere=False),
         Kind("prune", PRUNE, (PROGRAM_FILE,), earlier_fixes=3, armed=False, cooldown="0s"),
     )
 }
@@ -119,6 +124,7 @@ state_dir = "{root}/state"
 [allow]
 files = ["{root}/srv/**"]
 units = ["{unit}"]
+commands = [["{root}/bin/level", "high"], ["{root}/bin/level", "low"]]
 [checks.docker]
 enabled = false
 [checks.host]
@@ -199,6 +205,14 @@ case $verb in
 esac
 """
 
+# In one instant from one level to another, as often as one likes.
+LEVEL = r"""#!/bin/sh
+set -eu
+scene=${0%/bin/*}
+printf '%s' "$1" >"$scene/unit/setting.$$"
+mv "$scene/unit/setting.$$" "$scene/unit/level"
+"""
+
 
 @dataclasses.dataclass
 class Ran:
@@ -244,6 +258,7 @@ class Scene:
         self.log.write_text("")
         self.configure()
         self._write_systemctl()
+        self._write_level()
         self.boot()
         for _ in range(self.kind.earlier_fixes):
             self._fix()
@@ -271,6 +286,9 @@ class Scene:
 
     def _steps(self):
         steps = "".join(f'{{ edit = "{self.root}/{f.named}", {f.step} }},\n' for f in self.kind.files)
+        if self.kind.level:
+            level = f"{self.root}/bin/level"
+            steps += f'{{ run = ["{level}", "high"], undo = ["{level}", "low"], timeout = "20s" }},\n'
         return steps + (f'{{ restart = "unit:{UNIT}" }},\n' if self.kind.restart else "")
 
     def _write_target(self, file):
@@ -291,6 +309,12 @@ class Scene:
         path = self.root / "bin/systemctl"
         path.write_text(SYSTEMCTL.replace("FILES", files).replace("UNIT", UNIT))
         path.chmod(0o755)
+
+    def _write_level(self):
+        path = self.root / "bin/level"
+        path.write_text(LEVEL)
+        path.chmod(0o755)
+        processes.run([path, "low"])
 
     def _systemctl(self, *args):
         processes.run([self.root / "bin/systemctl", *args])
@@ -333,6 +357,10 @@ class Scene:
     def restarts(self):
         """How often the unit was started."""
         return len((self.root / "unit/restarts").read_text().splitlines())
+
+    def level(self):
+        """What the program of the step with an undo has set."""
+        return (self.root / "unit/level").read_text()
 
     def loaded(self):
         """What the running service read when it was started."""

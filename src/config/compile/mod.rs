@@ -1,6 +1,7 @@
 //! From what was written to what will be done, or every error at once. May not live here: I/O; what the surroundings
 //! offer is handed in.
 
+mod acts;
 mod checks;
 mod context;
 mod evidence;
@@ -141,7 +142,7 @@ fn engine(
     let docker = unwritten_docker(&raw, &files, surroundings.docker_found || nothing_written);
     let checks = checks::checks(cx, raw.checks, surroundings, docker);
     let logs = sections::logs(cx, raw.logs, &checks, nothing_written);
-    let allow = sections::allow(cx, raw.allow);
+    let allow = sections::allow(cx, raw.allow, &checks);
     let (signatures, rules) = rules_and_signatures(cx, raw.signatures, files, &checks, &logs, allow.as_ref());
     if let Some(key) = raw.serve {
         cx.not_yet(&key.span, "serve an API or a dashboard", "take the section `[serve]` out");

@@ -64,7 +64,7 @@ fn rule(
     let evidence = evidence::evidence(cx, raw.evidence, kinds, world, all);
     let mut fixes: Vec<FixSpec> = Vec::new();
     for table in raw.fix {
-        fixes.extend(steps::fix(cx, table, when.as_ref(), shown, world.allow));
+        fixes.extend(steps::fix(cx, table, when.as_ref(), shown, world.allow, world.checks));
     }
     let of_log = when.as_ref().is_none_or(|w| matches!(w, When::Log(_)));
     let validate = self::validate(cx, raw.validate, of_log, world.checks);

@@ -15,12 +15,15 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// What may be changed. Nothing written allows nothing.
-pub fn allow(cx: Cx<'_>, raw: Section<RawAllow>) -> Option<Allow> {
+pub fn allow(cx: Cx<'_>, raw: Section<RawAllow>, checks: &Checks) -> Option<Allow> {
     let raw = raw.map(|r| r.value).unwrap_or_default();
     let (file_patterns, files) = values::glob_set(cx, raw.files, true);
     let (_, containers) = values::glob_set(cx, raw.containers, false);
     let (_, units) = values::glob_set(cx, raw.units, false);
-    Some(Allow { file_patterns, files, containers, units })
+    let commands = raw.commands.map(|list| list.value).unwrap_or_default();
+    let commands = commands.into_iter().filter_map(|argv| super::acts::argv(cx, argv)).collect();
+    let (postgres, redis) = (checks.require_all(cx, raw.postgres), checks.require_all(cx, raw.redis));
+    Some(Allow { file_patterns, files, containers, units, commands, postgres, redis })
 }
 
 /// The log sources as written; the containers' logs where nothing at all is written.

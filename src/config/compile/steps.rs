@@ -1,11 +1,13 @@
 //! `[[rule.fix]]`: the steps and their bounds. May not live here: reading or changing the files that are named.
 
+use super::acts;
+use super::checks::Checks;
 use super::context::Cx;
 use super::sections::is_unit;
 use super::values;
 use crate::config::at::{At, RawScalar, Span, Table};
 use crate::config::raw::*;
-use crate::config::{Allow, Change, EditSpec, FixSpec, Format, Selector, SetValue, StepSpec, When};
+use crate::config::{Allow, Change, ComposeSpec, EditSpec, FixSpec, Format, Selector, SetValue, StepSpec, When};
 use crate::model::RestartTarget;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +34,7 @@ pub fn fix(
     when: Option<&When>,
     rule: &str,
     allow: Option<&Allow>,
+    checks: &Checks,
 ) -> Option<FixSpec> {
     let fix_type = cx.required(&span, "fix_type", raw.fix_type).and_then(|f| values::word(cx, f, "fix_type"));
     let list = cx.required(&span, "steps", raw.steps)?;
@@ -44,7 +47,7 @@ pub fn fix(
     let mut steps = Vec::new();
     for table in list.value {
         let span = table.span.clone();
-        let Some(step) = step(cx, table, when) else { continue };
+        let Some(step) = step(cx, table, when, checks) else { continue };
         if let StepSpec::Edit(edit) = &step
             && steps.iter().any(|s| matches!(s, StepSpec::Edit(e) if e.path == edit.path && e.at == edit.at))
         {
@@ -58,48 +61,67 @@ pub fn fix(
     Some(FixSpec { fix_type: fix_type?, steps })
 }
 
-fn step(cx: Cx<'_>, Table { value: raw, span }: Table<RawStep>, when: Option<&When>) -> Option<StepSpec> {
-    let mut refused = false;
-    for (key, what) in [
-        (&raw.recreate, "recreate a compose service"),
-        (&raw.resize, "resize a container"),
-        (&raw.run, "run a command as a step"),
-        (&raw.undo, "run a command as a step"),
-        (&raw.postgres, "change anything in PostgreSQL"),
-        (&raw.redis, "change anything in Redis"),
-    ] {
-        if let Some(key) = key {
-            cx.not_yet(&key.span, what, "the steps of this version are `edit` and `restart`");
-            refused = true;
-        }
-    }
-    match (raw.edit.clone(), raw.restart.clone()) {
-        _ if refused => None,
-        (Some(path), None) => edit(cx, path, raw, &span),
-        (None, Some(target)) => {
-            for (key, at) in edit_keys(&raw) {
-                cx.error(&at, format!("`{key}` does not go with `restart`"));
-            }
-            restart(cx, &target, when).map(StepSpec::Restart)
-        }
-        (Some(_), Some(restart)) => {
-            cx.error_help(&restart.span, "a step is `edit` or `restart`, not both", "write two steps");
-            None
-        }
-        (None, None) => {
-            if !["edit", "restart"].iter().any(|key| cx.was_removed(&span, key)) {
-                cx.error(&span, "this step does nothing: it needs `edit` or `restart`");
-            }
-            None
-        }
+/// The kinds of steps: the key that tells which, and the keys that may go with it.
+const KINDS: [(&str, &[&str]); 7] = [
+    ("edit", &["at", "multiply", "add", "set", "min", "max", "max_factor", "max_total_factor"]),
+    ("restart", &[]),
+    ("recreate", &[]),
+    ("resize", &["memory", "cpus"]),
+    ("run", &["undo", "timeout"]),
+    ("postgres", &["terminate_idle_in_transaction", "cancel_queries_over", "max", "users"]),
+    ("redis", &["config_set"]),
+];
+
+fn step(
+    cx: Cx<'_>,
+    Table { value: raw, span }: Table<RawStep>,
+    when: Option<&When>,
+    checks: &Checks,
+) -> Option<StepSpec> {
+    let kind = kind(cx, &raw, &span)?;
+    match kind {
+        "edit" => edit(cx, raw.edit.clone()?, raw, &span),
+        "restart" => restart(cx, &raw.restart?, when),
+        "recreate" => recreate(cx, &raw.recreate?),
+        "resize" => acts::resize(cx, raw, &span, when),
+        "run" => acts::run(cx, raw),
+        "postgres" => acts::postgres(cx, raw, &span, checks),
+        _ => acts::redis(cx, raw, &span, checks),
     }
 }
 
-fn edit_keys(raw: &RawStep) -> Vec<(&'static str, Span)> {
+/// Exactly one kind, and no key that belongs to another.
+fn kind(cx: Cx<'_>, raw: &RawStep, span: &Span) -> Option<&'static str> {
+    let written = written_keys(raw);
+    let at = |key: &str| written.iter().find(|(k, _)| *k == key).map(|(_, at)| at.clone());
+    let kinds: Vec<(&str, Span)> = KINDS.iter().filter_map(|(kind, _)| Some((*kind, at(kind)?))).collect();
+    let kind = match kinds.as_slice() {
+        [(kind, _)] => *kind,
+        [] => {
+            if !KINDS.iter().any(|(kind, _)| cx.was_removed(span, kind)) {
+                let all: Vec<String> = KINDS.iter().map(|(kind, _)| format!("`{kind}`")).collect();
+                cx.error(span, format!("this step does nothing: it needs one of {}", all.join(", ")));
+            }
+            return None;
+        }
+        [(first, _), (second, at), ..] => {
+            cx.error_help(at, format!("a step is `{first}` or `{second}`, not both"), "write two steps");
+            return None;
+        }
+    };
+    let allowed = KINDS.iter().find(|(k, _)| *k == kind).map_or(&[][..], |(_, keys)| keys);
+    for (key, at) in written.iter().filter(|(key, _)| *key != kind && !allowed.contains(key)) {
+        cx.error(at, format!("`{key}` does not go with `{kind}`"));
+    }
+    Some(kind)
+}
+
+fn written_keys(raw: &RawStep) -> Vec<(&'static str, Span)> {
     fn span<T>(key: &Key<T>) -> Option<Span> {
         key.as_ref().map(|k| k.span.clone())
     }
     [
+        ("edit", span(&raw.edit)),
         ("at", span(&raw.at)),
         ("multiply", span(&raw.multiply)),
         ("add", span(&raw.add)),
@@ -108,6 +130,20 @@ fn edit_keys(raw: &RawStep) -> Vec<(&'static str, Span)> {
         ("max", span(&raw.max)),
         ("max_factor", span(&raw.max_factor)),
         ("max_total_factor", span(&raw.max_total_factor)),
+        ("restart", span(&raw.restart)),
+        ("recreate", span(&raw.recreate)),
+        ("resize", span(&raw.resize)),
+        ("memory", span(&raw.memory)),
+        ("cpus", span(&raw.cpus)),
+        ("run", span(&raw.run)),
+        ("undo", span(&raw.undo)),
+        ("timeout", span(&raw.timeout)),
+        ("postgres", span(&raw.postgres)),
+        ("terminate_idle_in_transaction", span(&raw.terminate_idle_in_transaction)),
+        ("cancel_queries_over", span(&raw.cancel_queries_over)),
+        ("users", span(&raw.users)),
+        ("redis", span(&raw.redis)),
+        ("config_set", span(&raw.config_set)),
     ]
     .into_iter()
     .filter_map(|(key, span)| Some((key, span?)))
@@ -144,10 +180,10 @@ fn edit(cx: Cx<'_>, path: At<String>, raw: RawStep, span: &Span) -> Option<StepS
     })
 }
 
-struct Bounds {
-    min: Option<f64>,
-    max: Option<f64>,
-    max_factor: f64,
+pub(super) struct Bounds {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+    pub max_factor: f64,
 }
 
 /// Exactly one change, and one that its own bounds let through.
@@ -183,7 +219,7 @@ fn change(
     }
 }
 
-fn multiply(cx: Cx<'_>, by: &At<f64>, bounds: &Bounds) -> Option<Change> {
+pub(super) fn multiply(cx: Cx<'_>, by: &At<f64>, bounds: &Bounds) -> Option<Change> {
     let factor = values::finite(cx, &Some(by.clone()), "multiply")?;
     // Decimal fractions such as 0.1 and 10 are no exact reciprocals in binary.
     let slack = 1.0 + 1e-9;
@@ -203,11 +239,11 @@ fn multiply(cx: Cx<'_>, by: &At<f64>, bounds: &Bounds) -> Option<Change> {
 }
 
 /// A change that could go on for ever, one fix at a time.
-fn open_ended(cx: Cx<'_>, span: &Span, upwards: bool, bounds: &Bounds) {
+pub(super) fn open_ended(cx: Cx<'_>, span: &Span, upwards: bool, bounds: &Bounds) {
     if upwards && bounds.max.is_none() {
-        cx.warn(span, "this edit has no `max`: repeated fixes may raise the value without end");
+        cx.warn(span, "this change has no `max`: repeated fixes may raise the value without end");
     } else if !upwards && bounds.min.is_none() {
-        cx.warn(span, "this edit has no `min`: repeated fixes may lower the value without end");
+        cx.warn(span, "this change has no `min`: repeated fixes may lower the value without end");
     }
 }
 
@@ -239,39 +275,63 @@ fn set(cx: Cx<'_>, to: At<RawScalar>, bounds: &Bounds) -> Option<SetValue> {
     Some(SetValue::Number(if decimal && !plain.is_empty() { plain } else { format!("{number}") }))
 }
 
-fn restart(cx: Cx<'_>, target: &At<String>, when: Option<&When>) -> Option<RestartTarget> {
-    let syntax = "write `container:NAME` or `unit:NAME`";
+fn restart(cx: Cx<'_>, target: &At<String>, when: Option<&When>) -> Option<StepSpec> {
+    let syntax = "write `container:NAME`, `compose:PROJECT/SERVICE`, `compose:PROJECT` or `unit:NAME`";
     match target.value.split_once(':') {
-        Some(("container", THE_CONTAINER)) => {
-            let sees_one = when.is_none_or(|w| match w {
-                When::Container { .. } => true,
-                When::Log(log) => log.log.starts_with("container:"),
-                When::Check { .. } | When::Metric { .. } => false,
-            });
-            if !sees_one {
-                cx.error_help(&target.span, "this rule's trigger sees no container", "name the container");
-            }
-            Some(RestartTarget::Container(THE_CONTAINER.to_owned()))
+        Some(("container", name)) => {
+            container(cx, name, &target.span, when).map(|name| StepSpec::Restart(RestartTarget::Container(name)))
         }
-        Some(("container", name)) if is_container(name) => Some(RestartTarget::Container(name.to_owned())),
-        Some(("container", _)) => {
-            cx.error_help(&target.span, "this is no name of a container", "one name, or `{container}`; no pattern");
-            None
-        }
-        Some(("unit", name)) if is_unit(name) => Some(RestartTarget::Unit(name.to_owned())),
+        Some(("unit", name)) if is_unit(name) => Some(StepSpec::Restart(RestartTarget::Unit(name.to_owned()))),
         Some(("unit", _)) => {
             cx.error(&target.span, "this is no name of a systemd unit");
             None
         }
-        Some(("compose" | "service", _)) => {
-            cx.not_yet(&target.span, "restart a compose service", syntax);
-            None
-        }
+        Some(("compose", name)) => compose(cx, name, &target.span).map(StepSpec::Compose),
         _ => {
             cx.error_help(&target.span, "it is not clear what to restart", syntax);
             None
         }
     }
+}
+
+fn recreate(cx: Cx<'_>, target: &At<String>) -> Option<StepSpec> {
+    let name = target.value.strip_prefix("compose:");
+    match name.and_then(|name| compose(cx, name, &target.span)) {
+        Some(service) if service.service.is_some() => Some(StepSpec::Recreate(service)),
+        None if name.is_some() => None,
+        _ => {
+            cx.error_help(&target.span, "it is not clear what to recreate", "write `compose:PROJECT/SERVICE`");
+            None
+        }
+    }
+}
+
+/// A container by name, or the one that the trigger saw.
+pub(super) fn container(cx: Cx<'_>, name: &str, span: &Span, when: Option<&When>) -> Option<String> {
+    if name == THE_CONTAINER {
+        let sees_one = when.is_none_or(|w| match w {
+            When::Container { .. } => true,
+            When::Log(log) => log.log.starts_with("container:"),
+            When::Check { .. } | When::Metric { .. } => false,
+        });
+        if !sees_one {
+            cx.error_help(span, "this rule's trigger sees no container", "name the container");
+        }
+    } else if !is_container(name) {
+        cx.error_help(span, "this is no name of a container", "one name, or `{container}`; no pattern");
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+/// `PROJECT` or `PROJECT/SERVICE`.
+fn compose(cx: Cx<'_>, name: &str, span: &Span) -> Option<ComposeSpec> {
+    let (project, service) = name.split_once('/').map_or((name, None), |(p, s)| (p, Some(s)));
+    if !is_container(project) || !service.is_none_or(is_container) {
+        cx.error_help(span, "this names no compose service", "one project and one service; no pattern");
+        return None;
+    }
+    Some(ComposeSpec { project: project.to_owned(), service: service.map(str::to_owned) })
 }
 
 /// The names that Docker itself allows.
@@ -282,12 +342,24 @@ fn is_container(name: &str) -> bool {
 
 /// `[allow]` may be kept narrow on purpose: such a fix is held each time, so that is told but no error.
 fn warn_if_not_allowed(cx: Cx<'_>, span: &Span, step: &StepSpec, rule: &str, allow: &Allow) {
+    let of_container = |name: &String| {
+        (name == THE_CONTAINER || allow.containers.is_match(name), format!("container {name}"), "containers")
+    };
     let (covered, what, list) = match step {
         StepSpec::Edit(e) => (allow.files.is_match(&e.path), e.path.display().to_string(), "files"),
-        StepSpec::Restart(RestartTarget::Container(name)) => {
-            (name == THE_CONTAINER || allow.containers.is_match(name), format!("container {name}"), "containers")
-        }
+        StepSpec::Restart(RestartTarget::Container(name)) => of_container(name),
+        StepSpec::Resize(spec) => of_container(&spec.container),
         StepSpec::Restart(RestartTarget::Unit(name)) => (allow.units.is_match(name), format!("unit {name}"), "units"),
+        StepSpec::Run(step) => {
+            let argv = std::iter::once(&step.argv).chain(&step.undo).find(|argv| !allow.commands.contains(argv));
+            (argv.is_none(), format!("whatever {argv:?} does"), "commands")
+        }
+        StepSpec::Postgres(step) => {
+            (allow.postgres.contains(&step.check), format!("server {}", step.check), "postgres")
+        }
+        StepSpec::Redis(spec) => (allow.redis.contains(&spec.check), format!("server {}", spec.check), "redis"),
+        // Which containers those are, only Docker knows.
+        StepSpec::Compose(_) | StepSpec::Recreate(_) | StepSpec::Restart(RestartTarget::Recreate(_)) => return,
     };
     if !covered {
         let message =

@@ -178,9 +178,83 @@ fn what_is_probably_not_meant_is_a_warning() {
     assert_eq!(
         compiled(text, &[]).unwrap().warnings,
         [
-            "healer.toml:8: this edit has no `max`: repeated fixes may raise the value without end",
+            "healer.toml:8: this change has no `max`: repeated fixes may raise the value without end",
             "healer.toml:8: rule `r` would change /srv/a.py, which `files` in [allow] does not cover: it will be held",
             "healer.toml:9: rule `r` would change unit shop.service, which `units` in [allow] does not cover: it will be held",
+        ]
+    );
+}
+
+/// The step of a rule on a container, beside a PostgreSQL and a Redis check; everything in `[allow]`.
+fn step(step: &str) -> StepSpec {
+    let text = format!(
+        "[allow]\ncontainers = [\"*\"]\nfiles = [\"/**\"]\npostgres = [\"db\"]\nredis = [\"cache\"]\n\
+         commands = [[\"/bin/up\", \"a b\"], [\"/bin/down\"]]\n\
+         [checks.docker]\n[checks.postgres.db]\nurl = \"postgres://u@127.0.0.1/d\"\n\
+         [checks.redis.cache]\nurl = \"redis://127.0.0.1/0\"\n[[rule]]\nname = \"r\"\n\
+         when = {{ container = \"web\", state = \"oom_killed\" }}\nissue_type = \"x\"\nconfidence = 90\n[[rule.fix]]\n\
+         fix_type = \"f\"\nsteps = [{{ {step} }}]\n"
+    );
+    let engine = compiled(&text, &[]).unwrap_or_else(|e| panic!("{step}: {}", LoadError::new(e)));
+    assert_eq!(engine.warnings, Vec::<String>::new(), "{step}");
+    engine.rules[0].fixes[0].steps[0].clone()
+}
+
+#[test]
+fn a_value_is_set_as_it_is_and_a_change_is_bounded() {
+    let number = |text: &str| Change::Set(SetValue::Number(text.into()));
+    let check = |memory: &str, change: Change, bounds: (Option<f64>, Option<f64>, Option<(f64, f64)>)| {
+        let resize = step(&format!("resize = \"container:{{container}}\", memory = {memory}"));
+        let StepSpec::Resize(spec) = resize else { panic!("{memory}") };
+        assert_eq!((spec.container.as_str(), spec.cpus), ("{container}", None));
+        let (min, max, factors) = bounds;
+        assert_eq!(spec.memory, Some(BoundedChange { change, min, max, factors }), "{memory}");
+    };
+    let gib = 1_073_741_824.0;
+    check("\"1.5g\"", number("1610612736"), (None, None, None));
+    check("{ set = \"2GiB\" }", number("2147483648"), (None, None, Some((2.0, 4.0))));
+    check("{ multiply = 1.5, max = \"1g\" }", Change::Multiply(1.5), (None, Some(gib), Some((2.0, 4.0))));
+    check(
+        "{ multiply = 0.25, min = 10000000, max_factor = 4, max_total_factor = 9 }",
+        Change::Multiply(0.25),
+        (Some(1e7), None, Some((4.0, 9.0))),
+    );
+    check("{ add = \"512m\", max = \"1g\" }", Change::Add(gib / 2.0), (None, Some(gib), Some((2.0, 4.0))));
+}
+
+#[test]
+fn every_kind_of_step_is_known() {
+    let StepSpec::Compose(service) = step("restart = \"compose:shop\"") else { panic!("compose project") };
+    assert_eq!(service.to_string(), "compose:shop");
+    let StepSpec::Compose(service) = step("restart = \"compose:shop/web\"") else { panic!("compose service") };
+    assert_eq!(service.to_string(), "compose:shop/web");
+    let StepSpec::Recreate(service) = step("recreate = \"compose:shop/web\"") else { panic!("recreate") };
+    assert_eq!(service.service.as_deref(), Some("web"));
+    let StepSpec::Run(run) = step("run = [\"/bin/up\", \"a b\"], undo = [\"/bin/down\"], timeout = \"2m\"") else {
+        panic!("run")
+    };
+    assert_eq!(
+        (run.argv, run.undo, run.timeout_seconds),
+        (vec!["/bin/up".into(), "a b".into()], Some(vec!["/bin/down".into()]), 120)
+    );
+    let postgres = "postgres = \"db\", terminate_idle_in_transaction = \"5m\", max = 3, users = [\"app\"]";
+    let StepSpec::Postgres(sessions) = step(postgres) else { panic!("postgres") };
+    assert_eq!((sessions.over_seconds, sessions.max, sessions.users), (300, 3, vec!["app".to_owned()]));
+    let StepSpec::Postgres(queries) = step("postgres = \"db\", cancel_queries_over = \"10m\"") else {
+        panic!("postgres")
+    };
+    assert_eq!((queries.action, queries.max), (crate::model::SessionAction::CancelQueries, 10));
+    let redis = "redis = \"cache\", config_set = { maxmemory = { multiply = 2, max = \"1g\" }, maxmemory-policy = \"allkeys-lru\", activedefrag = true, timeout = 300 }";
+    let StepSpec::Redis(redis) = step(redis) else { panic!("redis") };
+    let changes: Vec<_> = redis.settings.iter().map(|(key, c)| (key.as_str(), c.change.clone())).collect();
+    let text = |word: &str| Change::Set(SetValue::Text(word.into()));
+    assert_eq!(
+        changes,
+        [
+            ("activedefrag", text("yes")),
+            ("maxmemory", Change::Multiply(2.0)),
+            ("maxmemory-policy", text("allkeys-lru")),
+            ("timeout", Change::Set(SetValue::Number("300".into()))),
         ]
     );
 }

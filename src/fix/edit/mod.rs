@@ -28,7 +28,7 @@ pub use error::{ApplyError, LocateError, Near, Not};
 pub use literal::{Kind, Literal, Quote, Value};
 pub use number::{Decimal, Number};
 
-use crate::config::{Format, Selector};
+use crate::config::{Change, Format, Selector};
 use std::ops::Range;
 
 /// Files beyond this are not edited: 1 MiB.
@@ -100,6 +100,28 @@ pub fn apply(bytes: &[u8], format: Format, selector: &Selector, new_text: &str) 
         return Err(ApplyError::OtherPlace { new: new_text.to_string(), line: text::line_at(text, at) });
     }
     Ok(new_bytes)
+}
+
+/// The next value of a number that stands in no file, within the same bounds as a literal: digits in, digits out. One
+/// with a point may become any number, one without stays whole. `human` is the value that a human last set.
+///
+/// # Errors
+/// As for [`next_literal`].
+pub fn next_number(
+    old: &str,
+    human: &str,
+    max_total_factor: f64,
+    change: &Change,
+    bounds: (Option<f64>, Option<f64>, f64),
+) -> Result<String, BoundError> {
+    let (old, human) = (bare_literal(old), bare_literal(human));
+    next_literal_since(&old, &human, max_total_factor, change, bounds).map(|next| next.raw)
+}
+
+/// A number that stands in no file, as a literal.
+pub fn bare_literal(text: &str) -> Literal {
+    let kind = if text.contains('.') { Kind::Float } else { Kind::Integer };
+    Literal::read(&literal::Scalar::new(kind, Quote::Plain, text), text, Format::Toml)
 }
 
 /// The length of the byte order mark, and the text behind it.

@@ -1,6 +1,6 @@
 //! What the Docker Engine tells of a container, reduced to what the program reads.
 
-use crate::model::{ContainerHealth, ContainerState};
+use crate::model::{ContainerHealth, ContainerLimits, ContainerState};
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -65,6 +65,7 @@ pub struct ContainerDetail {
     pub pid: Option<u32>,
     /// TCP ports of this host that it is set to publish, running or not.
     pub ports: Vec<u16>,
+    pub limits: ContainerLimits,
 }
 
 /// One mount of a container.
@@ -155,7 +156,7 @@ pub(super) fn point(text: Option<&str>) -> Option<Timestamp> {
 pub(super) fn detail(from: bollard::models::ContainerInspectResponse) -> ContainerDetail {
     let state = from.state.unwrap_or_default();
     let config = from.config.unwrap_or_default();
-    let host = from.host_config.unwrap_or_default();
+    let mut host = from.host_config.unwrap_or_default();
     let health = state.health.as_ref().and_then(|h| h.status).and_then(|word| match word.as_ref() {
         "starting" => Some(ContainerHealth::Starting),
         "healthy" => Some(ContainerHealth::Healthy),
@@ -175,11 +176,18 @@ pub(super) fn detail(from: bollard::models::ContainerInspectResponse) -> Contain
         image: config.image.or(from.image).unwrap_or_default(),
         labels: config.labels.unwrap_or_default(),
         mounts: from.mounts.unwrap_or_default().into_iter().map(mount).collect(),
-        log_driver: host.log_config.and_then(|l| l.typ).unwrap_or_default(),
+        log_driver: host.log_config.take().and_then(|l| l.typ).unwrap_or_default(),
         ports: host.port_bindings.map(bound).unwrap_or_default(),
         log_path: from.log_path.filter(|p| !p.is_empty()).map(PathBuf::from),
         tty: config.tty.unwrap_or(false),
         pid: state.pid.and_then(|p| u32::try_from(p).ok()).filter(|p| *p > 0),
+        limits: ContainerLimits {
+            memory: host.memory.unwrap_or(0),
+            memory_swap: host.memory_swap.unwrap_or(0),
+            nano_cpus: host.nano_cpus.unwrap_or(0),
+            cpu_quota: host.cpu_quota.unwrap_or(0),
+            cpu_period: host.cpu_period.unwrap_or(0),
+        },
     }
 }
 
