@@ -268,7 +268,7 @@ mod luck_of_quiet {
         check(&[(1000, 100)], Some(700), 120.0, Some(0.1));
         check(&[(1000, 3)], Some(700), 120.0, Some(0.01));
         // A short window has short slots, and the shortest has none.
-        check(&stream, None, 12.0, Some(1.0));
+        check(&stream, None, 12.0, Some(298.0 / 300.0));
         check(&stream, None, 2.0, None);
     }
 
