@@ -85,7 +85,10 @@ fn history_approval_and_a_stop_are_part_of_what_decided() {
     let held = scene.heal_json(&["-n"], 10);
     let plan = held["diagnoses"][0]["plan"]["id"].as_str().unwrap().to_owned();
     check_recorded(&scene, &["-n", "--approve", &plan], 10);
-    let record = r#"{"timestamp":"2026-01-01T00:00:00Z","issue_type":"rate_limiting","fix_type":"increase_delay","original_confidence":84,"result_status":"healed","validation_status":"passed","success":true}"#;
+    let record = serde_json::json!({
+        "timestamp": jiff::Timestamp::now().to_string(), "issue_type": "rate_limiting", "fix_type": "increase_delay",
+        "original_confidence": 84, "result_status": "healed", "validation_status": "passed", "success": true,
+    });
     scene.root.write("state/fix_knowledge_base.jsonl", format!("{record}\n").repeat(5));
     let (data, _) = check_recorded(&scene, &["-n"], 10);
     assert_eq!(data["diagnoses"][0]["confidence"], 94);
