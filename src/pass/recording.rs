@@ -145,7 +145,9 @@ pub fn write(path: &Path, live: Live) -> Result<Option<String>> {
             body.insert("options".into(), to_value(&recorded.options)?);
         }
     }
-    files::write_atomic(path, format!("{body}\n").as_bytes(), 0o600).context("cannot write the recording")?;
+    // A bare name has no directory that could be synced.
+    let whole = std::path::absolute(path).context("cannot write the recording")?;
+    files::write_atomic(&whole, format!("{body}\n").as_bytes(), 0o600).context("cannot write the recording")?;
     Ok((again != decision)
         .then(|| format!("{} decides otherwise without the secrets that it leaves out", path.display())))
 }
