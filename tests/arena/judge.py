@@ -69,6 +69,10 @@ def judge_quiet(row, expect, product, fixes):
         row.cause = True
         said = sorted({named(one) for each in product.passes for one in each.diagnoses})
         require(row, "cause", not said, f"diagnosed where nothing is wrong: {', '.join(said)}")
+    for component in expect.get("never", []):
+        row.cause = row.cause is not False
+        blamed = any(d["trigger"]["component"] == component for each in product.passes for d in each.diagnoses)
+        require(row, "cause", not blamed, f"{component} was blamed")
 
 
 def judge_fault(row, expect, watch, passes, product):

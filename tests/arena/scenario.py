@@ -19,7 +19,7 @@ KEYS = {
     "redis": "settings name",
     "disk": "name megabytes",
     "fault": "http docker sql redis write replace program after when wait background user sessions fill",
-    "expect": "issue_type component also fixes hold wait recovered alerts calm passes seconds",
+    "expect": "issue_type component also fixes hold wait recovered alerts calm never passes seconds",
     "leave": "restarts files settings limits",
     "timing": "before after",
     "peers": "root",

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pgwire
 import program
@@ -67,7 +67,17 @@ class State:
             return status, "failing"
         if self.options.database:
             return self.ask_database()
+        if self.options.upstream:
+            return self.ask_upstream()
         return 200, "ok"
+
+    def ask_upstream(self):
+        try:
+            status, _ = program.get(self.options.upstream, timeout=2)
+        except OSError as error:
+            logger.error("cannot reach %s: %s", self.options.upstream, error.strerror or error)
+            return 502, "no upstream"
+        return (200, "ok") if status == 200 else (502, "upstream fails")
 
     def ask_database(self):
         try:
@@ -107,6 +117,9 @@ class Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         if path == "/stats":
             return self.reply(200, json.dumps(state.counts))
+        if path == "/search":
+            # As careless programs do: whatever was asked for, line breaks and all.
+            logger.info("search for %s", unquote(urlsplit(self.path).query))
         status, text = state.work() if path == "/work" else state.answer(path)
         state.count(status)
         if state.options.access_log:
@@ -155,6 +168,7 @@ def parse():
     parser.add_argument("--start-delay", type=float, default=0, metavar="S", help="seconds before it listens")
     parser.add_argument("--exit-after", type=float, default=0, metavar="S", help="ends with code 1 after so many seconds")
     parser.add_argument("--database", type=int, metavar="PORT", help="every answer needs this PostgreSQL")
+    parser.add_argument("--upstream", metavar="URL", help="every answer needs an answer from there")
     parser.add_argument("--user", default="app", help="of the database")
     parser.add_argument("--access-log", action="store_true", help="log every request as web servers do")
     parser.add_argument("--fault", action="append", default=[], metavar="KEY=VALUE", help="from the start")
