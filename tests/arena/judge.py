@@ -6,7 +6,7 @@ Reads `--json`, `events.jsonl`, exit codes, the knowledge base and a watch. Neve
 import collections
 import dataclasses
 
-from product import moment
+from product import HUNG, moment
 
 # Words of holds that only ask to wait a little; in every scenario a pass may hold so before and after it acts.
 PASSING = {"cooldown", "start_grace", "human_grace", "flapping", "too_new", "min_duration"}
@@ -145,7 +145,9 @@ def exit_codes(passes):
     """Exit codes that do not say what the pass did."""
     found = []
     for one in passes:
-        if one.fix:
+        if one.code == HUNG:
+            right = {0}
+        elif one.fix:
             right = CODES.get(one.fix["outcome"], {one.code})
         else:
             right = {10} if one.roots and not one.data.get("recovered") else {0, 10}

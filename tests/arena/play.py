@@ -12,6 +12,8 @@ from world import NotReady, World
 
 # Windows are shortened alike for all: a pass every two seconds instead of five minutes.
 PASS_SECONDS = 2.0
+# Exit code for a configuration that is not sound.
+REFUSED = 78
 BEFORE, AFTER = 3, 3
 LONGEST = 90
 
@@ -23,7 +25,8 @@ def play(scenario, binary, engine, tag, template, keep=False):
         world.start()
         product = Product(binary, world.root, world.filled(scenario.configuration))
         for _ in range(scenario.part("timing").get("before", BEFORE)):
-            one_pass(product)
+            if one_pass(product).code == REFUSED:
+                raise NotReady(f"the configuration is refused: {product.passes[-1].data.get('error')}")
         watch = watching.Watch(world)
         alerts = len(product.events("alert"))
         quiet = [judge.named(d) for one in product.passes for d in one.diagnoses]

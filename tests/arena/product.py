@@ -10,7 +10,9 @@ import os
 import subprocess
 import time
 
-LONGEST_PASS = 120
+LONGEST_PASS = 60
+# What a pass is given that had to be killed.
+HUNG = -9
 
 
 @dataclasses.dataclass
@@ -52,7 +54,12 @@ class Product:
 
     def heal(self):
         started = time.time()
-        ran = self.run("--json", "heal")
+        try:
+            ran = self.run("--json", "heal")
+        except subprocess.TimeoutExpired as error:
+            said = f"hung for {LONGEST_PASS} s: {(error.stderr or b'').decode()[-300:]}"
+            self.passes.append(Pass(started, time.time(), HUNG, {"error": said}, said))
+            return self.passes[-1]
         try:
             answer = json.loads(ran.stdout)
         except ValueError:

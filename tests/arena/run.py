@@ -26,7 +26,9 @@ sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "services")]
 
+import peers
 import play
+import quiet
 import scenario as scenarios
 import world
 from engine import Engine
@@ -37,7 +39,7 @@ SAMPLE = ("rate-limited", "batch-too-large", "container-exited", "storm", "fix-m
 
 def main():
     arguments = parse()
-    if why := missing():
+    if why := missing(arguments):
         return skipped(why, "the arena")
     chosen = arguments.names or (scenarios.names() if arguments.all else SAMPLE)
     read = [scenarios.read(name) for name in chosen]
@@ -47,6 +49,8 @@ def main():
     try:
         directory.chmod(0o755)
         template = world.make_template(directory)
+        if arguments.quiet_passes:
+            return quiet.passes(arguments.quiet_passes, binary, engine, template)
         rows = play_all(read, binary, engine, template, arguments)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
@@ -58,6 +62,8 @@ def main():
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--all", action="store_true", help="every scenario")
+    parser.add_argument("--peers", action="store_true", help="the same faults for Monit and an autoheal loop as well")
+    parser.add_argument("--quiet-passes", type=int, metavar="N", help="instead: N passes over healthy services with noisy logs")
     parser.add_argument("--list", action="store_true", help="name the scenarios and end")
     parser.add_argument("--jobs", type=int, default=3, metavar="N", help="scenarios at a time (3)")
     parser.add_argument("--keep", action="store_true", help="leave the state and the passes of what went wrong")
@@ -74,13 +80,13 @@ def parse():
     return arguments
 
 
-def missing():
+def missing(arguments):
     if os.geteuid() != 0:
         return "services of its own need root"
     for name in ("HEALER_TEST_DOCKER", "HEALER_TEST_IMAGE"):
         if not os.environ.get(name):
             return f"{name} is not set (tests/support/with-services starts an engine)"
-    for program in ("docker", "redis-server", "setpriv"):
+    for program in ("docker", "redis-server", "setpriv", *(["monit"] if arguments.peers else [])):
         if not shutil.which(program):
             return f"{program} is not installed"
     try:
@@ -112,17 +118,23 @@ def find_binary():
 def play_all(read, binary, engine, template, arguments):
     rows = []
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        tag = f"arena{os.getpid()}"
-        tried = {
-            pool.submit(play.play, one, binary, engine, f"{tag}-{number}", template, arguments.keep): one
-            for number, one in enumerate(read)
-        }
+        tried = []
+        for number, one in enumerate(read):
+            tag = f"arena{os.getpid()}-{number}"
+            tried.append(pool.submit(play.play, one, binary, engine, tag, template, arguments.keep))
+            for peer in peers.PEERS if arguments.peers else ():
+                tried.append(pool.submit(play_peer, one, peer, engine, f"{tag}{peer}", template))
         for future in concurrent.futures.as_completed(tried):
             row, passes = future.result()
             rows.append(row)
             told(row, passes)
+    players = ["healer", *peers.PEERS]
     order = [one.name for one in read]
-    return sorted(rows, key=lambda row: order.index(row.scenario))
+    return sorted(rows, key=lambda row: (order.index(row.scenario), players.index(row.player)))
+
+
+def play_peer(one, peer, engine, tag, template):
+    return peers.play(one, peer, engine, tag, template), []
 
 
 def told(row, passes):
@@ -135,7 +147,7 @@ def told(row, passes):
         said = [f"{d['issue_type']}@{d['trigger']['component']}{'~' if d['symptom_of'] else ''}:{d['hold'] or d['decision']}"
                 for d in one.diagnoses]
         fix = f" fix {one.fix['plan']['fix_type']} {one.fix['outcome']}: {one.fix.get('why')}" if one.fix else ""
-        error = one.data.get("error") or ""
+        error = f" recovered {one.data['recovered']}" if one.data.get("recovered") else one.data.get("error") or ""
         print(f"            {time.strftime('%X', time.localtime(one.started))} exit {one.code} {'; '.join(said)}{fix}{error}", flush=True)
 
 

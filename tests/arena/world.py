@@ -50,7 +50,7 @@ class World:
         self.logs, self.cpu = probes.Logs(self), probes.Cpu(engine)
         self.began = 0.0
         self.ending = threading.Event()
-        self.faults = None
+        self.faults, self.brought = None, threading.Event()
         self.trouble = []
 
     # Texts
@@ -164,15 +164,19 @@ class World:
     # The fault
 
     def bring_fault(self, events):
-        """Begins it, in the background; `events` waits for an event of the healer that plays here."""
+        """Begins it, and does what is to be done at once before it returns; `events` waits for an event of the healer
+        that plays here."""
         self.began = time.time()
         self.faults = threading.Thread(target=self._bring, args=(events,), daemon=True)
         self.faults.start()
+        self.brought.wait(READY_SECONDS)
 
     def _bring(self, events):
         start = time.monotonic()
         try:
             for step in self.filled(self.scenario.parts("fault")):
+                if "after" in step or "when" in step:
+                    self.brought.set()
                 while time.monotonic() < start + step.get("after", 0):
                     if self.ending.wait(0.05):
                         return
@@ -181,6 +185,8 @@ class World:
                 self._do(step)
         except Exception as error:  # noqa: BLE001: told with the result, whatever it was
             self.trouble.append(f"the fault could not be brought: {error!r}")
+        finally:
+            self.brought.set()
 
     def _do(self, step):
         if "http" in step:

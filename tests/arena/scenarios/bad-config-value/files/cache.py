@@ -9,12 +9,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import program
 
 log = program.log("cache")
-ttl = json.load(open("/srv/cache.json"))["cache"]["ttl_seconds"]
+eviction = json.load(open("/srv/cache.json"))["cache"]["eviction"]
+sound = eviction in ("lru", "lfu")
 
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        self.send_response(200 if ttl > 0 else 500)
+        self.send_response(200 if sound else 500)
         self.end_headers()
 
     def log_message(self, *_):
@@ -23,8 +24,8 @@ class Handler(BaseHTTPRequestHandler):
 
 threading.Thread(target=ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever, daemon=True).start()
 while True:
-    if ttl > 0:
-        log.info("entries live for %d s", ttl)
+    if sound:
+        log.info("evicts by %s", eviction)
     else:
-        log.error("ConfigError: cache.ttl_seconds must be at least 1, not %d", ttl)
+        log.error("ConfigError: cache.eviction must be lru or lfu, not %s", eviction)
     time.sleep(0.5)
