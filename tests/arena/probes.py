@@ -114,10 +114,12 @@ KINDS = {
 
 
 class Cpu:
-    """Use of each container between two looks, from its control group."""
+    """Use of each container's first process over the last seconds."""
+
+    SPAN_SECONDS = 2
 
     def __init__(self, engine):
-        self.engine, self.earlier = engine, {}
+        self.engine, self.earlier, self.known = engine, {}, {}
 
     def percent(self, name):
         inspected = self.engine.inspect(name)
@@ -129,10 +131,12 @@ class Cpu:
         except OSError:
             return 0.0
         used, now = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), time.monotonic()
-        before, self.earlier[name] = self.earlier.get(name), (pid, used, now)
+        before = self.earlier.get(name)
         if not before or before[0] != pid:
-            return 0.0
-        return 100 * (used - before[1]) / (now - before[2])
+            self.earlier[name], self.known[name] = (pid, used, now), 0.0
+        elif now - before[2] >= self.SPAN_SECONDS:
+            self.earlier[name], self.known[name] = (pid, used, now), 100 * (used - before[1]) / (now - before[2])
+        return self.known[name]
 
 
 class Logs:
