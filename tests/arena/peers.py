@@ -36,8 +36,9 @@ class Monit:
         self.control.write_text("\n".join([self.head(), *self.services(), *self.disks()]))
         self.control.chmod(0o600)
         self.log = self.directory / "monit.log"
-        quiet = dict.fromkeys(("stdin", "stdout"), subprocess.DEVNULL)
-        self.process = subprocess.Popen(["monit", "-I", "-c", self.control], stderr=subprocess.PIPE, text=True, **quiet)
+        with open(self.directory / "stderr", "wb") as said:
+            quiet = dict.fromkeys(("stdin", "stdout"), subprocess.DEVNULL)
+            self.process = subprocess.Popen(["monit", "-I", "-c", self.control], stderr=said, **quiet)
 
     def head(self):
         names = {"log": "monit.log", "pidfile": "pid", "idfile": "id", "statefile": "state"}
@@ -46,7 +47,7 @@ class Monit:
     def services(self):
         for table in self.world.scenario.parts("container"):
             yield from self.container(table["name"], table.get("port"))
-        for name, protocol in (("postgres", "pgsql"), ("redis", "redis")):
+        for name, protocol in (("postgres", 'pgsql username "healer" password "none" database "postgres"'), ("redis", "redis")):
             if name in self.world.scenario.raw:
                 yield from self.container(name, None)
                 yield self.host(name, name, f"protocol {protocol}")
@@ -64,7 +65,7 @@ class Monit:
                '    if content = " (ERROR|CRITICAL|FATAL) |ERROR:|FATAL:" then alert\n')
         if port:
             yield self.host(name, port, 'protocol http request "/health" with timeout 2 seconds')
-            yield (f'check process {name}-process matching "{name} {self.world.port(port)}"\n{self.restarts(name)}'
+            yield (f'check process {name}-process matching " {self.world.port(port)}"\n{self.restarts(name)}'
                    "    if cpu > 60% for 3 cycles then restart\n")
 
     def host(self, name, port, protocol):
@@ -93,8 +94,10 @@ class Monit:
         return found
 
     def close(self):
+        if self.process.poll() not in (None, 0):
+            raise NotReady(f"Monit ended: {(self.directory / 'stderr').read_text()[-400:]}")
         self.process.terminate()
-        self.process.communicate()
+        self.process.wait()
 
 
 def moment_of(text):
@@ -154,8 +157,6 @@ def play(scenario, peer, engine, tag, template):
         player.close()
         watch.close()
         return row_of(scenario, world, watch, player, early)
-    except NotReady as error:
-        return judge.Row(scenario.name, peer, notes=[f"not ready: {error}"], action=False)
     finally:
         for one in (player, watch):
             if one:

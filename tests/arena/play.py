@@ -38,8 +38,6 @@ def play(scenario, binary, engine, tag, template, keep=False):
         if quiet:
             row.harm.append(f"diagnosed before the fault: {', '.join(sorted(set(quiet)))}")
         return row, product.passes
-    except NotReady as error:
-        return judge.Row(scenario.name, "healer", notes=[f"not ready: {error}"], action=False), []
     finally:
         if watch:
             watch.close()

@@ -21,11 +21,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "services")]
 
+import judge
 import peers
 import play
 import quiet
@@ -121,9 +123,9 @@ def play_all(read, binary, engine, template, arguments):
         tried = []
         for number, one in enumerate(read):
             tag = f"arena{os.getpid()}-{number}"
-            tried.append(pool.submit(play.play, one, binary, engine, tag, template, arguments.keep))
+            tried.append(pool.submit(guarded, "healer", one, play.play, one, binary, engine, tag, template, arguments.keep))
             for peer in peers.PEERS if arguments.peers else ():
-                tried.append(pool.submit(play_peer, one, peer, engine, f"{tag}{peer}", template))
+                tried.append(pool.submit(guarded, peer, one, peers.play, one, peer, engine, f"{tag}{peer}", template))
         for future in concurrent.futures.as_completed(tried):
             row, passes = future.result()
             rows.append(row)
@@ -133,8 +135,14 @@ def play_all(read, binary, engine, template, arguments):
     return sorted(rows, key=lambda row: (order.index(row.scenario), players.index(row.player)))
 
 
-def play_peer(one, peer, engine, tag, template):
-    return peers.play(one, peer, engine, tag, template), []
+def guarded(player, one, play_it, *arguments):
+    """A row and the passes, whatever happens: a scenario that could not be played is not right."""
+    try:
+        played = play_it(*arguments)
+        return played if isinstance(played, tuple) else (played, [])
+    except Exception as error:  # noqa: BLE001
+        where = "" if isinstance(error, world.NotReady) else traceback.format_exc()
+        return judge.Row(one.name, player, action=False, notes=[f"not played: {error!r} {where}"]), []
 
 
 def told(row, passes):
