@@ -67,7 +67,7 @@ def parse():
     parser.add_argument("--peers", action="store_true", help="the same faults for Monit and an autoheal loop as well")
     parser.add_argument("--quiet-passes", type=int, metavar="N", help="instead: N passes over healthy services with noisy logs")
     parser.add_argument("--list", action="store_true", help="name the scenarios and end")
-    parser.add_argument("--jobs", type=int, default=3, metavar="N", help="scenarios at a time (3)")
+    parser.add_argument("--jobs", type=int, default=4, metavar="N", help="scenarios at a time (4)")
     parser.add_argument("--keep", action="store_true", help="leave the state and the passes of what went wrong")
     parser.add_argument("names", nargs="*", metavar="NAME")
     arguments = parser.parse_args()
