@@ -38,8 +38,18 @@ def log(name, as_json=False):
 
 
 def settings(path):
-    with open(path, "rb") as file:
-        return tomllib.load(file)
+    """Read again where somebody is just writing it."""
+    while not (read := _read(path)):
+        time.sleep(0.05)
+    return read
+
+
+def _read(path):
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except tomllib.TOMLDecodeError:
+        return None
 
 
 def get(url, timeout=5, method="GET"):
