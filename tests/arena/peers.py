@@ -24,6 +24,17 @@ PLAY_SECONDS, AFTER_SECONDS = 45, 8
 BEFORE_SECONDS = 8
 
 
+STATE = """#!/bin/sh
+state=$({docker})
+echo "$state"
+case $state in
+running/unhealthy) exit 1 ;;
+running/*) exit 0 ;;
+esac
+exit 1
+"""
+
+
 class Monit:
     """One Monit with one control file, as its manual has it for services without a pid file."""
 
@@ -42,7 +53,8 @@ class Monit:
 
     def head(self):
         names = {"log": "monit.log", "pidfile": "pid", "idfile": "id", "statefile": "state"}
-        return "\n".join([f"set daemon {CYCLE_SECONDS}", *(f"set {key} {self.directory}/{name}" for key, name in names.items())])
+        files = [f"set {key} {self.directory}/{name}" for key, name in names.items()]
+        return "\n".join([f"set daemon {CYCLE_SECONDS}", *files])
 
     def services(self):
         for table in self.world.scenario.parts("container"):
@@ -56,8 +68,7 @@ class Monit:
         script = self.directory / f"state-{name}"
         inspect = "{{.State.Status}}/{{if .State.Health}}{{.State.Health.Status}}{{end}}"
         docker = shlex.join(self.world.engine.command("inspect", "--format", inspect, self.world.named(name)))
-        script.write_text(f'#!/bin/sh\nstate=$({docker})\necho "$state"\ncase $state in running/unhealthy) exit 1;; running/*) exit 0;;'
-                          " exited/*) exit 1;; esac\nexit 1\n")
+        script.write_text(STATE.format(docker=docker))
         script.chmod(0o755)
         yield (f'check program {name} with path "{script}" with timeout 10 seconds\n{self.restarts(name)}'
                "    if status != 0 for 2 cycles then restart\n    if 5 restarts within 20 cycles then unmonitor\n")
@@ -80,7 +91,8 @@ class Monit:
 
     def disks(self):
         for table in self.world.scenario.parts("disk"):
-            yield f"check filesystem {table['name']} with path {self.world.root / table['name']}\n    if space usage > 90% then alert\n"
+            at = self.world.root / table["name"]
+            yield f"check filesystem {table['name']} with path {at}\n    if space usage > 90% then alert\n"
 
     def alarms(self):
         """(time, container) of every complaint so far."""

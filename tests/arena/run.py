@@ -156,7 +156,8 @@ def told(row, passes):
                 for d in one.diagnoses]
         fix = f" fix {one.fix['plan']['fix_type']} {one.fix['outcome']}: {one.fix.get('why')}" if one.fix else ""
         error = f" recovered {one.data['recovered']}" if one.data.get("recovered") else one.data.get("error") or ""
-        print(f"            {time.strftime('%X', time.localtime(one.started))} exit {one.code} {'; '.join(said)}{fix}{error}", flush=True)
+        at = time.strftime("%X", time.localtime(one.started))
+        print(f"            {at} exit {one.code} {'; '.join(said)}{fix}{error}", flush=True)
 
 
 def word(value):
