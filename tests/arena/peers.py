@@ -49,7 +49,7 @@ class Monit:
         self.log = self.directory / "monit.log"
         with open(self.directory / "stderr", "wb") as said:
             quiet = dict.fromkeys(("stdin", "stdout"), subprocess.DEVNULL)
-            self.process = subprocess.Popen(["monit", "-I", "-c", self.control], stderr=said, **quiet)
+            self.process = subprocess.Popen(["monit", "-I", "-c", self.control], stderr=said, cwd="/", **quiet)
 
     def head(self):
         names = {"log": "monit.log", "pidfile": "pid", "idfile": "id", "statefile": "state"}
