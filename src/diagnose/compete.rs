@@ -2,8 +2,40 @@
 //! are.
 
 use crate::config::{Engine, Rule, When};
-use crate::model::{Analysis, Candidate, Diagnosis, Status, Symptom};
+use crate::diagnose::symptoms::Graph;
+use crate::model::{Analysis, Candidate, Diagnosis, Status, Symptom, Trigger};
 use std::cmp::Reverse;
+
+/// Where a rule has named the cause of errors in a log, a built-in one that sees the same from elsewhere is its symptom: that
+/// of a check which looks at the log's container, and that of the same words in the log of a server that is well.
+pub fn explain(engine: &Engine, graph: &Graph<'_>, candidates: &mut [Diagnosis]) {
+    let is_of_log = |d: &&Diagnosis| {
+        let rule = d.rule.as_deref().and_then(|name| engine.rule(name));
+        d.symptom_of.is_none() && rule.is_some_and(|rule| matches!(rule.when, When::Log(_)))
+    };
+    let named: Vec<Trigger> = candidates.iter().filter(is_of_log).map(|d| d.trigger.clone()).collect();
+    for candidate in candidates.iter_mut().filter(|d| d.rule.is_none() && d.symptom_of.is_none()) {
+        let own = &candidate.trigger;
+        let check_of = graph.container_that_answers(&own.component);
+        let is_server = graph.is_well_server(&own.component);
+        let sees_the_same = |named: &&Trigger| {
+            named.component != own.component
+                && (check_of.as_ref() == Some(&named.component) || is_server && tells_of(own, named))
+        };
+        candidate.symptom_of = named.iter().find(sees_the_same).map(|named| named.component.clone());
+    }
+}
+
+/// Shorter words are in too many lines.
+const FEWEST_WORDS: usize = 12;
+
+/// Whether a server's line tells what a client's line says it was answered.
+fn tells_of(server: &Trigger, client: &Trigger) -> bool {
+    let words =
+        |line: &str| ["ERROR:", "FATAL:"].iter().find_map(|mark| Some(line.rsplit_once(mark)?.1.trim().to_owned()));
+    let said = server.example.as_deref().and_then(words).filter(|said| said.len() >= FEWEST_WORDS);
+    said.zip(client.example.as_ref()).is_some_and(|(said, heard)| heard.contains(&said))
+}
 
 /// Chooses one diagnosis per incident and one per symptom of it, and shows with each root all that were in the running.
 pub fn compete(engine: &Engine, mut candidates: Vec<Diagnosis>, analysis: &mut Analysis) {
@@ -104,7 +136,6 @@ fn symptoms(root: &Diagnosis, analysis: &Analysis) -> Vec<Symptom> {
 mod tests {
     use super::*;
     use crate::config::{SystemSecrets, compile};
-    use crate::model::Trigger;
     use jiff::Timestamp;
 
     /// `COMPONENT[<ROOT] SEVERITY BEGAN CONFIDENCE`.
@@ -168,5 +199,22 @@ mod tests {
         assert_eq!(analysis.diagnoses.len(), 3);
         let symptoms: Vec<_> = analysis.diagnoses[0].symptoms.iter().map(|s| s.component.as_str()).collect();
         assert_eq!(symptoms, ["api"]);
+    }
+
+    #[test]
+    fn a_server_tells_what_its_clients_were_answered() {
+        let check = |server: Option<&str>, client: &str, expected| {
+            let line = |text: Option<&str>| Trigger {
+                example: text.map(str::to_owned),
+                ..diagnosis("a warning 1 80").trigger
+            };
+            assert_eq!(tells_of(&line(server), &line(Some(client))), expected, "{server:?} {client}");
+        };
+        let client = "ERROR worker batch failed: ERROR: canceling statement due to statement timeout";
+        check(Some("10:00:00 UTC [33] ERROR:  canceling statement due to statement timeout"), client, true);
+        check(Some("10:00:00 UTC [33] ERROR:  canceling statement due to lock timeout"), client, false);
+        check(Some("10:00:00 UTC [33] LOG:  could not receive data from client"), client, false);
+        check(Some("ERROR: timeout"), client, false);
+        check(None, client, false);
     }
 }

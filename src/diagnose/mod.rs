@@ -95,6 +95,7 @@ pub fn diagnose(engine: &Engine, seen: &Observed, knowledge: &Knowledge, attempt
     }
     let causes = causes::evaluate(engine, seen, attempts);
     candidates.extend(causes.into_iter().map(|c| of_cause(engine, c, seen, attempts)));
+    compete::explain(engine, &graph, &mut candidates);
     compete::compete(engine, candidates, &mut analysis);
     for diagnosis in &mut analysis.diagnoses {
         diagnosis.flapping = seen.streaks.flapping.contains(&diagnosis.fingerprint);

@@ -56,11 +56,17 @@ const SERVER_WORDS: [&str; 4] = ["server error", "bad gateway", "unavailable", "
 
 const POSTGRES_WORDS: [&str; 7] = ["postgres", "psycopg", "sqlalchemy", "queuepool", "pgbouncer", "5432", "database"];
 
+/// What Redis answers when the trouble is its own, whatever category the words have.
+const REDIS_REFUSALS: [&str; 3] = ["oom command not allowed", "misconf redis", "loading redis is loading"];
+
 /// The shape of events of this signature, by its category and the words of one of them.
 pub fn of(signature: &Signature, example: &str) -> Shape {
     let text = example.to_lowercase();
     let any = |words: &[&str]| words.iter().any(|w| text.contains(w));
     let category = signature.category.as_str();
+    if any(&REDIS_REFUSALS) {
+        return Shape::Dependency(Some(CheckKind::Redis));
+    }
     // The model of another company stands on nothing of this host.
     if OWN_CATEGORIES.contains(&category) || any(&OWN_WORDS) || signature.name == "groq_error" {
         return Shape::Own;
@@ -127,6 +133,7 @@ mod tests {
         check("rate_limit", "HTTP 429", Shape::Own);
         check("memory", "cannot allocate", Shape::Own);
         check("disk", "write failed", Shape::Own);
+        check("memory", "OOM command not allowed when used memory > 'maxmemory'.", Shape::Dependency(Some(Redis)));
         check("exception", "sqlalchemy.exc.TimeoutError: QueuePool limit of size 5", Shape::Dependency(Some(Postgres)));
         check("exception", "KeyError: 'user_5'", Shape::Other);
         check("crash", "panicked at src/main.rs:5", Shape::Other);

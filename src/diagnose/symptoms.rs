@@ -187,6 +187,19 @@ impl<'a> Graph<'a> {
         self.checks.iter().filter(move |c| self.container_of(c).is_some_and(|of| of.name == container))
     }
 
+    /// The container of a check that answers, if wrongly: its log may say why.
+    pub fn container_that_answers(&self, check: &str) -> Option<String> {
+        let check = self.checks.iter().find(|c| c.name == check && c.connected == Some(true))?;
+        self.container_of(check).map(|c| component_of(&c.name))
+    }
+
+    /// Whether this is the container of a database or a queue that is not critical: it logs its clients' errors too.
+    pub fn is_well_server(&self, component: &str) -> bool {
+        let is_server = |c: &CheckResult| matches!(c.kind, CheckKind::Postgres | CheckKind::Redis);
+        let mut checks = component.strip_prefix("container:").into_iter().flat_map(|c| self.checks_of(c));
+        checks.any(|c| is_server(c) && c.status != Status::Critical)
+    }
+
     /// A critical check that everything may stand on, where nothing says what a log's source stands on.
     fn hub_behind(&self, container: Option<&str>, shape: Shape, before: &Before<'_>) -> Option<String> {
         let Shape::Dependency(kind) = shape else { return None };

@@ -119,14 +119,23 @@ fn without_quoted(mut text: &[u8]) -> Vec<u8> {
 
 /// An object with a status and something that only requests have.
 fn json(line: &[u8]) -> Option<(u16, Vec<u8>)> {
-    const OF_REQUESTS: [&str; 8] = [
+    const OF_REQUESTS: [&str; 17] = [
         "request",
         "request_uri",
         "request_method",
+        "method",
         "http_user_agent",
         "user_agent",
+        "user-agent",
+        "userAgent",
+        "agent",
+        "http_referer",
+        "referer",
+        "referrer",
         "remote_addr",
         "remote_ip",
+        "remote_host",
+        "client_ip",
         "uri",
     ];
     let line = line.get(memchr(b'{', line.get(..line.len().min(80))?)?..)?;
@@ -172,6 +181,10 @@ mod tests {
             Some(r#"{"status":504} 504 Server Error: Gateway Timeout"#),
         );
         check(r#"{"uri":"/","status":"200","user_agent":"429 Too Many Requests"}"#, Some(r#"{"status":"200"}"#));
+        for key in ["method", "agent", "userAgent", "user-agent", "referer", "remote_host"] {
+            let line = format!(r#"{{"level":"info","status":200,"{key}":"HTTP 503"}}"#);
+            check(&line, Some(r#"{"status":200}"#));
+        }
     }
 
     #[test]

@@ -128,10 +128,12 @@ fn recall(
 }
 
 fn sample_of(detail: ContainerDetail) -> ContainerSample {
+    let (ended, started) = (detail.finished_at, detail.started_at);
+    let by_hand = judge::is_started_by_hand(&detail.state, detail.restart_count, ended, started);
     ContainerSample {
         state: detail.state,
         restart_count: detail.restart_count,
-        oom_killed: detail.oom_killed,
+        oom_killed: detail.oom_killed && !by_hand,
         exit_code: detail.exit_code,
         started_at: detail.started_at,
         finished_at: detail.finished_at,

@@ -1,6 +1,6 @@
 //! Right before acting: what is known of the trouble, and whether it is still there.
 
-use crate::config::When;
+use crate::config::{Levels, When};
 use crate::host::clock;
 use crate::host::signals::Interrupt;
 use crate::logs;
@@ -63,6 +63,9 @@ fn counted_after(plan: &Plan, looked: &Moment) -> i64 {
     looked.t.as_second().saturating_sub((seconds.ceil() as i64).saturating_add(1))
 }
 
+/// Two readings of a counter are a rate when they are at least so far apart.
+const RATE_APART: Duration = Duration::from_secs(1);
+
 /// Looks again: the world may have changed since the pass looked, and what shows for less than `min_duration` is a blip.
 /// Why nothing needs to be done, where that is so.
 pub fn recovered(
@@ -84,6 +87,14 @@ pub fn recovered(
         Watched::Check { name } | Watched::Metric { check: name, .. } => name.clone(),
         Watched::Container { .. } => world.engine.docker()?.0.name.clone(),
     };
+    // What the look before has just read is too near to tell a rate from: it would seem that nothing uses a CPU now.
+    let is_rate = world
+        .engine
+        .docker()
+        .is_some_and(|(spec, docker)| spec.name == check && docker.cpu_percent != Levels::default());
+    if is_rate && interrupt.wait(RATE_APART) {
+        return None;
+    }
     let begin = clock::since_boot();
     let unproven = world.engine.limits.min_duration.saturating_sub(seen_for(world, plan));
     loop {

@@ -293,3 +293,18 @@ fn what_stands_on_each_other_in_a_circle_is_each_its_own_root() {
         assert_eq!(graph.root_of(&root), None);
     }
 }
+
+#[test]
+fn a_servers_log_and_a_check_that_answers_are_told_from_the_others() {
+    let (engine, onsets) = (engine(), BTreeMap::new());
+    let mut checks = pass(&[("api", Critical), ("queue", Critical)]);
+    let graph = Graph::new(&engine, &checks, &onsets);
+    let wells = ["container:db", "container:cache", "container:api", "database"].map(|c| graph.is_well_server(c));
+    assert_eq!(wells, [true, false, false, false]);
+    assert_eq!(graph.container_that_answers("api"), None);
+    checks.iter_mut().for_each(|check| check.connected = Some(true));
+    let graph = Graph::new(&engine, &checks, &onsets);
+    assert_eq!(graph.container_that_answers("api").as_deref(), Some("container:api"));
+    assert_eq!(graph.container_that_answers("container:api"), None);
+    assert_eq!(graph.container_that_answers("smtp"), None);
+}

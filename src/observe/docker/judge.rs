@@ -78,6 +78,18 @@ pub(super) fn worst_first(containers: &[Container]) -> String {
     format!("{}{more}", named.join("; "))
 }
 
+/// Whether it runs by somebody's hand (or by a fix) after it had ended: engines leave the mark of a kill on it even then.
+/// One that the engine itself has started again has restarts to its count.
+pub fn is_started_by_hand(
+    state: &ContainerState,
+    restart_count: u64,
+    ended: Option<Timestamp>,
+    started: Option<Timestamp>,
+) -> bool {
+    let started_since = ended.zip(started).is_some_and(|(ended, started)| ended < started);
+    started_since && *state == ContainerState::Running && restart_count == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,5 +179,20 @@ mod tests {
             named("e", Status::Unknown),
         ];
         assert_eq!(worst_first(&all), "c: m; b: m; d: m; and 1 more");
+    }
+
+    #[test]
+    fn a_start_by_hand_is_told_from_one_by_the_engine() {
+        let check = |state, restart_count, ended: Option<i64>, started: i64, by_hand| {
+            let at = |second| Timestamp::from_second(second).ok();
+            let found = is_started_by_hand(&state, restart_count, ended.and_then(at), at(started));
+            assert_eq!(found, by_hand, "{state:?} {restart_count} {ended:?} {started}");
+        };
+        use ContainerState::{Exited, Running};
+        check(Running, 0, Some(5), 6, true);
+        check(Running, 1, Some(5), 6, false);
+        check(Running, 0, None, 6, false);
+        check(Running, 0, Some(7), 6, false);
+        check(Exited, 0, Some(5), 6, false);
     }
 }
