@@ -37,7 +37,7 @@ pub fn circuit(
     now: &Moment,
     limits: &Limits,
 ) -> Circuit {
-    let (failures, last) = failures(attempts, rule, target, component, now);
+    let (failures, last) = failures(attempts, rule, target, component, now, limits);
     let Some(last) = last.filter(|_| failures >= limits.circuit_failures) else { return Circuit::Closed };
     let wait = growing_wait(limits.circuit_wait, failures - limits.circuit_failures);
     let left = wait.saturating_sub(now.since(last));
@@ -56,19 +56,20 @@ pub fn failures<'a>(
     target: &str,
     component: &str,
     now: &Moment,
+    limits: &Limits,
 ) -> (u32, Option<&'a Moment>) {
     let of_rule: Vec<&Attempt> =
         attempts.fixes.iter().filter(|a| a.rule == rule && a.component == component && !a.released).collect();
-    let mut failures = 0;
+    let mut failures: u32 = 0;
     let mut last = None;
-    for (at, attempt) in of_rule.iter().enumerate().rev().filter(|(_, a)| a.target == target) {
+    for (at, attempt) in of_rule.iter().enumerate().filter(|(_, a)| a.target == target) {
         let next = of_rule.get(at + 1).map_or(now, |next| &next.started);
-        match bad(attempt, next) {
-            Some(true) => {
-                failures += 1;
-                last = last.or(Some(attempt.last_moment()));
-            }
-            Some(false) => break,
+        // What the open breaker itself kept from being tried again has not stayed away.
+        let beyond = (failures + 1).checked_sub(limits.circuit_failures);
+        let kept = beyond.map_or(Duration::ZERO, |beyond| growing_wait(limits.circuit_wait, beyond));
+        match bad(attempt, next, CAME_BACK_WITHIN + kept) {
+            Some(true) => (failures, last) = (failures + 1, Some(attempt.last_moment())),
+            Some(false) => (failures, last) = (0, None),
             None => {}
         }
     }
@@ -76,11 +77,11 @@ pub fn failures<'a>(
 }
 
 /// Whether a fix did not mend it; `next` is when its rule fired again. `None` where that says nothing of the fix.
-pub fn bad(attempt: &Attempt, next: &Moment) -> Option<bool> {
+fn bad(attempt: &Attempt, next: &Moment, within: Duration) -> Option<bool> {
     let (ended, outcome) = attempt.ended.as_ref().filter(|_| !attempt.interrupted)?;
     match outcome {
         Outcome::RolledBack | Outcome::Failed | Outcome::RollbackFailed => Some(true),
-        Outcome::Healed | Outcome::Unproven => Some(next.since(ended) < CAME_BACK_WITHIN),
+        Outcome::Healed | Outcome::Unproven => Some(next.since(ended) < within),
         _ => None,
     }
 }
@@ -197,6 +198,10 @@ mod tests {
         check(&[(100, Healed), (101, Unproven), (102, Healed)], 102, open(3, 1));
         check(&[(100, Healed), (200, Healed), (300, Healed)], 302, Circuit::Closed);
         check(&[(100, Failed), (101, Failed), (102, Healed), (200, Failed)], 200, Circuit::Closed);
+        // It came back at once each time; only the breaker's own wait lies between.
+        let waits = [(100, Healed), (101, Healed), (102, Healed), (104, Healed), (107, Healed), (112, Healed)];
+        let longer = [&waits[..], &[(121, Healed), (138, Healed), (171, Healed)]].concat();
+        check(&longer, 171, open(9, 64));
     }
 
     #[test]

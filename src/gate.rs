@@ -44,6 +44,8 @@ pub enum HoldReason {
     Symptom {
         of: String,
     },
+    /// The component whose trouble comes and goes.
+    Flapping(String),
     Storm {
         critical: usize,
         checks: usize,
@@ -115,6 +117,7 @@ impl HoldReason {
             HoldReason::Paused { .. } => "paused",
             HoldReason::Maintenance(_) => "maintenance",
             HoldReason::Symptom { .. } => "symptom",
+            HoldReason::Flapping(_) => "flapping",
             HoldReason::Storm { .. } => "storm",
             HoldReason::NoPlan(Refusal::NoFix) => "no_fix",
             HoldReason::NoPlan(Refusal::LadderSpent(_)) => "at_bound",
@@ -143,6 +146,13 @@ impl std::fmt::Display for HoldReason {
             }
             HoldReason::Maintenance(name) => write!(f, "maintenance window {name}: nothing is changed"),
             HoldReason::Symptom { of } => write!(f, "a symptom of {of}: mend that first"),
+            HoldReason::Flapping(component) => {
+                write!(
+                    f,
+                    "{component} is flapping: its trouble went and came back three times within an hour, whatever was \
+                     done; a human is needed"
+                )
+            }
             HoldReason::Storm { critical, checks, percent } => {
                 write!(
                     f,
@@ -236,6 +246,7 @@ pub fn decide(given: Given, diagnosis: &Diagnosis, rule: &Rule, proposal: Result
     let reason = whole_host(given)
         .or_else(|| off_duty(given, &rule.name))
         .or_else(|| diagnosis.symptom_of.clone().map(|of| HoldReason::Symptom { of }))
+        .or_else(|| diagnosis.flapping.then(|| HoldReason::Flapping(diagnosis.trigger.component.clone())))
         .or_else(|| refusal.map(|refusal| of_refusal(given, diagnosis, rule, refusal)))
         .or_else(|| not_corroborated(diagnosis))
         .or_else(|| plan.as_ref().and_then(|plan| of_plan(given, diagnosis, rule, plan)));
@@ -248,7 +259,7 @@ pub fn decide(given: Given, diagnosis: &Diagnosis, rule: &Rule, proposal: Result
 }
 
 fn whole_host(given: Given) -> Option<HoldReason> {
-    given.stop.map(|file| HoldReason::Stop(file.to_owned())).or_else(|| storm(given))
+    given.stop.map(|file| HoldReason::Stop(file.to_owned())).or_else(|| storm(given.engine, given.roots, given.checks))
 }
 
 /// A pause or a maintenance window.
@@ -265,10 +276,10 @@ fn off_duty(given: Given, rule: &str) -> Option<HoldReason> {
 
 /// Three or more root causes critical, symptoms not counted, and more than `storm_percent` of the checks. Each
 /// container counts as one check, together with the check that looks at it.
-fn storm(given: Given) -> Option<HoldReason> {
-    let all = crate::diagnose::symptoms::components(given.engine, given.checks);
-    let critical = given.roots.len();
-    let percent = given.engine.limits.storm_percent;
+pub fn storm(engine: &Engine, roots: &[String], checks: &[CheckResult]) -> Option<HoldReason> {
+    let all = crate::diagnose::symptoms::components(engine, checks);
+    let critical = roots.len();
+    let percent = engine.limits.storm_percent;
     let share = critical as f64 * 100.0 / all.max(1) as f64;
     (critical >= 3 && share > percent).then_some(HoldReason::Storm { critical, checks: all, percent })
 }
@@ -352,7 +363,8 @@ fn low_confidence(given: Given, plan: &Plan) -> Option<HoldReason> {
     }
     let of_kind = |a: &&Attempt| a.rule == plan.rule && a.fix_type == plan.fix_type && !a.released;
     let last = given.attempts.fixes.iter().rev().find(of_kind)?;
-    let (failures, _) = breaker::failures(given.attempts, &plan.rule, &plan.target, &plan.component, given.now);
+    let (failures, _) =
+        breaker::failures(given.attempts, &plan.rule, &plan.target, &plan.component, given.now, &given.engine.limits);
     let wait = breaker::growing_wait(given.engine.limits.circuit_wait, failures.saturating_sub(1));
     let left = wait.saturating_sub(given.now.since(last.last_moment()));
     (!left.is_zero()).then_some(HoldReason::History { confidence, threshold, left })

@@ -6,7 +6,7 @@ use crate::alert::Alert;
 use crate::config::{AlertKind, Engine};
 use crate::diagnose::rules::shown;
 use crate::follow_up::FollowUp;
-use crate::gate::{Decision, HoldReason, Permit};
+use crate::gate::{self, Decision, HoldReason, Permit};
 use crate::host::clock;
 use crate::incidents::{self, Changed};
 use crate::model::{Candidate, Diagnosis, Incident, Outcome, Plan, Signal, SignalRole, Status, Step};
@@ -59,11 +59,16 @@ pub fn of_analysis(
 ) -> Vec<Alert> {
     let mut alerts: Vec<Alert> =
         changed.resolved.iter().filter(|i| !i.alerted.is_empty()).map(|i| resolved(i, now)).collect();
+    let storm = gate::storm(engine, &report.analysis.roots, &report.checks);
+    alerts.extend(storm.as_ref().and_then(|storm| of_storm(engine, report, storm, open, now)));
     for judged in report.judged.iter().filter(|j| j.diagnosis.symptom_of.is_none()) {
         let Some(incident) = open.iter_mut().find(|i| i.fingerprint == judged.diagnosis.fingerprint) else { continue };
         incident.hold = judged.hold().map(ToString::to_string);
         let acting = permit.is_some_and(|p| p.plan().component == judged.diagnosis.trigger.component);
         let Some(kind) = kind_of(judged, acting) else { continue };
+        if storm.is_some() && matches!(kind, AlertKind::Storm | AlertKind::Critical) {
+            continue;
+        }
         // What comes and goes is told once, whatever it is each time.
         let told_as = if incident.flapping { "flapping" } else { kind.word() };
         if incidents::is_due(incident, told_as, engine.alerts.repeat, now) {
@@ -72,6 +77,31 @@ pub fn of_analysis(
         }
     }
     alerts.into_iter().map(|alert| redacted(engine, alert)).collect()
+}
+
+/// One alert for all that is critical at once; due when one of them was not told of yet, or not for long.
+fn of_storm(
+    engine: &Engine,
+    report: &Report,
+    storm: &HoldReason,
+    open: &mut [Incident],
+    now: Timestamp,
+) -> Option<Alert> {
+    let kind = AlertKind::Storm;
+    let mut critical: Vec<&mut Incident> =
+        open.iter_mut().filter(|i| i.severity == Status::Critical && i.symptom_of.is_none()).collect();
+    if !critical.iter().any(|i| incidents::is_due(i, kind.word(), engine.alerts.repeat, now)) {
+        return None;
+    }
+    for incident in &mut critical {
+        incident.alerted.insert(kind.word().to_owned(), now);
+    }
+    Some(Alert {
+        evidence: critical.iter().map(|i| i.cause.clone()).collect(),
+        why: Some(storm.to_string()),
+        next: vec!["healer diagnose".to_owned()],
+        ..blank(kind, format!("{} root causes at once", report.analysis.roots.len()), "host".to_owned(), now)
+    })
 }
 
 /// What to tell of one diagnosis; nothing while it is being mended, and nothing for a mere warning without a rule.

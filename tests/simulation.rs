@@ -203,7 +203,7 @@ impl World<'_> {
         let mut around = Around::default();
         for diagnosis in &analysis.diagnoses {
             let Some(rule) = diagnosis.rule.as_deref().and_then(|name| self.engine.rule(name)) else { continue };
-            let services = plan::restarts_of(rule, diagnosis.container(), &around.mounts);
+            let services = plan::restarts_of(rule, diagnosis.container(), &around.mounts, &around.present);
             around.services.extend(services.into_iter().map(|s: RestartTarget| (s, Ok(Service::default()))));
         }
         let judged = judging::judge(given, &analysis, &around, &Options::default());
