@@ -170,10 +170,12 @@ def play(scenario, peer, engine, tag, template):
         watch.close()
         return row_of(scenario, world, watch, player, early)
     finally:
-        for one in (player, watch):
-            if one:
-                one.close()
-        world.close()
+        try:
+            for one in (player, watch):
+                if one:
+                    one.close()
+        finally:
+            world.close()
 
 
 def wait(watch, scenario):
