@@ -337,6 +337,7 @@ mod tests {
                 (RestartTarget::Container("b".into()), Err("there is none".to_owned())),
             ]
             .into(),
+            present: Present::default(),
             mounts: [("/srv/a.py".into(), vec!["a".to_owned()])].into(),
             stop: Some("/etc/healer/STOP".into()),
             pauses: vec![Pause { since: now, seconds: 5, reason: "r".into(), by: "b".into(), rule: None }],
