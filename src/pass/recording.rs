@@ -339,6 +339,7 @@ mod tests {
                 (RestartTarget::Container("b".into()), Err("there is none".to_owned())),
             ]
             .into(),
+            present: Present::default(),
             mounts: [("/srv/a.py".into(), vec!["a".to_owned()])].into(),
             stop: Some("/etc/healer/STOP".into()),
             present: Default::default(),
