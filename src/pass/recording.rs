@@ -342,7 +342,6 @@ mod tests {
             present: Present::default(),
             mounts: [("/srv/a.py".into(), vec!["a".to_owned()])].into(),
             stop: Some("/etc/healer/STOP".into()),
-            present: Default::default(),
             pauses: vec![Pause { since: now, seconds: 5, reason: "r".into(), by: "b".into(), rule: None }],
             local: "2026-01-02T03:04:05".parse().unwrap(),
             blocked: true,
