@@ -31,7 +31,7 @@ impl Fix<'_> {
         let Fix { allow, checks, steps, window } = self;
         root.config(&format!(
             "[allow]\n{allow}\n[checks.host]\nenabled = false\n{checks}\n[logs.files.worker]\npath = \"{{root}}/worker.log\"\n\
-             [limits]\nhuman_grace = \"0s\"\nstart_grace = \"0s\"\nstorm_percent = 100\n[[rule]]\nname = \"mend\"\n\
+             [limits]\nhuman_grace = \"0s\"\nstart_grace = \"0s\"\nmin_duration = \"0s\"\nstorm_percent = 100\n[[rule]]\nname = \"mend\"\n\
              when = {{ log = \"file:worker\", signature = \"rate_limit\", count = 5, within = \"10m\" }}\n\
              issue_type = \"trouble\"\nconfidence = 90\n[[rule.fix]]\nfix_type = \"step\"\nsteps = [{steps}]\n\
              [rule.validate]\nsettle = \"0s\"\nwindow = \"{window}\"\n"
@@ -508,7 +508,7 @@ fn wherever_a_pass_was_killed_the_setting_is_before_or_judged() {
         assert_eq!(it.value(), "200");
         let journal = std::fs::read_dir(it.root.path("state/journal")).unwrap().next().unwrap().unwrap().path();
         let text = std::fs::read_to_string(&journal).unwrap();
-        let words: Vec<&str> = ["plan", "acting", "acted", "validating"].to_vec();
+        let words: Vec<&str> = ["plan", "acting", "acted", "settled", "validating"].to_vec();
         assert!(text.lines().zip(&words).all(|(line, word)| line.contains(word)), "{text}");
         assert_eq!(text.lines().count(), words.len(), "{text}");
         std::fs::write(&journal, text.lines().take(lines).map(|l| format!("{l}\n")).collect::<String>()).unwrap();
@@ -522,9 +522,10 @@ fn wherever_a_pass_was_killed_the_setting_is_before_or_judged() {
     check(2, "100", "rolled_back", "100");
     check(2, "200", "rolled_back", "100");
     check(3, "200", "rolled_back", "100");
-    check(4, "200", "healed", "200");
-    check(4, "100", "rolled_back", "100");
-    for lines in [1, 2, 3, 4] {
+    check(4, "200", "rolled_back", "100");
+    check(5, "200", "healed", "200");
+    check(5, "100", "rolled_back", "100");
+    for lines in [1, 2, 3, 4, 5] {
         check(lines, "300", "conflict", "300");
     }
 }
