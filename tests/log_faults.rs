@@ -149,7 +149,7 @@ fn given_files_are_analysed_without_state() {
     let cause = &data["diagnoses"][0];
     assert_eq!((&cause["issue_type"], &cause["decision"]), (&"rate_limiting".into(), &"no_rule".into()), "{data:#}");
     let text = healer(&scene.root, &["diagnose", "--log", old.to_str().unwrap()]).expect_code(0).stdout;
-    assert!(text.starts_with("3 error events in 3 lines") && text.contains("rate_limiting file:"), "{text}");
+    assert!(text.starts_with("3 error events in 162 bytes") && text.contains("rate_limiting file:"), "{text}");
     let rule = healer(&scene.root, &["diagnose", "slow-down", "--log", old.to_str().unwrap()]).expect_code(2);
     assert!(rule.stderr.contains("cannot be asked about files"), "{}", rule.stderr);
     let missing = healer(&scene.root, &["diagnose", "--log", "/no/such/file"]).expect_code(2);

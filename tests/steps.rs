@@ -171,6 +171,23 @@ fn a_resize_that_did_not_help_or_whose_pass_was_killed_is_taken_back() {
 }
 
 #[test]
+fn memory_that_is_in_use_by_now_is_taken_back_too() {
+    let Some(docker) = Docker::require() else { return };
+    let it = Resized::start(&docker, "in-use", "exec sleep 600", "4s");
+    let started = it.container.inspect("{{.State.StartedAt}}");
+    let pass = into_window(&it.root);
+    // It holds the whole block while it waits for a reader.
+    let use_it = "(dd if=/dev/zero bs=75M count=1 | sleep 600) & \
+                  until grep -q 'VmRSS:.* 7[0-9]\\{4\\} kB' /proc/$(pidof dd)/status; do sleep 0.1; done";
+    docker.cli(&["exec", &it.container.name, "sh", "-c", use_it]);
+    errors_go_on(&it.root);
+    pass.wait().expect_code(12);
+    it.assert_limits(64, 500_000_000);
+    assert_eq!(it.container.inspect("{{.State.Running}}"), "true");
+    assert_ne!(it.container.inspect("{{.State.StartedAt}}"), started, "only a restart frees what is in use");
+}
+
+#[test]
 fn limits_that_a_human_set_meanwhile_stay() {
     let Some(docker) = Docker::require() else { return };
     let it = Resized::start(&docker, "human", "exec sleep 600", "60s");

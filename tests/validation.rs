@@ -146,7 +146,7 @@ fn ago(seconds: i64) -> jiff::Timestamp {
 #[test]
 fn errors_that_have_stopped_by_themselves_are_no_reason_to_act() {
     let scene = Scene::new(|_| {});
-    let line = format!("{} {RATE_LIMITED}", ago(60).strftime("%Y-%m-%dT%H:%M:%SZ"));
+    let line = format!("{} {RATE_LIMITED}", ago(90).strftime("%Y-%m-%dT%H:%M:%SZ"));
     scene.root.append("worker.log", line.repeat(20));
     for _ in 0..2 {
         let pass = scene.heal_json(&[], 0);

@@ -74,6 +74,17 @@ pub fn apply(act: &Act, means: Means) -> Result<Applied> {
     }
 }
 
+/// The same for the inverse of a step that was carried out.
+///
+/// # Errors
+/// As [`apply`].
+pub fn undo(inverse: &Act, means: Means) -> Result<Applied> {
+    match inverse {
+        Act::Resize(step) => resize::undo(step, means),
+        other => apply(other, means),
+    }
+}
+
 /// Why a container that a step has changed does not run now, in a sentence; `None` where it does.
 ///
 /// # Errors

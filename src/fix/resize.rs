@@ -4,6 +4,10 @@ use super::act::{Applied, Means, Refused};
 use crate::host::docker::{Docker, DockerError, NewLimits};
 use crate::model::{ContainerLimits, ContainerState, CpuLimit, Limit, Live, ResizeStep};
 use anyhow::{Result, anyhow, bail};
+use std::time::Duration;
+
+/// How long a container gets to stop before it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The limits of a container now.
 ///
@@ -47,6 +51,21 @@ pub fn apply(step: &ResizeStep, means: Means) -> Result<Applied> {
     match look(step, means)? {
         Live::After => Ok(Applied::Done(String::new())),
         _ => bail!(Refused(format!("Docker has not set the limits of container {} as asked", step.container))),
+    }
+}
+
+/// Brings the old limits back. Memory that is in use by now cannot be taken away from a container that runs: it is restarted
+/// first, which frees it, and is never left stopped.
+pub fn undo(inverse: &ResizeStep, means: Means) -> Result<Applied> {
+    match apply(inverse, means) {
+        Err(error) if error.is::<Refused>() && inverse.memory.is_some_and(|m| m.new < m.old) => {
+            of(means.docker)?.restart(&inverse.container, STOP_TIMEOUT)?;
+            match apply(inverse, means)? {
+                Applied::Done(_) => Ok(Applied::Done("restarted, for its memory was in use".to_owned())),
+                Applied::Foreign => Ok(Applied::Foreign),
+            }
+        }
+        other => other,
     }
 }
 

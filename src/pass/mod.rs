@@ -14,14 +14,16 @@ pub use world::{History, Sight, World, judge};
 use crate::alert::{self, Alert};
 use crate::backup;
 use crate::config::Engine;
+use crate::diagnose::symptoms::Graph;
 use crate::diagnose::{fingerprint, streaks};
-use crate::gate::Permit;
+use crate::gate::{self, Permit};
 use crate::host::lock::{self, Holder};
 use crate::host::signals::Interrupt;
 use crate::host::{clock, files};
 use crate::incidents::{self, Changed};
 use crate::matches;
-use crate::model::{Analysis, Moment, Outcome, Plan};
+use crate::model::{Analysis, Moment, Outcome, Plan, Watched};
+use crate::observe;
 use crate::pass::judging::{Around, Given};
 use crate::pause;
 use crate::show::{decision, prometheus};
@@ -337,13 +339,25 @@ fn save_cursors(world: &World) -> Result<()> {
     saved.context("cannot keep where the logs were left")
 }
 
-/// A `STOP` file or a pause that has come since the gate decided.
+/// What has come since the gate decided: a `STOP` file, a pause, a storm, a root of which this is a symptom only.
 fn called_off(world: &mut World, permit: &Permit) -> Option<String> {
     let now = clock::moment();
+    let plan = permit.plan();
+    if let Some(file) = stop_file(world.engine) {
+        return Some(format!("{file} is there"));
+    }
     let pauses = world.pauses(&now);
-    let paused = || pause::of_rule(&pauses, &permit.plan().rule, &now).map(|(pause, _)| pause);
-    let stop = stop_file(world.engine).map(|file| format!("{file} is there"));
-    stop.or_else(|| paused().map(|p| format!("fixes have just been paused by {} ({})", p.by, p.reason)))
+    if let Some((pause, _)) = pause::of_rule(&pauses, &plan.rule, &now) {
+        return Some(format!("fixes have just been paused by {} ({})", pause.by, pause.reason));
+    }
+    let (checks, _) = observe::run(world.engine, &[], &world.memory.samples, now.t);
+    let graph = Graph::new(world.engine, &checks, &world.memory.streaks.onsets);
+    if let Some(storm) = gate::storm(world.engine, &graph.roots(), &checks) {
+        return Some(storm.to_string());
+    }
+    let is_log = matches!(plan.validation.watched, Watched::Log { .. });
+    let root = graph.root_of(&plan.component).filter(|_| !is_log)?;
+    Some(format!("{} is a symptom of {root}, which has just become critical", plan.component))
 }
 
 /// Nothing is done about what is fine again: told, and written down as what it is.

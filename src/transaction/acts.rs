@@ -96,7 +96,7 @@ pub fn apply(intent: &Intent, journal: &mut Journal, ground: &mut Ground) -> std
         why: format!("it could not be applied: {error:#}"),
     };
     for (n, act) in intent.plan.acts() {
-        match carry_out(n, act, &intent.fix_id, journal, ground) {
+        match carry_out(n, act, intent, journal, ground) {
             Ok(Applied::Done(_)) => {}
             Ok(Applied::Foreign) => {
                 let why = format!("changed by somebody else meanwhile: {}: theirs stays", act.words());
@@ -108,13 +108,16 @@ pub fn apply(intent: &Intent, journal: &mut Journal, ground: &mut Ground) -> std
     Ok(())
 }
 
-fn carry_out(n: usize, act: &Act, fix_id: &str, journal: &mut Journal, ground: &mut Ground) -> Result<Applied> {
+fn carry_out(n: usize, act: &Act, intent: &Intent, journal: &mut Journal, ground: &mut Ground) -> Result<Applied> {
     journal.reached(Phase::Acting { t: clock::now(), step: n })?;
     ground.tell.line(&line(act));
-    let applied = act::apply(act, means(ground))?;
+    let applied = match intent.kind {
+        Kind::Fix => act::apply(act, means(ground))?,
+        Kind::Rollback => act::undo(act, means(ground))?,
+    };
     if let Applied::Done(said) = &applied {
         journal.reached(Phase::Acted { t: clock::now(), step: n })?;
-        told("acted", act, said, fix_id, ground);
+        told("acted", act, said, &intent.fix_id, ground);
     }
     Ok(applied)
 }
@@ -150,7 +153,7 @@ pub fn undo(intent: &Intent, journal: &mut Journal, ground: &mut Ground) -> Resu
             Live::After => {}
         }
         ground.tell.line(&line(&inverse));
-        match act::apply(&inverse, means(ground)) {
+        match act::undo(&inverse, means(ground)) {
             Ok(Applied::Done(said)) => {
                 journal.reached(Phase::Reverted { t: clock::now(), step: n })?;
                 told("reverted", &inverse, &said, &intent.fix_id, ground);
@@ -178,7 +181,7 @@ pub fn put_back(intent: &Intent, journal: &mut Journal, ground: &mut Ground) -> 
             }
             Live::Before => {}
         }
-        match carry_out(n, act, &intent.fix_id, journal, ground) {
+        match carry_out(n, act, intent, journal, ground) {
             Ok(Applied::Done(_)) => {}
             Ok(Applied::Foreign) => {
                 undone.conflict = Some(act.words());

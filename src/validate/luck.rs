@@ -82,7 +82,8 @@ pub fn bursts_per_second(tally: &Tally, span: Span, window_seconds: f64) -> Opti
 }
 
 /// How long no error has come, in seconds, where at the rate of those before at least three would have: it is over
-/// without a fix. Bursts that return are reckoned by how often they do.
+/// without a fix. Bursts that return are reckoned by how often they do; of a single one it is not known whether it does, so
+/// only a minute of quiet says anything.
 pub fn over_since(tally: &Tally, after: i64, now: i64) -> Option<i64> {
     let events = || tally.buckets.range(after.saturating_add(1)..=now);
     let (first, last) = (*events().next()?.0, *events().next_back()?.0);
@@ -91,6 +92,9 @@ pub fn over_since(tally: &Tally, after: i64, now: i64) -> Option<i64> {
     let mut slots: Vec<i64> = events().map(|(second, _)| second.div_euclid(SLOT)).collect();
     slots.dedup();
     let lasted = (last - first).max(1) as f64;
-    let again = if slots.len() > 1 { slots.len() - 1 } else { usize::try_from(tally.count(after, now)).ok()? - 1 };
-    (quiet >= SHORTEST_QUIET && again as f64 / lasted * quiet as f64 >= super::ENOUGH_EXPECTED).then_some(quiet)
+    let (again, shortest) = match slots.len() {
+        1 => (usize::try_from(tally.count(after, now)).ok()?.saturating_sub(1), SHORTEST),
+        several => (several - 1, SHORTEST_QUIET),
+    };
+    (quiet >= shortest && again as f64 / lasted * quiet as f64 >= super::ENOUGH_EXPECTED).then_some(quiet)
 }

@@ -281,7 +281,10 @@ mod luck_of_quiet {
         // A single error has no rate.
         check(&[(500, 1)], 1000, false);
         check(&[(500, 5)], 502, false);
-        check(&[(500, 5)], 506, true);
+        // Whether a single burst returns is not known before a minute.
+        check(&[(500, 5)], 506, false);
+        check(&[(500, 5)], 560, false);
+        check(&[(500, 5)], 561, true);
         check(&[(500, 5)], 800, true);
         // One a minute.
         check(&[(500, 1), (560, 1), (620, 1), (680, 1)], 740, false);
