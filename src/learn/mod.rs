@@ -39,8 +39,7 @@ pub struct Knowledge {
     pub by_type: BTreeMap<String, Tries>,
     /// Fixes by how they ended.
     pub by_result: BTreeMap<String, u64>,
-    /// By [`key`] of the fix type, of issue type and fix type, and of these and the target.
-    by_fix: HashMap<String, History>,
+    /// By [`key`] of issue type and fix type, and of these and the target.
     by_issue: HashMap<String, History>,
     by_target: HashMap<String, History>,
     /// Confidence bins of 5 points (lower edge) against what came of them.
@@ -254,8 +253,6 @@ impl Knowledge {
         }
         let time = || line.timestamp.as_ref().and_then(|t| parse_time(&t.0));
         let weight = reading.aging.map_or(1.0, |aging| aging.weight(time()));
-        key(&mut self.scratch, &[&fix.0]);
-        add(&mut self.by_fix, &self.scratch, success, weight);
         key(&mut self.scratch, &[&issue.0, &fix.0]);
         add(&mut self.by_issue, &self.scratch, success, weight);
         if let Some(target) = &line.target {
@@ -308,11 +305,7 @@ impl Knowledge {
         for (name, n) in later.by_result {
             *self.by_result.entry(name).or_default() += n;
         }
-        for (mine, theirs) in [
-            (&mut self.by_fix, later.by_fix),
-            (&mut self.by_issue, later.by_issue),
-            (&mut self.by_target, later.by_target),
-        ] {
+        for (mine, theirs) in [(&mut self.by_issue, later.by_issue), (&mut self.by_target, later.by_target)] {
             for (key, history) in theirs {
                 mine.entry(key).or_default().join(history);
             }
@@ -368,10 +361,24 @@ impl Knowledge {
         };
         let history = look(&self.by_target, &[issue_type, fix_type, target])
             .or_else(|| look(&self.by_issue, &[issue_type, fix_type]))
-            .or_else(|| Some(History { group: Group::FixType, ..look(&self.by_fix, &[fix_type])? }))
+            .or_else(|| self.of_fix_type(fix_type))
             .unwrap_or_default();
         let cleared = self.self_recovery.get(issue_type).copied().unwrap_or_default();
         History { cleared, ..history }
+    }
+
+    /// Those of a fix type, whatever it was to mend; always summed in the same order, so that the same is decided again.
+    fn of_fix_type(&self, fix_type: &str) -> Option<History> {
+        let mut wanted = String::from('\u{0}');
+        wanted.push_str(fix_type);
+        wanted.push('\u{0}');
+        let mut found: Vec<_> = self.by_issue.iter().filter(|(key, _)| key.ends_with(&wanted)).collect();
+        found.sort_unstable_by_key(|(key, _)| *key);
+        let of_all = found.into_iter().map(|(_, history)| *history).reduce(|mut sum, history| {
+            sum.join(history);
+            sum
+        })?;
+        Some(History { group: Group::FixType, ..of_all })
     }
 }
 
