@@ -124,6 +124,8 @@ fn in_a_maintenance_window_nothing_is_changed() {
 /// A scene in which fixes may follow each other at once.
 fn eager(limits: &str) -> Scene {
     Scene::new(|p: &mut Parts| {
+        // What comes back each time lowers it by ten points at most.
+        p.confidence = "98".into();
         p.rule_limits = "cooldown = \"0s\"\nmax_fixes = 100".into();
         p.limits.push_str(&format!("\n{limits}"));
     })
@@ -173,6 +175,19 @@ fn all_fixes_together_stay_within_a_factor_of_what_a_human_last_set() {
     assert_eq!(stats["mitigation_debt"], Value::Array(Vec::new()));
     next_second();
     check_acts(&scene);
+}
+
+#[test]
+fn a_problem_that_is_back_counts_against_its_fix_in_the_very_pass_that_sees_it() {
+    let mut scene = eager("");
+    scene.configure(|p| p.confidence = "86".into());
+    heal(&scene, "1.2");
+    next_second();
+    scene.log_errors(20);
+    let pass = scene.heal_json(&[], 10);
+    let diagnosis = &pass["diagnoses"][0];
+    assert_eq!((&diagnosis["confidence"], &diagnosis["hold"]), (&84.into(), &"low_confidence".into()), "{diagnosis:#}");
+    scene.assert_program("1.2");
 }
 
 #[test]

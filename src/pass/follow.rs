@@ -12,24 +12,30 @@ use crate::pass::{World, send};
 use crate::tell::{self, PassTell};
 use anyhow::Result;
 
-/// Looks again at every fix that is due. What cannot be written is told, and tried again by the next pass.
-pub fn follow_up(world: &mut World, analysis: &Analysis, now: &Moment, tell: &mut dyn PassTell) {
+/// Looks again at every fix that is due; whether there was something to say. What cannot be written is told, and tried
+/// again by the next pass.
+pub fn follow_up(world: &mut World, analysis: &Analysis, now: &Moment, tell: &mut dyn PassTell) -> bool {
+    let mut said = false;
     if let Err(error) = bring_up_to_date(world, now) {
         world.problems.push(format!("earlier fixes are not followed: {error:#}"));
-        return;
+        return false;
     }
     for follow_up in world.memory.follow_ups.open.clone() {
         // A rule that is gone cannot say whether its problem is back.
         let known = world.engine.rule(&follow_up.rule).is_some();
         let Some(verdict) = follow_up.verdict(analysis, now).filter(|_| known) else { continue };
         match write(world, &follow_up, verdict, now) {
-            Ok(()) => told(world, &follow_up, verdict, tell),
+            Ok(()) => {
+                told(world, &follow_up, verdict, tell);
+                said = true;
+            }
             Err(error) => world.problems.push(format!("{}: {error:#}", follow_up.fix)),
         }
     }
     if let Err(error) = bring_up_to_date(world, now) {
         world.problems.push(format!("earlier fixes are not followed: {error:#}"));
     }
+    said
 }
 
 /// Makes the index anew where the attempts have another length than it knows.

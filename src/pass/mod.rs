@@ -137,8 +137,13 @@ fn run_alone(engine: &Engine, dir: StateDir, options: &Options, tell: &mut dyn P
     };
     let sight = world.look(RECENT);
     world.memory.streaks = streaks::update(engine, &world.memory.streaks, &sight.checks, &sight.now);
-    let history = History::read(&world, &sight)?;
-    let analysis = world.diagnose(&sight, &history);
+    let mut history = History::read(&world, &sight)?;
+    let mut analysis = world.diagnose(&sight, &history);
+    // A problem that is back counts against its fix in this very pass.
+    if !options.dry_run && follow::follow_up(&mut world, &analysis, &sight.now, tell) {
+        history = History::read(&world, &sight)?;
+        analysis = world.diagnose(&sight, &history);
+    }
     let (judged, mut around) = judge(&mut world, &sight, &analysis, &history, options);
     around.blocked = report::may_not_act(blocked.as_deref(), recovered.as_ref());
     if let Some(path) = &options.record {
@@ -166,7 +171,6 @@ fn run_alone(engine: &Engine, dir: StateDir, options: &Options, tell: &mut dyn P
     };
     report.approve_missed = options.approve.as_ref().is_some_and(|id| !report.plans().any(|p| p.id == *id));
     if !options.dry_run {
-        follow::follow_up(&mut world, &report.analysis, &looked, tell);
         let acted = act(&mut world, &mut report, options, &looked, &interrupt, tell);
         let remembered = remember(&mut world, &mut report, options, begin);
         acted.and(remembered)?;
@@ -324,6 +328,7 @@ fn act(
     let plan = permit.plan();
     world.memory.unaided.fixed(&fingerprint(&plan.issue_type, &plan.component));
     send(world, tell::of_fix(world.engine, &ended, report, clock::now()), tell);
+    told_of(world, &ended);
     tell.ended(&ended);
     if matches!(ended, Ended::Closed(_))
         && let Err(error) = backup::prune(&world.dir.backups(), &world.engine.backups, &[], clock::now())
@@ -332,6 +337,17 @@ fn act(
     }
     report.ended = Some(ended);
     Ok(())
+}
+
+/// Who was told that a fix did not help is to be told when its trouble is over.
+fn told_of(world: &mut World, ended: &Ended) {
+    let Ended::Closed(ending) = ended else { return };
+    if ending.outcome == Outcome::Healed {
+        return;
+    }
+    let print = fingerprint(&ending.plan.issue_type, &ending.plan.component);
+    let incident = world.memory.incidents.iter_mut().find(|i| i.fingerprint == print);
+    incident.into_iter().for_each(|i| _ = i.alerted.insert(ending.outcome.word().to_owned(), clock::now()));
 }
 
 fn save_cursors(world: &World) -> Result<()> {
