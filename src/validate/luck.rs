@@ -65,10 +65,11 @@ pub fn bursts_per_second(tally: &Tally, span: Span, window_seconds: f64) -> Opti
     let slot = slot(window_seconds);
     // Lines without a time of their own have that of the reading: they may have come at any time since the one before.
     let as_read = span.now - 1;
+    // Slots are counted from the first event: how errors fall on the clock must not make one burst two.
     let mut slots = 0;
     let mut last = None;
     for (second, count) in tally.buckets.range(span.after.saturating_add(1)..=span.now) {
-        let number = second.div_euclid(slot);
+        let number = (second - first) / slot;
         if *second >= as_read
             && let Some(previous) = previous
         {
@@ -89,7 +90,7 @@ pub fn over_since(tally: &Tally, after: i64, now: i64) -> Option<i64> {
     let (first, last) = (*events().next()?.0, *events().next_back()?.0);
     // Of the last second it is not known when in it.
     let quiet = now - last - 1;
-    let mut slots: Vec<i64> = events().map(|(second, _)| second.div_euclid(SLOT)).collect();
+    let mut slots: Vec<i64> = events().map(|(second, _)| (second - first) / SLOT).collect();
     slots.dedup();
     let lasted = (last - first).max(1) as f64;
     let (again, shortest) = match slots.len() {

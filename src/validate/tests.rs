@@ -286,6 +286,10 @@ mod luck_of_quiet {
         check(&[(500, 5)], 560, false);
         check(&[(500, 5)], 561, true);
         check(&[(500, 5)], 800, true);
+        // One burst is one wherever it falls on the clock.
+        for begin in 500..510 {
+            check(&[(begin, 4), (begin + 1, 1)], begin + 20, false);
+        }
         // One a minute.
         check(&[(500, 1), (560, 1), (620, 1), (680, 1)], 740, false);
         check(&[(500, 1), (560, 1), (620, 1), (680, 1)], 870, true);
