@@ -177,6 +177,34 @@ pub fn list(backups: &Path) -> Result<Vec<Listed>> {
     Ok(listed)
 }
 
+/// Leaves the list of backups where it can be read by who may not read them; not again while they are the same.
+///
+/// # Errors
+/// When they cannot be listed or the index not be written.
+pub fn leave_index(backups: &Path, index: &Path) -> Result<()> {
+    let changed = |path: &Path| std::fs::metadata(path).and_then(|m| m.modified()).ok();
+    let (Some(of_backups), of_index) = (changed(backups), changed(index)) else { return Ok(()) };
+    if of_index.is_some_and(|index| index > of_backups) {
+        return Ok(());
+    }
+    let all: Vec<Metadata> = list(backups)?.into_iter().filter_map(|listed| listed.metadata.ok()).collect();
+    let text = serde_json::to_string(&all).context("cannot write the index of backups as JSON")?;
+    files::write_unsynced(index, text.as_bytes(), 0o640).context("cannot leave the index of backups")
+}
+
+/// What [`leave_index`] has left; nothing where there is none yet.
+///
+/// # Errors
+/// When it is there and cannot be read.
+pub fn read_index(index: &Path) -> Result<Vec<Listed>> {
+    let text = match std::fs::read(index) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        text => text.with_context(|| format!("cannot read {}", index.display()))?,
+    };
+    let all: Vec<Metadata> = serde_json::from_slice(&text).with_context(|| format!("{} is damaged", index.display()))?;
+    Ok(all.into_iter().map(|metadata| Listed { id: metadata.backup_id.clone(), metadata: Ok(metadata) }).collect())
+}
+
 /// Ids in the order they were made: `_10` after `_9`.
 fn order(id: &str) -> (String, u32) {
     let rest = id.strip_prefix("backup_").unwrap_or(id);

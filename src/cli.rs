@@ -136,6 +136,14 @@ pub enum Command {
         #[arg(long, value_name = "NAME")]
         rule: Option<String>,
     },
+    /// Seen: no more alerts for an incident (checks and fixes go on)
+    Ack {
+        /// As `healer status` and alerts name it
+        incident: String,
+        /// For so long [default: until it is over]
+        #[arg(long = "for", value_name = "DURATION")]
+        time: Option<String>,
+    },
     /// End every pause
     Resume,
     /// Release a target that is held after a rollback or a conflict, or whose circuit breaker is open

@@ -16,6 +16,7 @@
 //! | act or hold | [`gate`], [`breaker`], [`pause`] | all but the pauses' file |
 //! | backup, journal, apply, watch, undo | [`transaction`], [`backup`], [`validate`] | `phase`, `validate` |
 //! | history | [`learn`], [`attempts`], [`follow_up`], [`unaided`], [`matches`], [`state`] | |
+//! | what happened, for those who look | [`event_log`], [`past`] | [`past`] |
 //! | tests of rules | [`rehearsal`] | yes |
 //! | telling | [`tell`], [`alert`], [`show`] | |
 //! | the world | [`host`] | |
@@ -29,6 +30,7 @@
 //! - A target is wholly old or wholly new, and what somebody else wrote into it meanwhile is never lost.
 //! - A check or a log that fails is a finding, never the end of the pass.
 
+pub mod ack;
 pub mod alert;
 pub mod attempts;
 pub mod backup;
@@ -37,6 +39,8 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod diagnose;
+pub mod documents;
+pub mod event_log;
 pub mod fix;
 pub mod follow_up;
 pub mod gate;
@@ -48,9 +52,11 @@ pub mod matches;
 pub mod model;
 pub mod observe;
 pub mod pass;
+pub mod past;
 pub mod pause;
 pub mod plan;
 pub mod rehearsal;
+pub mod serve;
 pub mod show;
 pub mod state;
 pub mod tell;

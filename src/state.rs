@@ -1,7 +1,7 @@
 //! The state directory: where everything lives, and what one pass leaves for the next.
 //!
-//! Lives here: paths, `state.json`, the event log. May not live here: cursors (logs), attempts, the knowledge base,
-//! backups and the journal, which have modules of their own.
+//! Lives here: paths, `state.json`, the samples for trends. May not live here: cursors (logs), attempts, the knowledge
+//! base, backups, the journal and the event log, which have modules of their own.
 
 use crate::config::{Engine, Redactor};
 use crate::diagnose::streaks::Streaks;
@@ -69,6 +69,26 @@ impl StateDir {
 
     pub fn events(&self) -> PathBuf {
         self.root.join("events.jsonl")
+    }
+
+    /// What the last pass saw and concluded, for those who look: `serve`.
+    pub fn last_pass(&self) -> PathBuf {
+        self.root.join("last_pass.json")
+    }
+
+    /// The list of backups, for those who may not read the backups themselves.
+    pub fn backup_index(&self) -> PathBuf {
+        self.root.join("backups.json")
+    }
+
+    /// What came of the requests that `serve` had left, one file each.
+    pub fn answers(&self) -> PathBuf {
+        self.root.join("answers")
+    }
+
+    /// Incidents that an operator has seen: replaced whole by `healer ack`, also while a pass is at work.
+    pub fn acks(&self) -> PathBuf {
+        self.root.join("acks.json")
     }
 
     pub fn metrics(&self) -> PathBuf {
@@ -220,22 +240,6 @@ impl Memory {
         let text = redactor.redact(&text);
         files::write_unsynced(&dir.memory(), text.as_bytes(), 0o640).context("cannot keep the state for the next pass")
     }
-}
-
-/// Appends one thing that happened to `events.jsonl`; `data` is a JSON object. Not synced: what must survive a power
-/// cut has a file of its own.
-///
-/// # Errors
-/// When it cannot be written.
-pub fn append_event(dir: &StateDir, now: Timestamp, kind: &str, data: serde_json::Value) -> Result<()> {
-    let mut event = serde_json::Map::new();
-    event.insert("t".into(), now.to_string().into());
-    event.insert("kind".into(), kind.into());
-    if let serde_json::Value::Object(data) = data {
-        event.extend(data);
-    }
-    let line = serde_json::Value::Object(event).to_string();
-    files::append_unsynced(&dir.events(), &line, 0o640).context("cannot write the event log")
 }
 
 /// Appends this pass's sample for trends.

@@ -4,6 +4,7 @@ use crate::backup::{self, Kept, Metadata, NoSuchBackup};
 use crate::cli::{BackupsAction, Global};
 use crate::commands::{confirmed, duration, open_fix, rollback};
 use crate::config::Engine;
+use crate::documents;
 use crate::host::{clock, files, lock};
 use crate::pass::Busy;
 use crate::show::{self, Output, diff, json};
@@ -28,10 +29,8 @@ pub fn run(engine: &Engine, action: Option<&BackupsAction>, global: &Global, out
 }
 
 fn list(dir: &StateDir, out: &Output) -> Result<u8> {
-    let listed = backup::list(&dir.backups())?;
-    let bodies: Vec<_> = listed.iter().filter_map(|l| l.metadata.as_ref().ok()).map(json::backup).collect();
-    let damaged: Vec<_> = listed.iter().filter(|l| l.metadata.is_err()).map(|l| &l.id).collect();
-    out.document(|| json::success(json!({ "backups": bodies, "total": bodies.len(), "damaged": damaged })));
+    let listed = documents::backups(dir)?;
+    out.document(|| json::success(documents::backups_json(&listed)));
     out.text(&show::backups::table(&listed, out));
     Ok(0)
 }

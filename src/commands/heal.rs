@@ -33,7 +33,11 @@ pub fn run(engine: &Engine, options: Options, global: &Global, out: &Output) -> 
         out.note(&format!("{open}; a pass that may write ends it first"));
     }
     let mut live = Live::new(out.clone(), (!dry_run).then_some(dir));
-    let report = pass::run(engine, &options, &mut live)?;
+    let passed = pass::run(engine, &options, &mut live);
+    if passed.as_ref().err().is_none_or(|error| !error.is::<pass::Busy>()) {
+        live.pass_ended(passed.as_ref());
+    }
+    let report = passed?;
     if dry_run {
         analysis_text(&report, out);
         let plan = report.permit(&options);

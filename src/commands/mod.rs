@@ -1,5 +1,6 @@
 //! One file per verb: load, call the stages, hand the result to `show`. May not live here: deciding.
 
+mod ack;
 mod backups;
 mod check;
 mod demo;
@@ -50,6 +51,18 @@ impl std::fmt::Display for Conflict {
 }
 
 impl std::error::Error for Conflict {}
+
+/// There is no open incident of this id (exit 14).
+#[derive(Debug)]
+pub struct NoSuchIncident(pub String);
+
+impl std::fmt::Display for NoSuchIncident {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NoSuchIncident {}
 
 /// Runs what was typed and returns the exit code.
 pub fn run(cli: &Cli) -> u8 {
@@ -110,6 +123,7 @@ fn dispatch(cli: &Cli) -> Result<u8> {
         Command::Stats { since } => stats::run(&engine, since.as_deref(), &out),
         Command::Rules { action } => rules::run(&engine, action, &out),
         Command::Pause { time, reason, rule } => pause::pause(&engine, time, reason, rule.as_deref(), &out),
+        Command::Ack { incident, time } => ack::run(&engine, incident, time.as_deref(), &out),
         Command::Resume => pause::resume(&engine, &out),
         Command::Reset { target } => reset::run(&engine, target, &out),
         Command::Demo | Command::Replay { .. } => Ok(0),
@@ -159,7 +173,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
         11
     } else if error.is::<Conflict>() || error.is::<ChangedSince>() {
         13
-    } else if error.is::<NoSuchBackup>() {
+    } else if error.is::<NoSuchBackup>() || error.is::<NoSuchIncident>() {
         14
     } else if error.is::<LoadError>() {
         78

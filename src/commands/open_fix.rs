@@ -4,7 +4,6 @@
 use crate::alert;
 use crate::config::Engine;
 use crate::host::clock;
-use crate::host::docker::Docker;
 use crate::host::signals::Interrupt;
 use crate::logs::LogState;
 use crate::pass;
@@ -15,10 +14,7 @@ use crate::tell::{self, PassTell};
 use crate::transaction::{self, Ended, Ground};
 use anyhow::Result;
 
-/// The engine of the configured Docker check.
-pub fn docker(engine: &Engine) -> Option<Docker> {
-    engine.docker().and_then(|(check, probe)| Docker::connect(&probe.socket, check.timeout).ok())
-}
+pub use crate::documents::docker;
 
 /// Runs `act` on the ground of a transaction, under the lock that the caller holds.
 pub fn on_ground<T>(

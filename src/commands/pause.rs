@@ -3,10 +3,11 @@
 use crate::commands::{Usage, duration, known_rule};
 use crate::config::Engine;
 use crate::diagnose::rules::shown;
+use crate::event_log;
 use crate::host::clock;
 use crate::pause::{self, Pause};
 use crate::show::{Output, json};
-use crate::state::{self, StateDir};
+use crate::state::StateDir;
 use anyhow::{Result, bail};
 
 pub fn pause(engine: &Engine, time: &str, reason: &str, rule: Option<&str>, out: &Output) -> Result<u8> {
@@ -33,7 +34,7 @@ pub fn pause(engine: &Engine, time: &str, reason: &str, rule: Option<&str>, out:
     pauses.push(new.clone());
     pause::write(&dir.pauses(), &pauses)?;
     let data = serde_json::json!({ "seconds": new.seconds, "reason": new.reason, "by": new.by, "rule": new.rule });
-    state::append_event(&dir, now.t, "paused", data.clone())?;
+    event_log::append(&dir, now.t, "paused", data.clone())?;
     out.document(|| json::success(data));
     let of = rule.map(|rule| format!(" of rule {rule}")).unwrap_or_default();
     out.text(&format!("fixes{of} are paused for {}; checks and alerts go on; `healer resume` ends it", shown(length)));
@@ -45,7 +46,7 @@ pub fn resume(engine: &Engine, out: &Output) -> Result<u8> {
     let was = dir.pauses().exists();
     pause::write(&dir.pauses(), &[])?;
     if was {
-        state::append_event(&dir, clock::now(), "resumed", serde_json::json!({ "by": who() }))?;
+        event_log::append(&dir, clock::now(), "resumed", serde_json::json!({ "by": who() }))?;
     }
     out.document(|| json::success(serde_json::json!({ "was_paused": was })));
     out.text(if was { "fixes are made again" } else { "fixes were not paused" });
@@ -53,7 +54,7 @@ pub fn resume(engine: &Engine, out: &Output) -> Result<u8> {
 }
 
 /// Who typed it: behind `sudo` the one who called it.
-fn who() -> String {
+pub(super) fn who() -> String {
     let named = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
     named.filter(|name| !name.is_empty()).unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }

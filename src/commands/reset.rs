@@ -26,7 +26,7 @@ pub fn run(engine: &Engine, target: &str, out: &Output) -> Result<u8> {
     let _lock = lock::try_lock(&dir.lock())?.map_err(Busy)?;
     open_fix::end(engine, &dir, out)?;
     attempts::append(&dir.attempts(), &Line::Release { at: clock::moment(), target: target.to_owned() })?;
-    crate::state::append_event(&dir, clock::now(), "reset", serde_json::json!({ "target": target }))?;
+    crate::event_log::append(&dir, clock::now(), "reset", serde_json::json!({ "target": target }))?;
     out.document(|| json::success(serde_json::json!({ "target": target })));
     out.text(&format!("{target} is released"));
     Ok(0)

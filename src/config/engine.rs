@@ -3,7 +3,7 @@
 //! Lives here: the compiled types that the stages are handed. May not live here: parsing, I/O, secrets in clear
 //! outside [`Secret`].
 
-use crate::config::{Evidence, Learning, Limits, MaintenanceWindow, RuleLimits, RuleTest, Secret, SignalSpec};
+use crate::config::{Evidence, Learning, Limits, MaintenanceWindow, RuleLimits, RuleTest, Secret, Serve, SignalSpec};
 use crate::model::{CheckKind, PostgresStep, RestartTarget, RunStep, Severity, Status};
 use globset::{GlobMatcher, GlobSet};
 use std::path::PathBuf;
@@ -35,6 +35,7 @@ pub struct Engine {
     pub keep: Duration,
     /// Where every pass leaves its figures for Prometheus (`[metrics] textfile`).
     pub textfile: Option<PathBuf>,
+    pub serve: Serve,
     /// What is allowed but probably not meant, each with its file and line.
     pub warnings: Vec<String>,
     /// Hides the values of `${...}` in everything that is shown or stored.

@@ -35,8 +35,16 @@ pub struct RawConfig {
     pub backups: Section<RawBackups>,
     pub state: Section<RawState>,
     pub metrics: Section<RawMetrics>,
-    pub serve: Key<Anything>,
+    pub serve: Section<RawServe>,
     pub maintenance: Vec<Table<RawMaintenance>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawServe {
+    pub listen: Key<String>,
+    pub token: Key<String>,
+    pub hosts: Texts,
 }
 
 /// A file of `rules.d`, and the file of the built-in signatures.

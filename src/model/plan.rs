@@ -79,6 +79,17 @@ pub enum Step {
     Act(Act),
 }
 
+impl Step {
+    /// One line for people, with old and new values.
+    pub fn words(&self) -> String {
+        match self {
+            Step::Edit(e) => format!("edit {}:{} `{}`: {} -> {}", e.path.display(), e.line, e.at, e.old, e.new),
+            Step::Restart(target) => format!("{} {target}", target.verb()),
+            Step::Act(act) => act.words(),
+        }
+    }
+}
+
 /// How the fix will be judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ValidationSpec {

@@ -11,11 +11,13 @@ mod world;
 pub use report::{Judged, Report, permit, worth_telling};
 pub use world::{History, Sight, World, judge};
 
+use crate::ack;
 use crate::alert::{self, Alert};
 use crate::backup;
-use crate::config::Engine;
+use crate::config::{AlertKind, Engine};
 use crate::diagnose::symptoms::Graph;
 use crate::diagnose::{fingerprint, streaks};
+use crate::event_log;
 use crate::gate::{self, Permit};
 use crate::host::lock::{self, Holder};
 use crate::host::signals::Interrupt;
@@ -267,6 +269,19 @@ fn tell_once(world: &mut World, key: &str, alerts: Vec<Alert>, tell: &mut dyn Pa
     send(world, alerts, tell);
 }
 
+/// Without what is told of incidents that an operator has acknowledged; that one is over is told all the same.
+fn unseen(world: &mut World, alerts: Vec<Alert>) -> Vec<Alert> {
+    let acks = ack::read(&world.dir.acks(), &clock::moment()).unwrap_or_else(|error| {
+        world.problems.push(format!("{error:#}"));
+        Vec::new()
+    });
+    let is_seen = |alert: &Alert| {
+        alert.kind != AlertKind::Resolved
+            && alert.incident.as_ref().is_some_and(|id| acks.iter().any(|ack| ack.incident == *id))
+    };
+    alerts.into_iter().filter(|alert| !is_seen(alert)).collect()
+}
+
 fn send(world: &mut World, alerts: Vec<Alert>, tell: &mut dyn PassTell) {
     tell.alerts(&alerts);
     world.problems.extend(alert::send(world.engine, &alerts));
@@ -299,6 +314,7 @@ fn act(
     // After what was read has been recorded: a pass that is killed in between has it read again.
     let saved = save_cursors(world);
     let alerts = tell::of_analysis(world.engine, report, permit.as_ref(), &changed, &mut world.memory.incidents, now);
+    let alerts = unseen(world, alerts);
     send(world, alerts, tell);
     saved?;
     let Some(permit) = permit else { return Ok(()) };
@@ -309,6 +325,7 @@ fn act(
     }
     if let Some(why) = called_off(world, &permit) {
         tell.as_tell().line(&format!("{why}: nothing was changed"));
+        tell.as_tell().event("called_off", serde_json::json!({ "plan_id": permit.plan().id, "why": why }));
         return Ok(());
     }
     let onset = again::onset(world, report, permit.plan(), looked);
@@ -434,10 +451,11 @@ fn remember(world: &mut World, report: &mut Report, options: &Options, begin: Du
         issues: report.analysis.findings.len() as u64,
     });
     world.memory.save(&world.dir, &world.engine.redactor)?;
-    for path in [world.dir.events(), world.dir.metrics()] {
-        if let Err(error) = state::expire(&path, world.engine.keep, now) {
-            world.problems.push(format!("{error:#}"));
-        }
+    if let Err(error) = backup::leave_index(&world.dir.backups(), &world.dir.backup_index()) {
+        world.problems.push(format!("{error:#}"));
     }
+    let keep = world.engine.keep;
+    let expired = [event_log::expire(&world.dir.events(), keep, now), state::expire(&world.dir.metrics(), keep, now)];
+    world.problems.extend(expired.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")));
     state::append_metrics(&world.dir, now, &report.checks, report.logs.events)
 }

@@ -42,6 +42,14 @@ pub struct Report {
 }
 
 impl Judged {
+    /// What would be, or is to be, done about it.
+    pub fn plan(&self) -> Option<&Plan> {
+        match self.decision.as_ref()? {
+            Decision::Act(permit) => Some(permit.plan()),
+            Decision::Hold { plan, .. } => plan.as_deref(),
+        }
+    }
+
     /// Why nothing is done about it.
     pub fn hold(&self) -> Option<&HoldReason> {
         match &self.decision {
@@ -54,10 +62,7 @@ impl Judged {
 impl Report {
     /// Every plan of this pass, held or not.
     pub fn plans(&self) -> impl Iterator<Item = &Plan> {
-        self.judged.iter().filter_map(|j| match j.decision.as_ref()? {
-            Decision::Act(permit) => Some(permit.plan()),
-            Decision::Hold { plan, .. } => plan.as_deref(),
-        })
+        self.judged.iter().filter_map(Judged::plan)
     }
 
     /// The plan that this pass carries out, or would.

@@ -185,6 +185,12 @@ pub fn plan(plan: &Plan, files: &[TargetFile], out: &Output) -> Vec<String> {
     lines
 }
 
+/// The edits of a plan as unified diffs, one after the other.
+pub fn diffs(plan: &Plan, files: &[TargetFile], out: &Output) -> String {
+    let of = |edit: &EditStep| files.iter().find(|f| f.path == edit.path).and_then(|f| edit_diff(f, edit, out));
+    plan.edits().filter_map(of).collect::<Vec<_>>().join("\n")
+}
+
 fn edit_diff(file: &TargetFile, step: &EditStep, out: &Output) -> Option<String> {
     let format = Format::of(&file.path)?;
     let selector = Selector::parse(&step.at, format).ok()?;

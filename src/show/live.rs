@@ -1,10 +1,11 @@
 //! A pass as it happens: what it concludes on stdout, what it does on stderr, everything in `events.jsonl`.
 
 use crate::alert::Alert;
-use crate::host::clock;
+use crate::event_log;
+use crate::host::{clock, files};
 use crate::model::{Outcome, Plan, Status};
 use crate::pass::{self, Report};
-use crate::show::{Output, checks, count, diagnosis};
+use crate::show::{Output, checks, count, diagnosis, last_pass};
 use crate::state::{self, StateDir};
 use crate::tell::PassTell;
 use crate::text::clean;
@@ -23,14 +24,76 @@ pub struct Live {
     line_open: bool,
     /// The event log failed once: said once, not with every event.
     failed: bool,
+    /// In every event, so that who started this pass knows its own.
+    run: String,
+    /// The last wait that was written to the event log: boot-clock time, errors, and whether it was about settling.
+    last_event: Option<(Duration, u64, bool)>,
+}
+
+/// Names the run that `serve` has started: its id.
+pub const RUN_VARIABLE: &str = "HEALER_RUN_ID";
+
+/// Whether a text is the id of a run.
+pub fn is_run_id(text: &str) -> bool {
+    let rest = text.strip_prefix("run_").unwrap_or_default();
+    (1..=60).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+fn run_id() -> String {
+    let given = std::env::var(RUN_VARIABLE).ok().filter(|id| is_run_id(id));
+    given.unwrap_or_else(|| format!("run_{}_{}", clock::now().strftime("%Y%m%d_%H%M%S"), std::process::id()))
 }
 
 /// Without a terminal the wait is told this often.
 const QUIET_EVERY: Duration = Duration::from_secs(60);
+/// It is written to the event log this often, and whenever an error has come.
+const EVENT_EVERY: Duration = Duration::from_secs(10);
 
 impl Live {
     pub fn new(out: Output, events: Option<StateDir>) -> Self {
-        Live { out, events, last_line: None, line_open: false, failed: false }
+        Live { out, events, last_line: None, line_open: false, failed: false, run: run_id(), last_event: None }
+    }
+
+    /// The pass is over, or has failed.
+    pub fn pass_ended(&mut self, ended: Result<&Report, &anyhow::Error>) {
+        match ended {
+            Ok(report) => self.event(
+                "pass_ended",
+                serde_json::json!({
+                    "exit_code": report.exit_code(), "problems": report.problems,
+                    "duration_ms": u64::try_from(report.duration.as_millis()).unwrap_or(u64::MAX),
+                }),
+            ),
+            Err(error) => self.event("pass_failed", serde_json::json!({ "why": format!("{error:#}") })),
+        }
+    }
+
+    /// A wait is an event now and then: whoever watches counts down by himself.
+    fn progress_event(&mut self, progress: &Progress) {
+        let now = clock::since_boot();
+        let due = |(told, errors, settling): (Duration, u64, bool)| {
+            settling != progress.settling || errors != progress.errors || now.saturating_sub(told) >= EVENT_EVERY
+        };
+        if self.last_event.is_none_or(due) {
+            self.last_event = Some((now, progress.errors, progress.settling));
+            self.event(
+                "progress",
+                serde_json::json!({
+                    "watched": progress.watched, "errors": progress.errors, "settling": progress.settling,
+                    "left_s": progress.left.as_secs_f64().ceil() as u64,
+                }),
+            );
+        }
+    }
+
+    /// What was seen and concluded, for those who look in from outside.
+    fn leave_last_pass(&mut self, report: &Report, plan: Option<&Plan>) {
+        let Some(dir) = &self.events else { return };
+        let text = last_pass::document(report, plan).to_string();
+        let text = self.out.redactor.redact(&text);
+        if let Err(error) = files::write_unsynced(&dir.last_pass(), text.as_bytes(), 0o640) {
+            self.out.note(&format!("healer: {error}; the pass goes on"));
+        }
     }
 
     fn end_line(&mut self) {
@@ -45,8 +108,11 @@ impl Tell for Live {
     fn event(&mut self, kind: &str, data: serde_json::Value) {
         let Some(dir) = &self.events else { return };
         let text = data.to_string();
-        let data = serde_json::from_str(&self.out.redactor.redact(&text)).unwrap_or_default();
-        if let Err(error) = state::append_event(dir, clock::now(), kind, data)
+        let mut data: serde_json::Value = serde_json::from_str(&self.out.redactor.redact(&text)).unwrap_or_default();
+        if let Some(data) = data.as_object_mut() {
+            data.insert("run".into(), self.run.as_str().into());
+        }
+        if let Err(error) = event_log::append(dir, clock::now(), kind, data)
             && !self.failed
         {
             self.failed = true;
@@ -63,6 +129,7 @@ impl Tell for Live {
     }
 
     fn progress(&mut self, progress: &Progress) {
+        self.progress_event(progress);
         if self.out.quiet {
             return;
         }
@@ -98,9 +165,11 @@ fn clock_text(time: Duration) -> String {
 
 impl PassTell for Live {
     fn analysis(&mut self, report: &Report, plan: Option<&Plan>) {
+        self.leave_last_pass(report, plan);
         self.event(
             "pass",
             serde_json::json!({
+                "acting": plan.map(|plan| &plan.id),
                 "status": state::overall(&report.checks).word(),
                 "issues": report.analysis.findings.len(),
                 "events": report.logs.events,
@@ -122,6 +191,8 @@ impl PassTell for Live {
             analysis_text(report, &self.out);
         }
         if let Some(plan) = plan {
+            let judged = report.judged.iter().find(|j| j.plan().is_some_and(|p| p.id == plan.id));
+            self.event("fixing", serde_json::json!({ "plan_id": plan.id, "diagnosis": judged.map(last_pass::judged) }));
             self.line(&format!(
                 "fixing    {} of {} with confidence {}",
                 plan.fix_type, plan.component, plan.confidence

@@ -11,6 +11,7 @@ pub mod diagnosis;
 pub mod diff;
 pub mod json;
 pub mod junit;
+pub mod last_pass;
 pub mod live;
 pub mod prometheus;
 pub mod rule_show;
@@ -40,6 +41,19 @@ pub struct Output {
 }
 
 impl Output {
+    /// Text for no terminal: no colour, nothing live.
+    pub fn plain() -> Output {
+        Output {
+            json: false,
+            quiet: false,
+            verbose: false,
+            color: false,
+            width: 100,
+            live: false,
+            redactor: Redactor::default(),
+        }
+    }
+
     /// Writes one line to stdout. A reader that has gone away is no error of ours.
     pub fn line(&self, text: &str) {
         let mut stdout = std::io::stdout().lock();

@@ -1,5 +1,6 @@
 //! How things stand: the last pass, what is open, what is held.
 
+use crate::ack::Ack;
 use crate::attempts::Held;
 use crate::backup::Metadata;
 use crate::breaker::Tripped;
@@ -28,6 +29,7 @@ pub struct Status {
     pub open: Option<String>,
     pub last_pass: Option<LastPass>,
     pub incidents: Vec<Incident>,
+    pub acks: Vec<Ack>,
     pub held: Vec<Held>,
     pub pauses: Vec<Pause>,
     /// The maintenance window of all rules that is on.
@@ -41,12 +43,12 @@ pub struct Status {
 
 impl Status {
     /// No pass for two intervals since the last one ended. One that is running now is never overdue.
-    fn overdue(&self) -> bool {
+    pub fn overdue(&self) -> bool {
         let late = |pass: &LastPass| clock::between(pass.ended(), self.now.t) > self.check_interval * 2;
         self.running.is_none() && self.last_pass.as_ref().is_none_or(late)
     }
 
-    fn mode(&self) -> &'static str {
+    pub fn mode(&self) -> &'static str {
         let paused = self.stop.is_some() || self.pauses.iter().any(|p| p.rule.is_none()) || self.maintenance.is_some();
         match (paused, self.suggest) {
             (true, _) => "paused",
@@ -55,8 +57,13 @@ impl Status {
         }
     }
 
+    /// Who has seen an incident, where somebody has.
+    pub fn ack_of(&self, incident: &Incident) -> Option<&Ack> {
+        self.acks.iter().find(|ack| ack.incident == incident.id)
+    }
+
     /// Each pause with what is left of it.
-    fn paused(&self) -> impl Iterator<Item = (&Pause, Duration)> {
+    pub fn paused(&self) -> impl Iterator<Item = (&Pause, Duration)> {
         self.pauses.iter().filter_map(|p| Some((p, p.left(&self.now)?)))
     }
 }
@@ -90,6 +97,7 @@ pub fn json(status: &Status) -> Value {
             "id": i.id, "issue_type": i.issue_type, "component": i.component, "severity": i.severity,
             "cause": i.cause, "opened": seconds(i.opened), "last_seen": seconds(i.last_seen), "hold_reason": i.hold,
             "symptom_of": i.symptom_of, "symptoms": i.symptoms, "flapping": i.flapping,
+            "acknowledged_by": status.ack_of(i).map(|ack| &ack.by),
         })).collect::<Vec<_>>(),
         "held": status.held.iter().map(|h| json!({
             "rule": h.rule, "target": h.target, "reason": h.reason, "since": seconds(h.since.t),
@@ -124,7 +132,8 @@ pub fn text(status: &Status, out: &Output) -> String {
     for incident in &status.incidents {
         let text = format!("{}, {}, since {}", incident.cause, incident.severity, ago(incident.opened));
         let flapping = if incident.flapping { "; flapping: it comes and goes" } else { "" };
-        lines.push(row("incident:", &format!("{text}{flapping}")));
+        lines.push(row("incident:", &format!("{text}{flapping} ({})", incident.id)));
+        lines.extend(status.ack_of(incident).map(|ack| row("", &format!("seen by {}: no alerts for it", ack.by))));
         lines.extend(incident.symptom_of.iter().map(|root| row("", &format!("a symptom of {root} now"))));
         if !incident.symptoms.is_empty() {
             lines.push(row("", &format!("its symptoms: {}", incident.symptoms.join(", "))));

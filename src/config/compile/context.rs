@@ -126,6 +126,14 @@ impl<'a> Cx<'a> {
         }
     }
 
+    /// The same for what only one command needs: that it cannot be resolved is an error of that command alone.
+    pub fn expand_later(self, value: &At<String>) -> Result<Secret, String> {
+        let expanded = expand(&value.value, self.shared.secrets).map_err(|errors| errors.join("; "))?;
+        self.hide(expanded.hidden);
+        self.hide([expanded.text.clone()]);
+        Ok(Secret::new(expanded.text))
+    }
+
     /// Values that must never be shown.
     pub fn hide(self, values: impl IntoIterator<Item = String>) {
         self.shared.hidden.borrow_mut().extend(values);

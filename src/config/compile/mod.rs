@@ -8,6 +8,7 @@ mod evidence;
 mod maintenance;
 mod rules;
 mod sections;
+mod serve;
 mod signatures;
 mod steps;
 mod values;
@@ -144,9 +145,6 @@ fn engine(
     let logs = sections::logs(cx, raw.logs, &checks, nothing_written);
     let allow = sections::allow(cx, raw.allow, &checks);
     let (signatures, rules) = rules_and_signatures(cx, raw.signatures, files, &checks, &logs, allow.as_ref());
-    if let Some(key) = raw.serve {
-        cx.not_yet(&key.span, "serve an API or a dashboard", "take the section `[serve]` out");
-    }
     let maintenance = maintenance::windows(cx, raw.maintenance, &rules);
     let threshold_place = raw.confidence_threshold.as_ref().map(|c| c.span.clone());
     let confidence_threshold = values::number(cx, raw.confidence_threshold, 85.0, 0.0..=100.0, "confidence_threshold");
@@ -175,6 +173,7 @@ fn engine(
         backups: sections::backups(cx, raw.backups),
         keep: raw.state.and_then(|s| s.value.keep).map_or(Duration::from_secs(90 * 86_400), |d| d.value.0),
         textfile: sections::textfile(cx, raw.metrics),
+        serve: serve::serve(cx, raw.serve),
         warnings: Vec::new(),
         redactor: Redactor::default(),
         written: crate::config::Written::default(),
