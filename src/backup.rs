@@ -201,7 +201,8 @@ pub fn read_index(index: &Path) -> Result<Vec<Listed>> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         text => text.with_context(|| format!("cannot read {}", index.display()))?,
     };
-    let all: Vec<Metadata> = serde_json::from_slice(&text).with_context(|| format!("{} is damaged", index.display()))?;
+    let all: Vec<Metadata> =
+        serde_json::from_slice(&text).with_context(|| format!("{} is damaged", index.display()))?;
     Ok(all.into_iter().map(|metadata| Listed { id: metadata.backup_id.clone(), metadata: Ok(metadata) }).collect())
 }
 

@@ -49,7 +49,8 @@ pub fn status(engine: &Engine) -> Result<(Status, Vec<String>)> {
         warnings.push(format!("{error:#}"));
         Vec::new()
     });
-    let open = transaction::report_open(&dir).unwrap_or_else(|error| (!is_denied(&error)).then(|| format!("{error:#}")));
+    let open =
+        transaction::report_open(&dir).unwrap_or_else(|error| (!is_denied(&error)).then(|| format!("{error:#}")));
     let status = Status {
         now: now.clone(),
         suggest: engine.mode == Mode::Suggest,

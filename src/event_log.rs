@@ -94,7 +94,10 @@ pub fn expire(path: &Path, keep: Duration, now: Timestamp) -> Result<()> {
         "offset": log.absolute(begin),
     });
     let mut kept = format!("{header}\n").into_bytes();
-    log.file.seek(SeekFrom::Start(begin)).and_then(|_| log.file.read_to_end(&mut kept)).context("cannot read the event log")?;
+    log.file
+        .seek(SeekFrom::Start(begin))
+        .and_then(|_| log.file.read_to_end(&mut kept))
+        .context("cannot read the event log")?;
     files::write_atomic(path, &kept, 0o640).with_context(|| format!("cannot expire {}", path.display()))
 }
 

@@ -16,8 +16,8 @@ mod read;
 mod report;
 mod rule_test;
 mod secret;
-mod serve;
 mod selector;
+mod serve;
 mod stand_in;
 #[cfg(test)]
 mod tests;
@@ -32,6 +32,6 @@ pub use load::{Options, load, load_with};
 pub use report::{ConfigError, LoadError, closest};
 pub use rule_test::{Expectation, RuleTest, TestState};
 pub use secret::{Redactor, Secret};
-pub use serve::{SHORTEST_TOKEN, Serve, check_token};
 pub use selector::{Format, MODULE_SCOPE, Segment, Selector};
+pub use serve::{SHORTEST_TOKEN, Serve, check_token};
 pub use stand_in::{Portable, Written};

@@ -28,7 +28,9 @@ impl Default for Serve {
 /// Why not.
 pub fn check_token(token: &str) -> Result<(), String> {
     if token.len() < SHORTEST_TOKEN {
-        return Err(format!("a token of under {SHORTEST_TOKEN} characters can be guessed: `openssl rand -hex 32` makes one"));
+        return Err(format!(
+            "a token of under {SHORTEST_TOKEN} characters can be guessed: `openssl rand -hex 32` makes one"
+        ));
     }
     if !token.bytes().all(|b| b.is_ascii_graphic()) {
         return Err("a token must be of printable ASCII characters without spaces".to_owned());

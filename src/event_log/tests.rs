@@ -141,7 +141,17 @@ fn a_position_is_read_back_and_nothing_else_is_one() {
     let position = Position { generation: 0xabc, offset: 12 };
     assert_eq!(position.to_string(), "00000abc-12");
     assert_eq!("00000abc-12".parse(), Ok(position));
-    for text in ["", "-", "abc-1", "00000abc", "00000abc-", "00000abc--1", "00000abc-+1", "zzzzzzzz-1", "00000abc-99999999999999999999999"] {
+    for text in [
+        "",
+        "-",
+        "abc-1",
+        "00000abc",
+        "00000abc-",
+        "00000abc--1",
+        "00000abc-+1",
+        "zzzzzzzz-1",
+        "00000abc-99999999999999999999999",
+    ] {
         assert!(text.parse::<Position>().is_err(), "{text}");
     }
 }

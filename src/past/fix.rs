@@ -142,7 +142,8 @@ impl Fix {
 
     /// What is left of it when a pass has ended: one that had begun goes on with the next.
     pub(super) fn after_pass(mut self, event: &Value) -> Option<Fix> {
-        let other = self.run.is_some() && event["run"].as_str().is_some() && event["run"].as_str() != self.run.as_deref();
+        let other =
+            self.run.is_some() && event["run"].as_str().is_some() && event["run"].as_str() != self.run.as_deref();
         if self.fix_id.is_none() && !other {
             return None;
         }

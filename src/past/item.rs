@@ -91,11 +91,9 @@ impl Item {
                 incident: text(event, "incident"),
                 ..Item::default()
             },
-            "pass_failed" => Item {
-                title: "a pass could not be completed".to_owned(),
-                why: text(event, "why"),
-                ..Item::default()
-            },
+            "pass_failed" => {
+                Item { title: "a pass could not be completed".to_owned(), why: text(event, "why"), ..Item::default() }
+            }
             _ => return None,
         };
         Some(Item { t, kind: if item.kind.is_empty() { kind.to_owned() } else { item.kind.clone() }, ..item })

@@ -134,6 +134,3 @@ impl Past {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -97,7 +97,9 @@ fn point(values: &Value) -> Option<Point> {
     let number = |key: &str| values[key].as_f64().map(|v| v as f32);
     // A host has several disks: the fullest.
     let disks = values.as_object().into_iter().flatten().filter(|(key, _)| key.starts_with("disk"));
-    let disk = disks.filter_map(|(_, value)| value.as_f64()).fold(None, |worst: Option<f64>, v| Some(worst.map_or(v, |w| w.max(v))));
+    let disk = disks
+        .filter_map(|(_, value)| value.as_f64())
+        .fold(None, |worst: Option<f64>, v| Some(worst.map_or(v, |w| w.max(v))));
     Some(Point {
         status: Status::deserialize(&values["status"]).ok()?,
         latency_ms: LATENCIES.iter().find_map(|key| number(key)),

@@ -212,7 +212,9 @@ fn begin(
         onset,
     };
     let journal = journal::begin(&ground.dir.journal(), &intent)?;
-    ground.tell.event("begun", serde_json::json!({ "fix_id": fix_id, "backup_id": intent.backup_id, "plan_id": plan.id }));
+    ground
+        .tell
+        .event("begun", serde_json::json!({ "fix_id": fix_id, "backup_id": intent.backup_id, "plan_id": plan.id }));
     Ok((intent, journal))
 }
 
