@@ -151,8 +151,31 @@ pub enum Command {
         /// As `healer heal` and alerts name it
         target: String,
     },
+    /// The API, live events, figures for Prometheus and the dashboard
+    Serve(ServeArgs),
+    /// Carry out what `serve --requests` has left in a directory (run by healer-requests.path)
+    Requests {
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
     /// A whole pass on a small failing service of its own, no set-up
     Demo,
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Where to listen [default: as configured, else 127.0.0.1:8787]; a socket of systemd goes before it
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<std::net::SocketAddr>,
+    /// Let who has the token start passes, roll back, apply held plans, pause
+    #[arg(long)]
+    pub enable_actions: bool,
+    /// Run no checks: health is what the last pass saw
+    #[arg(long)]
+    pub no_checks: bool,
+    /// Do nothing by itself: leave what is asked for in this directory, for `healer requests`
+    #[arg(long, value_name = "DIR")]
+    pub requests: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -180,6 +180,11 @@ pub struct LastPass {
     pub status: Status,
     /// Findings of this pass.
     pub issues: u64,
+    #[serde(default)]
+    pub exit_code: u8,
+    /// What went wrong with healer itself.
+    #[serde(default)]
+    pub problems: u64,
 }
 
 impl LastPass {

@@ -14,6 +14,7 @@ mod rollback;
 mod rule_show;
 mod rule_test;
 mod rules;
+mod serve;
 mod stats;
 mod status;
 
@@ -126,6 +127,8 @@ fn dispatch(cli: &Cli) -> Result<u8> {
         Command::Ack { incident, time } => ack::run(&engine, incident, time.as_deref(), &out),
         Command::Resume => pause::resume(&engine, &out),
         Command::Reset { target } => reset::run(&engine, target, &out),
+        Command::Serve(args) => serve::run(engine, args, &cli.global, &out),
+        Command::Requests { dir } => serve::requests(&engine, dir, &cli.global, &out),
         Command::Demo | Command::Replay { .. } => Ok(0),
     }
 }

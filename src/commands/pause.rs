@@ -55,6 +55,7 @@ pub fn resume(engine: &Engine, out: &Output) -> Result<u8> {
 
 /// Who typed it: behind `sudo` the one who called it.
 pub(super) fn who() -> String {
-    let named = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    let named =
+        [crate::serve::BY_VARIABLE, "SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
     named.filter(|name| !name.is_empty()).unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }

@@ -13,7 +13,9 @@ pub use world::{History, Sight, World, judge};
 
 use crate::ack;
 use crate::alert::{self, Alert};
+use crate::attempts;
 use crate::backup;
+use crate::breaker;
 use crate::config::{AlertKind, Engine};
 use crate::diagnose::symptoms::Graph;
 use crate::diagnose::{fingerprint, streaks};
@@ -194,8 +196,13 @@ fn leave_figures(file: &Path, world: &World, report: &Report) -> Result<()> {
         duration: report.duration,
         exit_code: report.exit_code(),
         checks: &report.checks,
-        incidents_open: world.memory.incidents.len(),
-        problems: report.problems.len(),
+        incidents: &world.memory.incidents,
+        problems: report.problems.len() as u64,
+        circuits: &breaker::open_targets(
+            &attempts::read(&world.dir.attempts())?,
+            &clock::moment(),
+            &world.engine.limits,
+        ),
         totals: &world.memory.totals,
     });
     let text = world.engine.redactor.redact(&text);
@@ -449,6 +456,8 @@ fn remember(world: &mut World, report: &mut Report, options: &Options, begin: Du
         duration_ms: u64::try_from(clock::since_boot().saturating_sub(begin).as_millis()).unwrap_or(u64::MAX),
         status: state::overall(&report.checks),
         issues: report.analysis.findings.len() as u64,
+        exit_code: report.exit_code(),
+        problems: (report.problems.len() + world.problems.len()) as u64,
     });
     world.memory.save(&world.dir, &world.engine.redactor)?;
     if let Err(error) = backup::leave_index(&world.dir.backups(), &world.dir.backup_index()) {

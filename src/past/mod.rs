@@ -10,7 +10,7 @@ mod series;
 
 pub use fix::{Fix, Told, Wait};
 pub use item::Item;
-pub use series::{Sampled, Samples};
+pub use series::{Point, Sampled, Samples};
 
 use jiff::Timestamp;
 use serde::Deserialize;

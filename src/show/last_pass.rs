@@ -12,7 +12,7 @@ pub fn document(report: &Report, acting: Option<&Plan>) -> Value {
     json!({
         "t": clock::to_second(report.started).to_string(),
         "acting": acting.map(|plan| &plan.id),
-        "health": json::health(&report.checks),
+        "checks": report.checks,
         "logs": json::logs(&report.logs),
         "findings": report.analysis.findings,
         "diagnoses": report.judged.iter().map(judged).collect::<Vec<_>>(),

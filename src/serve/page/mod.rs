@@ -33,3 +33,12 @@ pub fn page(view: &View) -> String {
 pub fn main(view: &View) -> String {
     format!("{}", view.status.mode())
 }
+
+/// The style sheet and the script.
+pub const STYLE: &str = "";
+pub const SCRIPT: &str = "";
+
+/// The page of who may be told nothing yet: it asks for the token.
+pub fn locked() -> String {
+    String::new()
+}

@@ -1,0 +1,119 @@
+//! Connections: accepted, bounded per peer and in all, each with a time limit for the head of a request.
+//!
+//! May not live here: what is answered.
+
+use crate::serve::answer::Answer;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+
+/// The head of a request must be there within this time; an idle connection is closed after it.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Whatever is longer gets no answer in our own shape.
+const BUFFER: usize = 64 << 10;
+/// Connections of one address, and in all. One that is too many is closed at once.
+const PER_PEER: usize = 384;
+const IN_ALL: usize = 1_536;
+/// Descriptors that are needed for other things.
+const SPARE: u64 = 128;
+
+/// Connections by the address of their peer.
+#[derive(Debug)]
+pub struct Peers {
+    open: RefCell<HashMap<IpAddr, usize>>,
+    in_all: usize,
+}
+
+/// A place that is free again when this is dropped.
+struct Place {
+    peers: Rc<Peers>,
+    peer: IpAddr,
+}
+
+impl Peers {
+    /// As many as there are descriptors for.
+    pub fn new() -> Rc<Peers> {
+        let limit = usize::try_from(descriptors().saturating_sub(SPARE)).unwrap_or(IN_ALL);
+        Rc::new(Peers { open: RefCell::default(), in_all: IN_ALL.min(limit) })
+    }
+
+    fn place(self: &Rc<Self>, peer: IpAddr) -> Option<Place> {
+        let mut open = self.open.borrow_mut();
+        let all: usize = open.values().sum();
+        let own = open.get(&peer).copied().unwrap_or(0);
+        if all >= self.in_all || own >= PER_PEER.min(self.in_all / 2) {
+            return None;
+        }
+        open.insert(peer, own + 1);
+        Some(Place { peers: Rc::clone(self), peer })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.peers.open.borrow_mut();
+        if let Some(own) = open.get_mut(&self.peer) {
+            *own = own.saturating_sub(1);
+            if *own == 0 {
+                open.remove(&self.peer);
+            }
+        }
+    }
+}
+
+/// How many descriptors this process may have: as many as it is allowed to ask for.
+fn descriptors() -> u64 {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let raised = setrlimit(Resource::Nofile, wanted).is_ok();
+    let now = if raised { limit.maximum } else { limit.current };
+    now.unwrap_or(u64::MAX)
+}
+
+/// Accepts for ever. `answer` is asked for every request.
+pub async fn accept<F, A>(listener: TcpListener, peers: Rc<Peers>, answer: F)
+where
+    F: Fn(Request<Incoming>) -> A + Clone + 'static,
+    A: Future<Output = Answer> + 'static,
+{
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                if let Some(place) = peers.place(peer.ip().to_canonical()) {
+                    tokio::task::spawn_local(serve(stream, place, answer.clone()));
+                }
+            }
+            // The peer has gone already, or there is no descriptor left: one will be.
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+async fn serve<F, A>(stream: TcpStream, _place: Place, answer: F)
+where
+    F: Fn(Request<Incoming>) -> A,
+    A: Future<Output = Answer>,
+{
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|request| {
+        let answer = answer(request);
+        async move { Ok::<Response<_>, Infallible>(answer.await) }
+    });
+    // A peer that breaks off or talks nonsense is its own trouble.
+    let _ = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
