@@ -113,6 +113,12 @@ pub enum Command {
     },
     /// The last pass, open incidents, what is held and why, an open fix; changes nothing
     Status,
+    /// What happened, the newest first
+    History {
+        /// How far back
+        #[arg(long, value_name = "DURATION", default_value = "7d")]
+        since: String,
+    },
     /// Outcomes by fix type, success rates, confidence against reality
     Stats {
         /// Only fixes of this time

@@ -58,6 +58,11 @@ pub fn holder_of(path: &Path) -> Option<Holder> {
     held.then(|| holder(&mut file))
 }
 
+/// Whether [`holder_of`] can see who holds a lock: not where a sandbox hides the kernel's list.
+pub fn is_visible() -> bool {
+    std::fs::metadata("/proc/locks").is_ok()
+}
+
 /// Waits for the lock, however long its holder needs.
 ///
 /// # Errors

@@ -23,6 +23,8 @@ const MOST_ITEMS: usize = 1_000;
 const MOST_GROUPS: usize = 300;
 /// Fixes of which the end has not been seen yet.
 const MOST_PENDING: usize = 20;
+/// A pass that has not ended after so many seconds was killed.
+const LONGEST_PASS_S: i64 = 20 * 60;
 /// Under this name those beyond [`MOST_GROUPS`] are counted.
 pub const OTHER_GROUPS: &str = "other";
 
@@ -124,6 +126,12 @@ impl Past {
         let hour = t.as_second().div_euclid(3600) * 3600;
         let count = event["count"].as_u64().unwrap_or(0);
         *self.errors.entry(hour).or_default().entry(id.to_owned()).or_default() += count;
+    }
+
+    /// Whether a pass has looked and not ended: as far as can be told from the log of one that may have been killed.
+    pub fn is_running(&self, now: Timestamp) -> bool {
+        let since = self.looked.filter(|looked| self.ended.is_none_or(|ended| ended < *looked));
+        since.is_some_and(|since| now.as_second().saturating_sub(since.as_second()) < LONGEST_PASS_S)
     }
 
     /// Forgets what is older.

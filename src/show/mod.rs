@@ -9,6 +9,7 @@ pub mod debt;
 pub mod decision;
 pub mod diagnosis;
 pub mod diff;
+pub mod history;
 pub mod json;
 pub mod junit;
 pub mod last_pass;

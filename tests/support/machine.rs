@@ -23,10 +23,18 @@ impl Machine {
             (root.path("etc-healer"), "/etc/healer:rw"),
             (root.path("srv"), "/srv:rw"),
             (env!("CARGO_BIN_EXE_healer").into(), "/usr/bin/healer:ro"),
-            (repository.join("systemd/healer.service"), "/etc/systemd/system/healer.service:ro"),
-            (repository.join("systemd/healer.timer"), "/etc/systemd/system/healer.timer:ro"),
         ];
-        let volumes = shared.map(|(from, to)| format!("--volume={}:{to}", from.display()));
+        let units = [
+            "healer.service",
+            "healer.timer",
+            "healer-serve.socket",
+            "healer-serve.service",
+            "healer-requests.path",
+            "healer-requests.service",
+        ];
+        let units = units.map(|unit| (repository.join("systemd").join(unit), format!("/etc/systemd/system/{unit}:ro")));
+        let shared = shared.into_iter().map(|(from, to)| (from, to.to_owned())).chain(units);
+        let volumes: Vec<String> = shared.map(|(from, to)| format!("--volume={}:{to}", from.display())).collect();
         let mut args = vec!["run", "--detach", "--name", &name, "--network", "none", "--env", "container=docker"];
         args.extend(["--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined"]);
         args.extend(["--tmpfs", "/run", "--tmpfs", "/run/lock"]);

@@ -3,7 +3,7 @@
 
 use crate::config::Secret;
 use crate::config::at::{At, Span};
-use crate::config::expand::{SecretSource, expand};
+use crate::config::expand::{SecretSource, SystemSecrets, expand};
 use crate::config::read::Removed;
 use crate::config::report::{ConfigError, Source, suggest};
 use std::cell::RefCell;
@@ -128,7 +128,8 @@ impl<'a> Cx<'a> {
 
     /// The same for what only one command needs: that it cannot be resolved is an error of that command alone.
     pub fn expand_later(self, value: &At<String>) -> Result<Secret, String> {
-        let expanded = expand(&value.value, self.shared.secrets).map_err(|errors| errors.join("; "))?;
+        // Never a stand-in: it would let everybody in who knows that.
+        let expanded = expand(&value.value, &SystemSecrets).map_err(|errors| errors.join("; "))?;
         self.hide(expanded.hidden);
         self.hide([expanded.text.clone()]);
         Ok(Secret::new(expanded.text))
