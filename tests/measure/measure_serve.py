@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """What `healer serve` bears: requests per second, event streams, slow peers, memory over a million requests.
 
 Lives here: starting the server, the load, the figures. Everything stays on loopback, bounded in count and time.
@@ -6,7 +5,6 @@ Lives here: starting the server, the load, the figures. Everything stays on loop
 
 import http.client
 import json
-import os
 import re
 import resource
 import socket
@@ -77,21 +75,25 @@ def wrk(server, seconds):
     return requests, rate, float(p99[1]) * {"us": 0.001, "ms": 1, "s": 1000}[p99[2]], int(bad[1]) if bad else 0
 
 
-def requests_per_second(server):
+def requests_per_second(table, server):
     status, body = server.get("/api/monitoring/stats")
     assert status == 200 and json.loads(body)["data"]["total_fixes"] == RECORDS
     before = server.memory_mb()
     requests, rate, p99, bad = wrk(server, 10)
-    print(f"stats, {RECORDS} records, 64 connections: {rate:.0f} requests/s, p99 {p99:.1f} ms, {bad} not 200 (target 20000, 10 ms)")
+    what = f"serve: stats of {RECORDS:,} records, 64 connections: "
+    assert bad == 0
+    table.at_least(what + "requests", rate, 20_000, "/s")
+    table.at_most(what + "p99", p99, 10, " ms")
     at, total = server.memory_mb(), requests
     while total < 1_000_000:
         more, _, _, bad = wrk(server, 5)
         total += more
         assert bad == 0
-    print(f"memory: {before:.1f} MB before, {at:.1f} MB after {requests}, {server.memory_mb():.1f} MB after {total} requests")
+    table.plain("serve: memory before and after requests",
+                f"{before:.1f} MB, {at:.1f} MB after {requests:,}, {server.memory_mb():.1f} MB after {total:,}")
 
 
-def event_streams(server, count=200):
+def event_streams(table, server, count=200):
     before = server.memory_mb()
     streams = []
     for _ in range(count):
@@ -103,7 +105,7 @@ def event_streams(server, count=200):
     server.heal()
     for stream in streams:
         read_until(stream, b"event: pass_ended")
-    print(f"{count} event streams: {server.memory_mb():.1f} MB with all of them, {before:.1f} MB before (target 40)")
+    table.at_most(f"serve: memory with {count} event streams", server.memory_mb(), 40, " MB", f"{before:.1f} MB before")
     for stream in streams:
         stream.close()
 
@@ -116,7 +118,7 @@ def read_until(stream, wanted):
         seen += part
 
 
-def slow_peers(server, count=10_000):
+def slow_peers(table, server, count=10_000):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     slow, longest, asked = [], 0.0, 0
@@ -147,22 +149,18 @@ def slow_peers(server, count=10_000):
         assert status == 200
         time.sleep(0.02)
     thread.join()
-    print(f"{count} slow connections of 127.0.0.2: {asked} requests of 127.0.0.1 beside them, the slowest {longest * 1000:.0f} ms (target 1000), {server.memory_mb():.1f} MB")
+    what = f"serve: slowest of {asked:,} answers beside {count:,} slow connections of another peer"
+    table.at_most(what, longest * 1000, 1000, " ms", f"{server.memory_mb():.1f} MB")
     for peer in slow:
         peer.close()
 
 
-def main():
-    healer = os.environ.get("HEALER_BIN", str(HERE.parent.parent / "target/release/healer"))
-    with tempfile.TemporaryDirectory() as directory:
-        server = Server(healer, directory)
+def measure(table, binary):
+    with tempfile.TemporaryDirectory(prefix="measure.") as directory:
+        server = Server(str(binary), directory)
         try:
-            requests_per_second(server)
-            event_streams(server)
-            slow_peers(server)
+            requests_per_second(table, server)
+            event_streams(table, server)
+            slow_peers(table, server)
         finally:
             server.stop()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,10 +1,10 @@
 #!/usr/bin/python3 -B
-"""Measures the release binary against its targets: `tests/measure/run.py [pass] [version] [stats] [groups] [scan]`, all without a name.
+"""Measures the release binary against its targets: `tests/measure/run.py [pass] [version] [stats] [groups] [scan] [serve]`, all without a name.
 
 Prints ratios from interleaved runs on this machine, each with its target; asserts nothing, since absolute times are the
 machine's. `pass` needs the services of tests/run (HEALER_TEST_*): `tests/support/with-services tests/measure/run.py pass`.
 `groups` needs labelled logs, whose directory HEALER_LOGHUB names; without it, it is left out.
-`scan` wants ripgrep. HEALER_BIN names another binary than target/release/healer, which is built first.
+`scan` wants ripgrep, `serve` wrk. HEALER_BIN names another binary than target/release/healer, which is built first.
 """
 
 import json
@@ -17,6 +17,7 @@ import tempfile
 import measure_groups
 import measure_pass
 import measure_scan
+import measure_serve
 from runner import Table, interleaved, median_cpu, median_wall, ms, peak_memory, run
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -70,7 +71,7 @@ def measure_groups_of(table, _):
 
 
 PARTS = {"version": measure_version, "stats": measure_stats, "pass": measure_pass.measure, "groups": measure_groups_of,
-         "scan": measure_scan.measure}
+         "scan": measure_scan.measure, "serve": measure_serve.measure}
 
 
 def main():

@@ -35,11 +35,14 @@ missing_for_tests() {
     need busybox-static have_static_busybox
     need systemd have systemctl
     need prometheus have promtool
+    need chromium have chromium
+    need chromium-driver have chromedriver
 }
 
 missing_for_measurements() {
     need monit have monit
     need ripgrep have rg
+    need wrk have wrk
     need python3-venv have_venv
 }
 
