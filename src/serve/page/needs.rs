@@ -1,0 +1,215 @@
+//! What needs a human: held plans, rules that gave up, fixes that could not be undone, problems without a rule.
+
+use super::format::{self, Mark};
+use super::html::Html;
+use super::{Button, View, button, evidence, verdict};
+use crate::attempts::Held;
+use crate::breaker::Tripped;
+use crate::model::{Incident, Status};
+use serde_json::Value;
+
+/// One thing that a human is asked for.
+pub enum Need<'a> {
+    /// A pass cannot act at all, and says why.
+    Blocked(&'a str),
+    /// A diagnosis that was held, with its incident where one is open.
+    Diagnosis(&'a Value, Option<&'a Incident>),
+    Incident(&'a Incident),
+    Held(&'a Held),
+    Tripped(&'a Tripped),
+    Silent(&'a str),
+}
+
+impl Need<'_> {
+    pub fn mark(&self) -> Mark {
+        match self {
+            Need::Blocked(_) => Mark::Bad,
+            Need::Diagnosis(d, _) => Mark::of(format::status(&d["severity"])),
+            Need::Incident(incident) => Mark::of(incident.severity),
+            Need::Held(held) if is_broken(held) => Mark::Bad,
+            Need::Held(_) | Need::Tripped(_) | Need::Silent(_) => Mark::Warn,
+        }
+    }
+}
+
+/// Neither done nor undone.
+fn is_broken(held: &Held) -> bool {
+    held.reason.contains("rollback_failed")
+}
+
+/// All of them, the worst first.
+pub fn of<'a>(view: &View<'a>) -> Vec<Need<'a>> {
+    let incidents = &view.status.incidents;
+    let held = |d: &&Value| d["needs_human"] == true;
+    let diagnoses: Vec<&Value> =
+        view.last_pass.into_iter().flat_map(|pass| format::list(pass, "diagnoses")).filter(held).collect();
+    let of_incident = |d: &Value| incidents.iter().find(|i| d["fingerprint"].as_str() == Some(&i.fingerprint));
+    let told = |rule: &str, target: &str, word: &str| {
+        let same = |d: &&Value| d["hold"] == word && d["plan"]["target"] == target && d["rule"] == rule;
+        diagnoses.iter().any(|d| same(d))
+    };
+    let fixing = view.past.fix.as_ref().map(|fix| format::text(&fix.diagnosis, "fingerprint"));
+    let left_alone = |i: &&Incident| {
+        i.severity == Status::Critical
+            && i.symptom_of.is_none()
+            && fixing != Some(&i.fingerprint)
+            && !diagnoses.iter().any(|d| d["fingerprint"].as_str() == Some(&i.fingerprint))
+    };
+    let mut needs: Vec<Need> = verdict::blocked(view.last_pass).map(Need::Blocked).into_iter().collect();
+    needs.extend(diagnoses.iter().map(|d| Need::Diagnosis(d, of_incident(d))));
+    needs.extend(incidents.iter().filter(left_alone).map(Need::Incident));
+    let status = view.status;
+    needs.extend(status.held.iter().filter(|h| !told(&h.rule, &h.target, "held_for_human")).map(Need::Held));
+    needs.extend(status.tripped.iter().filter(|t| !told(&t.rule, &t.target, "circuit_open")).map(Need::Tripped));
+    needs.extend(status.silent.iter().map(|why| Need::Silent(why)));
+    needs.sort_by_key(|need| std::cmp::Reverse(need.mark()));
+    needs
+}
+
+/// The section; nothing where nobody is needed.
+pub fn section(h: &mut Html, view: &View) {
+    let needs = of(view);
+    if needs.is_empty() {
+        return;
+    }
+    h.tag("section", &[("id", "needs"), ("aria-labelledby", "needs-h")], |h| {
+        h.tag("h2", &[("id", "needs-h")], |h| {
+            h.text("Needs you ");
+            h.el("span", &[("class", "count")], &needs.len().to_string());
+        });
+        for need in &needs {
+            let class = ["card ", need.mark().class()].concat();
+            h.tag("article", &[("class", &class)], |h| card(h, view, need));
+        }
+    });
+}
+
+fn card(h: &mut Html, view: &View, need: &Need) {
+    match need {
+        Need::Blocked(why) => {
+            title(h, need.mark(), "blocked", "Nothing can be fixed");
+            h.el("p", &[], why);
+        }
+        Need::Diagnosis(d, incident) => diagnosis(h, view, d, *incident),
+        Need::Incident(incident) => {
+            title(h, need.mark(), incident.severity.word(), &incident.cause);
+            h.tag("p", &[("class", "meta")], |h| {
+                h.text(&format!("{}, {}, open since ", incident.component, incident.issue_type));
+                format::ago(h, incident.opened, view.now);
+            });
+            h.el("p", &[], incident.hold.as_deref().unwrap_or("No rule has a fix for this."));
+            h.tag("p", &[("class", "acts")], |h| acknowledge(h, view, incident));
+        }
+        Need::Held(held) => {
+            let (word, what) = if is_broken(held) {
+                ("rollback failed", "A fix could neither be kept nor undone")
+            } else {
+                ("held", "Left alone until you release it")
+            };
+            title(h, need.mark(), word, &format!("{what}: {}", held.target));
+            h.tag("p", &[("class", "meta")], |h| {
+                h.text(&format!("rule {}, {}, ", held.rule, held.reason));
+                format::ago(h, held.since.t, view.now);
+            });
+            reset(h, &held.target, "releases it");
+        }
+        Need::Tripped(tripped) => {
+            title(h, need.mark(), "circuit open", &format!("Rule {} gave up on {}", tripped.rule, tripped.target));
+            h.tag("p", &[("class", "meta")], |h| {
+                h.text(&format!("{} in a row failed or their problem came back; ", format::count(tripped.failures.into(), "fix").replace("fixs", "fixes")));
+                if tripped.left.is_zero() {
+                    return h.text("one try is let through");
+                }
+                h.text("one more try in ");
+                format::until(h, tripped.left.as_secs(), view.now);
+            });
+            reset(h, &tripped.target, "closes it");
+        }
+        Need::Silent(why) => {
+            title(h, need.mark(), "silent", "A rule matches no more");
+            h.el("p", &[], why);
+        }
+    }
+}
+
+fn title(h: &mut Html, mark: Mark, word: &str, text: &str) {
+    h.tag("h3", &[], |h| {
+        mark.say(h, word);
+        h.text(" ");
+        h.text(text);
+    });
+}
+
+fn reset(h: &mut Html, target: &str, what: &str) {
+    h.tag("p", &[], |h| {
+        h.el("code", &[], &format!("healer reset '{target}'"));
+        h.text(" ");
+        h.text(what);
+    });
+}
+
+fn diagnosis(h: &mut Html, view: &View, d: &Value, incident: Option<&Incident>) {
+    let mark = Mark::of(format::status(&d["severity"]));
+    title(h, mark, format::text(d, "severity"), format::text(d, "cause"));
+    h.tag("p", &[("class", "meta")], |h| {
+        h.text(&about(d));
+        if let Some(incident) = incident {
+            h.text(", open since ");
+            format::ago(h, incident.opened, view.now);
+        }
+    });
+    h.tag("p", &[("class", "why")], |h| {
+        h.el("b", &[], "Held: ");
+        h.text(format::text(d, "hold_reason"));
+    });
+    evidence::steps(h, "Would do", &format::texts(d, "steps"));
+    let fingerprint = format::text(d, "fingerprint");
+    h.tag("details", &[("data-key", &format!("need-{fingerprint}"))], |h| {
+        h.el("summary", &[], "Evidence, confidence, difference");
+        if !verdict::hidden(h, view) {
+            evidence::signals(h, d);
+            evidence::log(h, "Log", d["trigger"]["example"].as_str().into_iter());
+        }
+        evidence::addends(h, format::list(d, "addends"), d["confidence"].as_u64());
+        if view.may_read {
+            evidence::diff(h, format::text(d, "diff"));
+        }
+        evidence::candidates(h, d);
+    });
+    h.tag("p", &[("class", "acts")], |h| acts(h, view, d, incident));
+}
+
+/// Component, kind, who says so, how sure.
+pub fn about(d: &Value) -> String {
+    let by = d["rule"].as_str().map_or("built-in cause".to_owned(), |rule| format!("rule {rule}"));
+    let confidence = d["confidence"].as_u64().map(|c| format!(", confidence {c}")).unwrap_or_default();
+    let (component, issue) = (format::text(&d["trigger"], "component"), format::text(d, "issue_type"));
+    format!("{component}, {issue}, {by}{confidence}")
+}
+
+fn acts(h: &mut Html, view: &View, d: &Value, incident: Option<&Incident>) {
+    let plan = format::id(format::text(&d["plan"], "id"));
+    let may_be_approved = matches!(format::text(d, "hold"), "low_confidence" | "suggest");
+    if let Some(plan) = plan.filter(|_| view.may_act && may_be_approved) {
+        let ask = format!("Apply {plan} now? {}. It is watched, and rolled back if it does not help.", format::texts(d, "steps").join("; "));
+        button(h, &Button { act: "apply", id: plan, label: "Apply now", ask: &ask, strong: true });
+    }
+    if let Some(incident) = incident {
+        acknowledge(h, view, incident);
+    }
+    if view.may_act && view.status.pauses.is_empty() {
+        let ask = "Make no fix for one hour? Checks and alerts go on.";
+        let id = format::id(format::text(d, "fingerprint")).unwrap_or_default();
+        button(h, &Button { act: "pause", id, label: "Pause 1 h", ask, strong: false });
+    }
+}
+
+fn acknowledge(h: &mut Html, view: &View, incident: &Incident) {
+    if let Some(ack) = view.status.ack_of(incident) {
+        return h.el("span", &[("class", "meta")], &format!("Seen by {}: no alerts for it.", ack.by));
+    }
+    if let Some(id) = format::id(&incident.id).filter(|_| view.may_act) {
+        let ask = format!("Acknowledge {id}? No more alerts are sent for it; checks and fixes go on.");
+        button(h, &Button { act: "ack", id, label: "Acknowledge", ask: &ask, strong: false });
+    }
+}
