@@ -38,12 +38,16 @@
     busy = true;
     try {
       const answer = await call('/dashboard', { signal: AbortSignal.timeout(POLL) });
-      if (answer.status === 401) refused();
-      if (!answer.ok) throw new Error('it answered ' + answer.status);
+      if (answer.status === 401) {
+        refused();
+        throw new Error(token ? 'The server refuses this token.' : 'The server wants the token.');
+      }
+      if (!answer.ok) throw new Error('The server answered ' + answer.status + '.');
       merge(new DOMParser().parseFromString(await answer.text(), 'text/html').body);
       online('');
     } catch (error) {
-      online(error.name === 'TimeoutError' ? 'it does not answer' : error instanceof TypeError ? 'it cannot be reached' : error.message);
+      const gone = error.name === 'TimeoutError' ? 'it does not answer' : error instanceof TypeError ? 'it cannot be reached' : '';
+      online(gone ? 'The server is offline: ' + gone + '.' : error.message);
     }
     busy = false;
     if (again) { again = false; soon(); }
@@ -55,7 +59,7 @@
     const back = down && !why;
     down = why;
     line.className = why ? 'off' : '';
-    line.textContent = why ? 'Offline: ' + why + '. What you see may be old; trying again every 10 seconds.' : back ? 'Connected again.' : '';
+    line.textContent = why ? why + ' What you see may be old; trying again every 10 seconds.' : back ? 'Connected again.' : '';
     if (back) setTimeout(() => { if (!down) line.textContent = ''; }, 5000);
     if (why && stream) stream.abort();
   }
@@ -291,9 +295,9 @@
   }
 
   function done(label, status, told) {
-    if (told.message) return told.message;
     const data = told.data || {};
     if (status === 202) return label + ': started' + (data.run_id ? ' (' + data.run_id + ')' : '') + '. What it does is shown here.';
+    if (told.message) return told.message;
     if (data.issues !== undefined) return 'Checked: ' + data.status + ', ' + data.issues + (data.issues === 1 ? ' issue.' : ' issues.');
     return label + ': done.';
   }
@@ -324,6 +328,6 @@
     refresh();
     if (streaming && Date.now() - heard > SILENT) stream.abort();
   }, REDRAW);
-  if (token) refresh();
+  if (token || one('#locked')) refresh();
   listen();
 })();

@@ -167,7 +167,8 @@ pub fn exact(t: Timestamp) -> String {
 /// A time in words that the script keeps true; the exact one as its title.
 pub fn ago(h: &mut Html, t: Timestamp, now: Timestamp) {
     let since = t.as_second().to_string();
-    let attrs = [("datetime", &*t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()), ("title", &exact(t)), ("data-since", &since)];
+    let attrs =
+        [("datetime", &*t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()), ("title", &exact(t)), ("data-since", &since)];
     h.el("time", &attrs, &format!("{} ago", age(seconds(t, now))));
 }
 

@@ -153,10 +153,7 @@ mod tests {
     fn a_value_stays_within_its_attribute() {
         let mut h = Html::new();
         h.el("p", &[("title", "\"><img src=x onerror=alert(1)>'\n`")], "x");
-        assert_eq!(
-            h.into_string(),
-            "<p title=\"&quot;&gt;&lt;img src=x onerror=alert(1)&gt;&#39; `\">x</p>"
-        );
+        assert_eq!(h.into_string(), "<p title=\"&quot;&gt;&lt;img src=x onerror=alert(1)&gt;&#39; `\">x</p>");
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod tests;
 
 use crate::past::{Past, Samples};
 use crate::show::status::Status;
+use format::Mark;
 use html::Html;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -51,13 +52,34 @@ pub struct View<'a> {
 
 /// The whole page.
 pub fn page(view: &View) -> String {
+    document(&verdict::of(view).sentence(), |h| sections(h, view))
+}
+
+/// The page of who may be told nothing yet: it asks for the token.
+pub fn locked() -> String {
+    document("Token needed", |h| {
+        h.tag("section", &[("id", "locked"), ("class", "verdict dunno"), ("aria-labelledby", "locked-h")], |h| {
+            h.tag("div", &[("class", "big")], |h| {
+                Mark::Unknown.draw(h);
+                h.el("h1", &[("id", "locked-h")], "This page needs the token");
+            });
+            let text = "It is the one of [serve] in the configuration. Without JavaScript it cannot be given here.";
+            h.el("p", &[("class", "note")], text);
+            h.tag("p", &[("class", "acts")], |h| {
+                button(h, &Button { act: "token", id: "", label: "Enter the token", ask: "", strong: true });
+            });
+        });
+    })
+}
+
+fn document(title: &str, inside: impl FnOnce(&mut Html)) -> String {
     let mut h = Html::document();
     h.tag("html", &[("lang", "en")], |h| {
         h.tag("head", &[], |h| {
             h.void("meta", &[("charset", "utf-8")]);
             h.void("meta", &[("name", "viewport"), ("content", "width=device-width, initial-scale=1")]);
             h.void("meta", &[("name", "color-scheme"), ("content", "light dark")]);
-            h.el("title", &[], &format!("{} · healer", verdict::of(view).sentence()));
+            h.el("title", &[], &format!("{title} · healer"));
             h.void("link", &[("rel", "icon"), ("href", ICON)]);
             h.void("link", &[("rel", "stylesheet"), ("href", "/style.css")]);
             h.tag("script", &[("src", "/app.js"), ("defer", "")], |_| {});
@@ -65,7 +87,7 @@ pub fn page(view: &View) -> String {
         h.tag("body", &[], |h| {
             h.el("a", &[("class", "skip"), ("href", "#main")], "Skip to the content");
             h.tag("header", &[], header);
-            h.tag("main", &[("id", "main"), ("tabindex", "-1")], |h| sections(h, view));
+            h.tag("main", &[("id", "main"), ("tabindex", "-1")], inside);
             dialogs(h);
         });
     });
@@ -93,7 +115,9 @@ fn sections(h: &mut Html, view: &View) {
 
 fn header(h: &mut Html) {
     h.tag("p", &[("class", "brand")], |h| h.text("healer"));
-    h.tag("noscript", &[], |h| h.text("Without JavaScript this page does not update by itself, and it has no buttons."));
+    h.tag("noscript", &[], |h| {
+        h.text("Without JavaScript this page does not update by itself, and it has no buttons.")
+    });
     h.tag("div", &[("class", "tools"), ("role", "search")], |h| {
         h.tag("label", &[("class", "vh"), ("for", "search")], |h| h.text("Search checks and happenings"));
         h.void("input", &[("id", "search"), ("type", "search"), ("placeholder", "Search"), ("autocomplete", "off")]);
@@ -175,13 +199,4 @@ fn button(h: &mut Html, b: &Button) {
 /// Where a part is left out.
 fn may_not_read(h: &mut Html) {
     h.el("p", &[("class", "note")], "Log text and diffs need the token.");
-}
-
-/// The style sheet and the script.
-pub const STYLE: &str = "";
-pub const SCRIPT: &str = "";
-
-/// The page of who may be told nothing yet: it asks for the token.
-pub fn locked() -> String {
-    String::new()
 }

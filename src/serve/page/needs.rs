@@ -116,7 +116,10 @@ fn card(h: &mut Html, view: &View, need: &Need) {
         Need::Tripped(tripped) => {
             title(h, need.mark(), "circuit open", &format!("Rule {} gave up on {}", tripped.rule, tripped.target));
             h.tag("p", &[("class", "meta")], |h| {
-                h.text(&format!("{} in a row failed or their problem came back; ", format::count(tripped.failures.into(), "fix").replace("fixs", "fixes")));
+                h.text(&format!(
+                    "{} in a row failed or their problem came back; ",
+                    format::count(tripped.failures.into(), "fix").replace("fixs", "fixes")
+                ));
                 if tripped.left.is_zero() {
                     return h.text("one try is let through");
                 }
@@ -191,7 +194,10 @@ fn acts(h: &mut Html, view: &View, d: &Value, incident: Option<&Incident>) {
     let plan = format::id(format::text(&d["plan"], "id"));
     let may_be_approved = matches!(format::text(d, "hold"), "low_confidence" | "suggest");
     if let Some(plan) = plan.filter(|_| view.may_act && may_be_approved) {
-        let ask = format!("Apply {plan} now? {}. It is watched, and rolled back if it does not help.", format::texts(d, "steps").join("; "));
+        let ask = format!(
+            "Apply {plan} now? {}. It is watched, and rolled back if it does not help.",
+            format::texts(d, "steps").join("; ")
+        );
         button(h, &Button { act: "apply", id: plan, label: "Apply now", ask: &ask, strong: true });
     }
     if let Some(incident) = incident {

@@ -41,10 +41,11 @@ pub fn strip(h: &mut Html, parts: &[Option<Status>]) {
 /// `healthy in 46 of 48 half hours, critical in 2`.
 fn strip_words(parts: &[Option<Status>]) -> String {
     let all = parts.len();
-    let words = [Status::Critical, Status::Warning, Status::Unknown, Status::Healthy].into_iter().filter_map(|status| {
-        let n = parts.iter().filter(|part| **part == Some(status)).count();
-        (n > 0).then(|| format!("{} in {n}", status.word()))
-    });
+    let words =
+        [Status::Critical, Status::Warning, Status::Unknown, Status::Healthy].into_iter().filter_map(|status| {
+            let n = parts.iter().filter(|part| **part == Some(status)).count();
+            (n > 0).then(|| format!("{} in {n}", status.word()))
+        });
     let words = words.collect::<Vec<_>>().join(", ");
     if words.is_empty() { "no samples in 24 hours".to_owned() } else { format!("{words} of {all} half hours") }
 }
@@ -112,7 +113,8 @@ pub fn bars(h: &mut Html, series: &[Vec<u64>], label: &str) {
     chart(h, label, |h| {
         for (number, values) in series.iter().enumerate() {
             let mut d = String::new();
-            for (at, (value, below)) in values.iter().zip(&mut below).enumerate().filter(|(_, (value, _))| **value > 0) {
+            for (at, (value, below)) in values.iter().zip(&mut below).enumerate().filter(|(_, (value, _))| **value > 0)
+            {
                 let tall = *value as f64 / top * (HEIGHT - 4.0);
                 let foot = HEIGHT - *below as f64 / top * (HEIGHT - 4.0);
                 let (x, wide) = (at as f64 * step + 1.0, step - 2.0);
@@ -129,7 +131,8 @@ pub fn bars(h: &mut Html, series: &[Vec<u64>], label: &str) {
 
 /// A share (0 to 1) of a whole as a horizontal bar.
 pub fn share(h: &mut Html, of: f64, widest: f64) {
-    let attrs = [("class", "share"), ("viewBox", "0 0 100 8"), ("preserveAspectRatio", "none"), ("aria-hidden", "true")];
+    let attrs =
+        [("class", "share"), ("viewBox", "0 0 100 8"), ("preserveAspectRatio", "none"), ("aria-hidden", "true")];
     h.tag("svg", &attrs, |h| {
         let rect = |h: &mut Html, class, wide: f64| {
             let d = format!("M0 0h{}v8h-{}z", short(wide), short(wide));

@@ -37,7 +37,8 @@ fn nothing_is_asked_of_anybody_else() {
 #[test]
 fn a_look_a_minute_later_draws_the_same_but_for_what_counts_by_itself() {
     let mut example = Example::quiet();
-    let ticking = regex::Regex::new(r#"(<(?:time|span)[^>]* data-(?:since|until)="[^"]*">)[^<]*|data-now="\d+""#).unwrap();
+    let ticking =
+        regex::Regex::new(r#"(<(?:time|span)[^>]* data-(?:since|until)="[^"]*">)[^<]*|data-now="\d+""#).unwrap();
     let first = main(&example.view());
     example.now = example.now.checked_add(jiff::SignedDuration::from_secs(60)).unwrap();
     let second = main(&example.view());
@@ -58,10 +59,16 @@ fn pages_to_look_at() {
     gave_up.trip();
     gave_up.pause(None);
     gave_up.status.silent.push("rule old-format has matched nothing for 9d".into());
-    let pages =
-        [("new", Example::new()), ("quiet", Example::quiet()), ("busy", Example::busy()), ("hidden", hidden), ("gave_up", gave_up)];
+    let pages = [
+        ("new", Example::new()),
+        ("quiet", Example::quiet()),
+        ("busy", Example::busy()),
+        ("hidden", hidden),
+        ("gave_up", gave_up),
+    ];
     for (name, example) in pages {
-        let html = page(&example.view()).replace("=\"/style.css\"", "=\"style.css\"").replace("=\"/app.js\"", "=\"app.js\"");
+        let html =
+            page(&example.view()).replace("=\"/style.css\"", "=\"style.css\"").replace("=\"/app.js\"", "=\"app.js\"");
         std::fs::write(dir.join(format!("{name}.html")), html).unwrap();
     }
     std::fs::write(dir.join("style.css"), STYLE).unwrap();

@@ -141,7 +141,8 @@ fn table(h: &mut Html, label: &str, what: &str, names: &[&str], rows: Vec<(i64, 
     let key = format!("table-{label}");
     h.tag("details", &[("class", "numbers"), ("data-key", &key)], |h| {
         h.el("summary", &[], &format!("{label} as a table"));
-        let attrs = [("class", "box"), ("tabindex", "0"), ("role", "region"), ("aria-label", label), ("data-key", &key)];
+        let attrs =
+            [("class", "box"), ("tabindex", "0"), ("role", "region"), ("aria-label", label), ("data-key", &key)];
         h.tag("div", &attrs, |h| {
             h.tag("table", &[], |h| {
                 h.el("caption", &[], &format!("{label}, {what}, UTC"));
@@ -187,7 +188,8 @@ fn by_group(view: &View) -> Vec<(String, Vec<u64>)> {
         counts
     };
     let name = |id: &str| view.past.groups.get(id).map_or(id, |group| group.template.as_str()).to_owned();
-    let mut all: Vec<(String, Vec<u64>)> = top.iter().map(|(id, _)| (name(id), counts(&|other| other == *id))).collect();
+    let mut all: Vec<(String, Vec<u64>)> =
+        top.iter().map(|(id, _)| (name(id), counts(&|other| other == *id))).collect();
     let rest = counts(&|id| top.iter().all(|(known, _)| *known != id));
     if rest.iter().any(|count| *count > 0) {
         all.push(("all others".to_owned(), rest));

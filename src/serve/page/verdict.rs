@@ -164,6 +164,9 @@ fn facts(h: &mut Html, view: &View) {
             Some(pass) => {
                 format::ago(h, pass.started, view.now);
                 h.text(&format!(", took {}", format::figure(pass.duration_ms as f64, "milliseconds")));
+                if pass.problems > 0 {
+                    h.text(&format!("; healer itself had {}", format::count(pass.problems, "problem")));
+                }
             }
         });
         fact(h, "Next pass", |h| next(h, view));

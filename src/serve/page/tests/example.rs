@@ -102,7 +102,12 @@ impl Example {
         });
         e.status.incidents = vec![
             incident("inc_20251019_164500_1", "database_connection/database", "database", Health::Critical),
-            incident("inc_20251019_165500_1", "rate_limiting/container:shop-worker", "container:shop-worker", Health::Warning),
+            incident(
+                "inc_20251019_165500_1",
+                "rate_limiting/container:shop-worker",
+                "container:shop-worker",
+                Health::Warning,
+            ),
         ];
         e.status.running = Some("healer heal (pid 4711), since 3m".into());
         e.errors();
@@ -115,13 +120,14 @@ impl Example {
     /// A pass that ended so many seconds ago.
     pub fn passed(&mut self, ago: i64) {
         let started = before(ago + 2);
-        self.status.last_pass = Some(LastPass { started, duration_ms: 2_000, status: Health::Healthy, issues: 0 });
+        self.status.last_pass = Some(LastPass { started, duration_ms: 2_000, status: Health::Healthy, issues: 0, exit_code: 0, problems: 0 });
     }
 
     /// Passes of a day, one each half hour; `status` is asked for check and half hours ago.
     fn sampled(&mut self, status: impl Fn(&str, i64) -> &'static str) {
         for ago in (0..48).rev() {
-            let wave = |period: f64, height: f64| (f64::from(i32::try_from(ago).unwrap()) / period).sin() * height + height;
+            let wave =
+                |period: f64, height: f64| (f64::from(i32::try_from(ago).unwrap()) / period).sin() * height + height;
             self.samples.take(
                 &json!({ "t": before(ago * 1_800).to_string(), "errors": 0, "checks": {
                     "api": { "status": status("api", ago), "response_time_ms": 110.0 + wave(3.1, 40.0) },
@@ -136,7 +142,8 @@ impl Example {
     }
 
     fn errors(&mut self) {
-        let groups = ["HTTP NUM Client Error: Too Many Requests", "connection to server at ADDR failed", "Traceback in task ID"];
+        let groups =
+            ["HTTP NUM Client Error: Too Many Requests", "connection to server at ADDR failed", "Traceback in task ID"];
         for hour in 0..24_i64 {
             for (at, template) in groups.iter().enumerate().filter(|(at, _)| (hour + *at as i64) % 3 != 0) {
                 let count = (hour * 7 + at as i64 * 5) % 23 + 1;
@@ -164,17 +171,33 @@ impl Example {
         }
         self.event("alert", before(86_000), json!({ "alert": { "kind": "critical", "title": "database is critical: connection refused",
             "component": "database", "why": "no rule has a fix for this", "evidence": ["connection to server at 127.0.0.1 failed"] }}));
-        self.event("alert", before(84_000), json!({ "alert": { "kind": "resolved", "title": "database is healthy again", "component": "database" }}));
+        self.event(
+            "alert",
+            before(84_000),
+            json!({ "alert": { "kind": "resolved", "title": "database is healthy again", "component": "database" }}),
+        );
         self.event("paused", before(50_000), json!({ "by": "ops", "reason": "deploy" }));
         self.event("resumed", before(48_000), json!({ "by": "ops" }));
     }
 
     /// The worker's fix has been applied and is watched.
     pub fn fixing(&mut self) {
-        self.event("fixing", before(45), json!({ "plan_id": "plan_0123456789ab", "run": "run_2", "diagnosis": worker() }));
-        self.event("begun", before(44), json!({ "fix_id": "fix_20251019_170416", "backup_id": "backup_20251019_170416" }));
+        self.event(
+            "fixing",
+            before(45),
+            json!({ "plan_id": "plan_0123456789ab", "run": "run_2", "diagnosis": worker() }),
+        );
+        self.event(
+            "begun",
+            before(44),
+            json!({ "fix_id": "fix_20251019_170416", "backup_id": "backup_20251019_170416" }),
+        );
         self.event("backup", before(44), json!({ "backup_id": "backup_20251019_170416" }));
-        self.event("edited", before(43), json!({ "edit": { "path": "/srv/shop/worker/client.py", "line": 14, "old": "0.8", "new": "1.2" }}));
+        self.event(
+            "edited",
+            before(43),
+            json!({ "edit": { "path": "/srv/shop/worker/client.py", "line": 14, "old": "0.8", "new": "1.2" }}),
+        );
         self.event("restarted", before(40), json!({ "target": "container:shop-worker" }));
     }
 
@@ -227,14 +250,20 @@ pub fn check(kind: &str, status: &str, message: &str, metrics: &[(&str, f64, &st
 }
 
 fn docker(status: &str, containers: &[(&str, &str)]) -> Value {
-    let mut docker = check("docker", status, "containers", &[
-        ("containers_running", containers.len() as f64, "count"),
-        ("containers_total", containers.len() as f64, "count"),
-    ]);
+    let mut docker = check(
+        "docker",
+        status,
+        "containers",
+        &[
+            ("containers_running", containers.len() as f64, "count"),
+            ("containers_total", containers.len() as f64, "count"),
+        ],
+    );
     docker["containers"] = containers
         .iter()
         .map(|(name, status)| {
-            let message = if *status == "healthy" { "running, healthy" } else { "restarting: 4 restarts since the last pass" };
+            let message =
+                if *status == "healthy" { "running, healthy" } else { "restarting: 4 restarts since the last pass" };
             json!({ "name": name, "status": status, "message": message, "cpu_percent": 3.2, "memory_bytes": 251_658_240,
                     "compose_project": "shop" })
         })

@@ -20,8 +20,20 @@ const HOSTILE: [&str; 9] = [
 
 /// Every text of a document becomes this one, but for the words on which its meaning hangs.
 fn poison(value: &mut Value, with: &str) {
-    const KEPT: [&str; 12] =
-        ["status", "severity", "kind", "hold", "decision", "role", "t", "unit", "plan_id", "run", "fingerprint", "group"];
+    const KEPT: [&str; 12] = [
+        "status",
+        "severity",
+        "kind",
+        "hold",
+        "decision",
+        "role",
+        "t",
+        "unit",
+        "plan_id",
+        "run",
+        "fingerprint",
+        "group",
+    ];
     match value {
         Value::String(text) => *text = with.to_owned(),
         Value::Array(items) => items.iter_mut().for_each(|item| poison(item, with)),
@@ -71,7 +83,11 @@ fn hostile(with: &str) -> Example {
     e.event("edited", before(39), json!({ "edit": { "path": with, "line": 1, "old": with, "new": with }}));
     e.event("progress", before(30), json!({ "watched": with, "errors": 1, "settling": false, "left_s": 50 }));
     for kind in ["paused", "resumed", "reset", "acknowledged", "pass_failed", "durable"] {
-        e.event(kind, before(20), json!({ "by": with, "reason": with, "target": with, "incident": with, "why": with, "fix_type": with }));
+        e.event(
+            kind,
+            before(20),
+            json!({ "by": with, "reason": with, "target": with, "incident": with, "why": with, "fix_type": with }),
+        );
     }
     e.event("errors", before(10), json!({ "group": with, "count": 900, "template": with, "example": with }));
     let sample = json!({ "t": before(5).to_string(), "checks": { with: { "status": "critical", "latency_ms": 3.0, "cpu_percent": 5.0 }}});
@@ -97,19 +113,25 @@ fn poison_status(e: &mut Example, with: &str) {
     }
     for i in &mut s.incidents {
         (i.id, i.component, i.cause, i.issue_type) = (with.into(), with.into(), with.into(), with.into());
-        (i.fingerprint, i.hold, i.severity) = (format!("other {with}"), Some(with.into()), crate::model::Status::Critical);
+        (i.fingerprint, i.hold, i.severity) =
+            (format!("other {with}"), Some(with.into()), crate::model::Status::Critical);
     }
-    (s.stop, s.running, s.open, s.maintenance) = (Some(with.into()), Some(with.into()), Some(with.into()), Some(with.into()));
+    (s.stop, s.running, s.open, s.maintenance) =
+        (Some(with.into()), Some(with.into()), Some(with.into()), Some(with.into()));
     s.silent = vec![with.into()];
     s.knowledge.by_type.insert(with.into(), crate::model::Tries { total: 3, successes: 1 });
 }
 
 /// Tags with their attributes' names, and values of those that a browser acts on.
 fn skeleton(html: &str) -> BTreeSet<String> {
-    let tag = Regex::new(r#"<(/?!?[A-Za-z0-9]+)((?: [a-z-]+="[^"<>]*"| html)*)>"#).unwrap();
-    let attribute = Regex::new(r#" ([a-z-]+)="([^"<>]*)""#).unwrap();
+    let tag = Regex::new(r#"<(/?!?[A-Za-z0-9]+)((?: [A-Za-z-]+="[^"<>]*"| html)*)>"#).unwrap();
+    let attribute = Regex::new(r#" ([A-Za-z-]+)="([^"<>]*)""#).unwrap();
     let rest = tag.replace_all(html, "");
-    assert!(!rest.contains(['<', '>']), "not ours: {:?}", rest.find(['<', '>']).map(|at| &rest[at..(at + 80).min(rest.len())]));
+    assert!(
+        !rest.contains(['<', '>']),
+        "not ours: {:?}",
+        rest.find(['<', '>']).map(|at| &rest[at..(at + 80).min(rest.len())])
+    );
     let mut seen = BTreeSet::new();
     for found in tag.captures_iter(html) {
         let mut shape = found[1].to_owned();
@@ -143,7 +165,11 @@ fn nothing_on_the_page_moves_a_cursor_or_turns_the_writing() {
     for with in HOSTILE {
         let html = page(&hostile(with).view());
         let bad = |c: char| (c.is_control() && c != '\n' && c != '\t') || "\u{202e}\u{200b}\u{2066}".contains(c);
-        assert!(!html.contains(bad), "{with:?}: {:?}", html.find(bad).map(|at| html[at..].chars().take(40).collect::<String>()));
+        assert!(
+            !html.contains(bad),
+            "{with:?}: {:?}",
+            html.find(bad).map(|at| html[at..].chars().take(40).collect::<String>())
+        );
     }
 }
 
