@@ -37,7 +37,10 @@
     if (busy) { again = true; return; }
     busy = true;
     try {
-      const answer = await call('/dashboard', { signal: AbortSignal.timeout(POLL) });
+      const answer = await call('/dashboard', { signal: AbortSignal.timeout(POLL) }).catch((error) => {
+        const what = error.name === 'TimeoutError' ? 'does not answer' : 'cannot be reached';
+        throw new Error('The server is offline: it ' + what + '.');
+      });
       if (answer.status === 401) {
         refused();
         throw new Error(token ? 'The server refuses this token.' : 'The server wants the token.');
@@ -46,8 +49,7 @@
       merge(new DOMParser().parseFromString(await answer.text(), 'text/html').body);
       online('');
     } catch (error) {
-      const gone = error.name === 'TimeoutError' ? 'it does not answer' : error instanceof TypeError ? 'it cannot be reached' : '';
-      online(gone ? 'The server is offline: ' + gone + '.' : error.message);
+      online(error.message);
     }
     busy = false;
     if (again) { again = false; soon(); }
@@ -59,7 +61,7 @@
     const back = down && !why;
     down = why;
     line.className = why ? 'off' : '';
-    line.textContent = why ? why + ' What you see may be old; trying again every 10 seconds.' : back ? 'Connected again.' : '';
+    line.textContent = why ? why + (one('#locked') ? '' : ' What you see may be old; trying again every 10 seconds.') : back ? 'Connected again.' : '';
     if (back) setTimeout(() => { if (!down) line.textContent = ''; }, 5000);
     if (why && stream) stream.abort();
   }
@@ -115,7 +117,8 @@
   const where = (e, n) => (keyOf(e) || n) + e.localName + [...(e.parentNode?.children || [])].indexOf(e);
   function focusOn(key, summary, within = document) {
     const found = one('[data-key="' + CSS.escape(key) + '"]', within);
-    (summary ? one('summary', found) : found)?.focus({ preventScroll: true });
+    const target = found && summary ? one('summary', found) : found;
+    (target || main).focus({ preventScroll: true });
   }
 
   // ---- events

@@ -1,8 +1,17 @@
 //! What a conclusion stands on: signals, log lines, the sum of its confidence, the difference it makes.
 
+use super::View;
 use super::format::{self, Mark};
 use super::html::Html;
 use serde_json::Value;
+
+/// Whether who asks may read log text and differences; says so where not.
+pub fn may_be_shown(h: &mut Html, view: &View) -> bool {
+    if !view.may_read {
+        h.el("p", &[("class", "note")], "Log text and diffs need the token.");
+    }
+    view.may_read
+}
 
 /// What was looked for, and whether it was there.
 pub fn signals(h: &mut Html, d: &Value) {

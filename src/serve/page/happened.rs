@@ -2,7 +2,7 @@
 
 use super::format::{self, Mark};
 use super::html::Html;
-use super::{Button, View, button, evidence, verdict};
+use super::{Button, View, button, evidence};
 use crate::past::Item;
 
 const DAYS: u64 = 7;
@@ -97,7 +97,7 @@ fn body(h: &mut Html, view: &View, item: &Item) {
     }
     evidence::steps(h, "Steps", &item.steps.iter().map(String::as_str).collect::<Vec<_>>());
     let secret = !item.evidence.is_empty() || item.diff.is_some();
-    if secret && !verdict::hidden(h, view) {
+    if secret && evidence::may_be_shown(h, view) {
         evidence::log(h, "Evidence", item.evidence.iter().map(String::as_str));
         evidence::diff(h, item.diff.as_deref().unwrap_or_default());
     }
@@ -120,7 +120,7 @@ fn validation(h: &mut Html, item: &Item) {
         ("Errors after", text("errors_after")),
         ("Chance that this was luck", luck),
     ];
-    h.tag("table", &[("class", "sum")], |h| {
+    h.tag("table", &[("class", "sum said")], |h| {
         h.el("caption", &[], "Validation");
         for (label, value) in rows.iter().filter_map(|(label, value)| Some((label, value.as_ref()?))) {
             h.tag("tr", &[], |h| {

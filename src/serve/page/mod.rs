@@ -87,6 +87,7 @@ fn document(title: &str, inside: impl FnOnce(&mut Html)) -> String {
         h.tag("body", &[], |h| {
             h.el("a", &[("class", "skip"), ("href", "#main")], "Skip to the content");
             h.tag("header", &[], header);
+            h.tag("p", &[("id", "line"), ("role", "status")], |_| {});
             h.tag("main", &[("id", "main"), ("tabindex", "-1")], inside);
             dialogs(h);
         });
@@ -127,7 +128,6 @@ fn header(h: &mut Html) {
         });
         button(h, &Button { act: "token", id: "open", label: "Token", ask: "", strong: false });
     });
-    h.tag("p", &[("id", "line"), ("role", "status")], |_| {});
 }
 
 /// What the script fills and opens.
@@ -194,9 +194,4 @@ fn button(h: &mut Html, b: &Button) {
         ("data-key", &key),
     ];
     h.el("button", &attrs, b.label);
-}
-
-/// Where a part is left out.
-fn may_not_read(h: &mut Html) {
-    h.el("p", &[("class", "note")], "Log text and diffs need the token.");
 }

@@ -2,7 +2,7 @@
 
 use super::format::{self, Mark};
 use super::html::Html;
-use super::{Button, View, button, evidence, verdict};
+use super::{Button, View, button, evidence};
 use crate::attempts::Held;
 use crate::breaker::Tripped;
 use crate::model::{Incident, Status};
@@ -55,7 +55,8 @@ pub fn of<'a>(view: &View<'a>) -> Vec<Need<'a>> {
             && fixing != Some(&i.fingerprint)
             && !diagnoses.iter().any(|d| d["fingerprint"].as_str() == Some(&i.fingerprint))
     };
-    let mut needs: Vec<Need> = verdict::blocked(view.last_pass).map(Need::Blocked).into_iter().collect();
+    let mut needs: Vec<Need> =
+        view.last_pass.and_then(|pass| pass["blocked"].as_str()).map(Need::Blocked).into_iter().collect();
     needs.extend(diagnoses.iter().map(|d| Need::Diagnosis(d, of_incident(d))));
     needs.extend(incidents.iter().filter(left_alone).map(Need::Incident));
     let status = view.status;
@@ -91,48 +92,53 @@ fn card(h: &mut Html, view: &View, need: &Need) {
             h.el("p", &[], why);
         }
         Need::Diagnosis(d, incident) => diagnosis(h, view, d, *incident),
-        Need::Incident(incident) => {
-            title(h, need.mark(), incident.severity.word(), &incident.cause);
-            h.tag("p", &[("class", "meta")], |h| {
-                h.text(&format!("{}, {}, open since ", incident.component, incident.issue_type));
-                format::ago(h, incident.opened, view.now);
-            });
-            h.el("p", &[], incident.hold.as_deref().unwrap_or("No rule has a fix for this."));
-            h.tag("p", &[("class", "acts")], |h| acknowledge(h, view, incident));
-        }
-        Need::Held(held) => {
-            let (word, what) = if is_broken(held) {
-                ("rollback failed", "A fix could neither be kept nor undone")
-            } else {
-                ("held", "Left alone until you release it")
-            };
-            title(h, need.mark(), word, &format!("{what}: {}", held.target));
-            h.tag("p", &[("class", "meta")], |h| {
-                h.text(&format!("rule {}, {}, ", held.rule, held.reason));
-                format::ago(h, held.since.t, view.now);
-            });
-            reset(h, &held.target, "releases it");
-        }
-        Need::Tripped(tripped) => {
-            title(h, need.mark(), "circuit open", &format!("Rule {} gave up on {}", tripped.rule, tripped.target));
-            h.tag("p", &[("class", "meta")], |h| {
-                h.text(&format!(
-                    "{} in a row failed or their problem came back; ",
-                    format::count(tripped.failures.into(), "fix").replace("fixs", "fixes")
-                ));
-                if tripped.left.is_zero() {
-                    return h.text("one try is let through");
-                }
-                h.text("one more try in ");
-                format::until(h, tripped.left.as_secs(), view.now);
-            });
-            reset(h, &tripped.target, "closes it");
-        }
+        Need::Incident(incident) => without_rule(h, view, incident),
+        Need::Held(held) => left_alone(h, view, held),
+        Need::Tripped(tripped) => gave_up(h, view, tripped),
         Need::Silent(why) => {
             title(h, need.mark(), "silent", "A rule matches no more");
             h.el("p", &[], why);
         }
     }
+}
+
+fn without_rule(h: &mut Html, view: &View, incident: &Incident) {
+    title(h, Mark::of(incident.severity), incident.severity.word(), &incident.cause);
+    h.tag("p", &[("class", "meta")], |h| {
+        h.text(&format!("{}, {}, opened ", incident.component, incident.issue_type));
+        format::ago(h, incident.opened, view.now);
+    });
+    h.el("p", &[], incident.hold.as_deref().unwrap_or("No rule has a fix for this."));
+    h.tag("p", &[("class", "acts")], |h| acknowledge(h, view, incident));
+}
+
+fn left_alone(h: &mut Html, view: &View, held: &Held) {
+    let (mark, word, what) = if is_broken(held) {
+        (Mark::Bad, "rollback failed", "A fix could neither be kept nor undone")
+    } else {
+        (Mark::Warn, "held", "Left alone until you release it")
+    };
+    title(h, mark, word, &format!("{what}: {}", held.target));
+    h.tag("p", &[("class", "meta")], |h| {
+        h.text(&format!("rule {}, {}, ", held.rule, held.reason.replace('_', " ")));
+        format::ago(h, held.since.t, view.now);
+    });
+    reset(h, &held.target, "releases it");
+}
+
+fn gave_up(h: &mut Html, view: &View, tripped: &Tripped) {
+    let text = format!("Rule {} gave up on {}", tripped.rule, tripped.target);
+    title(h, Mark::Warn, "circuit open", &text);
+    h.tag("p", &[("class", "meta")], |h| {
+        let fixes = if tripped.failures == 1 { "fix" } else { "fixes" };
+        h.text(&format!("{} {fixes} in a row failed or their problem came back; ", tripped.failures));
+        if tripped.left.is_zero() {
+            return h.text("one try is let through");
+        }
+        h.text("one more try in ");
+        format::until(h, tripped.left.as_secs(), view.now);
+    });
+    reset(h, &tripped.target, "closes it");
 }
 
 fn title(h: &mut Html, mark: Mark, word: &str, text: &str) {
@@ -157,7 +163,7 @@ fn diagnosis(h: &mut Html, view: &View, d: &Value, incident: Option<&Incident>) 
     h.tag("p", &[("class", "meta")], |h| {
         h.text(&about(d));
         if let Some(incident) = incident {
-            h.text(", open since ");
+            h.text(", opened ");
             format::ago(h, incident.opened, view.now);
         }
     });
@@ -169,7 +175,7 @@ fn diagnosis(h: &mut Html, view: &View, d: &Value, incident: Option<&Incident>) 
     let fingerprint = format::text(d, "fingerprint");
     h.tag("details", &[("data-key", &format!("need-{fingerprint}"))], |h| {
         h.el("summary", &[], "Evidence, confidence, difference");
-        if !verdict::hidden(h, view) {
+        if evidence::may_be_shown(h, view) {
             evidence::signals(h, d);
             evidence::log(h, "Log", d["trigger"]["example"].as_str().into_iter());
         }

@@ -2,7 +2,7 @@
 
 use super::format::{self, Mark};
 use super::html::Html;
-use super::{View, evidence, needs, verdict};
+use super::{View, evidence, needs};
 use crate::past::Fix;
 
 /// The section; nothing while none is made.
@@ -48,7 +48,7 @@ fn card(h: &mut Html, view: &View, fix: &Fix, mark: Mark) {
     }
     h.tag("details", &[("data-key", "progress")], |h| {
         h.el("summary", &[], "Evidence, confidence, difference");
-        if !verdict::hidden(h, view) {
+        if evidence::may_be_shown(h, view) {
             evidence::signals(h, d);
             evidence::log(h, "Log", d["trigger"]["example"].as_str().into_iter());
         }

@@ -15,27 +15,37 @@ const HEIGHT: f64 = 56.0;
 /// The worst status of each half hour, as ticks: the worse, the taller.
 pub fn strip(h: &mut Html, parts: &[Option<Status>]) {
     let label = strip_words(parts);
-    h.tag("svg", &[("class", "strip"), ("viewBox", "0 0 48 16"), ("role", "img"), ("aria-label", &label)], |h| {
-        h.tag("title", &[], |h| h.text(&label));
-        let (mut at, mut rest) = (0, parts);
-        while let Some(first) = rest.first() {
-            let run = rest.iter().take_while(|part| *part == first).count();
-            let class = first.map_or("none", |status| Mark::of(status).class());
-            let top = match first {
-                None => 15,
-                Some(Status::Healthy) => 9,
-                Some(Status::Unknown) => 6,
-                Some(Status::Warning) => 4,
-                Some(Status::Critical) => 0,
-            };
-            // One line as thick as a tick is tall; its dashes are the ticks.
-            let (middle, tall) = (f64::from(16 + top) / 2.0, (16 - top).to_string());
-            let d = format!("M{at} {middle}h{run}");
-            h.tag("path", &[("class", class), ("d", &d), ("stroke-width", &tall)], |_| {});
-            at += run;
-            rest = rest.get(run..).unwrap_or_default();
-        }
-    });
+    h.tag(
+        "svg",
+        &[
+            ("class", "strip"),
+            ("viewBox", "0 0 48 16"),
+            ("preserveAspectRatio", "none"),
+            ("role", "img"),
+            ("aria-label", &label),
+        ],
+        |h| {
+            h.tag("title", &[], |h| h.text(&label));
+            let (mut at, mut rest) = (0, parts);
+            while let Some(first) = rest.first() {
+                let run = rest.iter().take_while(|part| *part == first).count();
+                let class = first.map_or("blank", |status| Mark::of(status).class());
+                let top = match first {
+                    None => 15,
+                    Some(Status::Healthy) => 9,
+                    Some(Status::Unknown) => 6,
+                    Some(Status::Warning) => 4,
+                    Some(Status::Critical) => 0,
+                };
+                // One line as thick as a tick is tall; its dashes are the ticks.
+                let (middle, tall) = (f64::from(16 + top) / 2.0, (16 - top).to_string());
+                let d = format!("M{at} {middle}h{run}");
+                h.tag("path", &[("class", class), ("d", &d), ("stroke-width", &tall)], |_| {});
+                at += run;
+                rest = rest.get(run..).unwrap_or_default();
+            }
+        },
+    );
 }
 
 /// `healthy in 46 of 48 half hours, critical in 2`.

@@ -4,7 +4,7 @@ mod example;
 mod hostile;
 mod says;
 
-use super::{SCRIPT, STYLE, main, page};
+use super::{SCRIPT, STYLE, locked, main, page};
 use example::Example;
 
 #[test]
@@ -22,6 +22,14 @@ fn what_is_fetched_again_is_what_the_page_holds() {
 }
 
 #[test]
+fn who_may_be_told_nothing_is_asked_for_the_token() {
+    let sections = regex::Regex::new(r#"<section id="([^"]*)""#).unwrap();
+    let found: Vec<String> = sections.captures_iter(&locked()).map(|found| found[1].to_owned()).collect();
+    assert_eq!(found, ["locked"]);
+    assert!(locked().contains("data-act=\"token\"") && locked().contains("src=\"/app.js\""));
+}
+
+#[test]
 fn nothing_is_asked_of_anybody_else() {
     let page = page(&Example::busy().view());
     let addresses = regex::Regex::new(r#"(?:src|href)="([^"]*)""#).unwrap();
@@ -29,6 +37,10 @@ fn nothing_is_asked_of_anybody_else() {
         let ours = ["/style.css", "/app.js", "#main"].contains(&&address[1]) || address[1].starts_with("data:");
         assert!(ours, "{}", &address[1]);
     }
+    for inline in [" style=", "<style", "javascript:", "<script>"] {
+        assert!(!page.contains(inline), "{inline}");
+    }
+    assert!(!regex::Regex::new(r"<[a-z]+[^>]* on[a-z]+=").unwrap().is_match(&page));
     for text in [SCRIPT, STYLE] {
         assert!(!text.contains("://") && !text.contains("@import") && !text.contains("url("));
     }
@@ -69,6 +81,11 @@ fn pages_to_look_at() {
     for (name, example) in pages {
         let html =
             page(&example.view()).replace("=\"/style.css\"", "=\"style.css\"").replace("=\"/app.js\"", "=\"app.js\"");
+        std::fs::write(dir.join(format!("{name}.html")), html).unwrap();
+    }
+    let hostile =
+        hostile::hostile("\"><img src=x onerror=alert(1)>aLongNameWithoutAnySpaceInIt_aLongNameWithoutAnySpaceInIt");
+    for (name, html) in [("locked", locked()), ("hostile", page(&hostile.view()))] {
         std::fs::write(dir.join(format!("{name}.html")), html).unwrap();
     }
     std::fs::write(dir.join("style.css"), STYLE).unwrap();

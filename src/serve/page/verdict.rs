@@ -3,10 +3,10 @@
 use super::format::{self, Mark};
 use super::html::Html;
 use super::needs::{self, Need};
-use super::{Button, View, button, may_not_read};
+use super::{Button, View, button};
+use crate::model::Status as Health;
 use crate::past::Fix;
 use crate::show::status::Status;
-use serde_json::Value;
 
 /// How things stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,10 +113,10 @@ fn needing(problems: u64, asked: u64) -> String {
 fn failing(view: &View) -> Option<Verdict> {
     let checks = view.last_pass?["health"]["checks"].as_object()?;
     let statuses = || checks.values().map(|check| format::status(&check["status"]));
-    let worst = statuses().max().filter(|status| *status != crate::model::Status::Healthy)?;
+    let worst = statuses().max().filter(|status| *status != Health::Healthy)?;
     let n = statuses().filter(|status| *status == worst).count() as u64;
     let verb = if n == 1 { "is" } else { "are" };
-    let on = if worst.is_red() && worst == crate::model::Status::Warning { "on warning" } else { worst.word() };
+    let on = if worst == Health::Warning { "on warning" } else { worst.word() };
     Some(Verdict::new(Mark::of(worst), format!("{} {verb} {on}", format::count(n, "check"))))
 }
 
@@ -146,14 +146,6 @@ pub fn section(h: &mut Html, view: &View) {
             });
         }
     });
-}
-
-/// Anything to be said of who may read, where a part is left out.
-pub fn hidden(h: &mut Html, view: &View) -> bool {
-    if !view.may_read {
-        may_not_read(h);
-    }
-    !view.may_read
 }
 
 fn facts(h: &mut Html, view: &View) {
@@ -233,9 +225,4 @@ fn buttons(h: &mut Html, status: &Status) {
         ("resume", "Resume", "End every pause now, so that fixes are made again?")
     };
     button(h, &Button { act, id: "", label, ask, strong: false });
-}
-
-/// What a document says is blocked.
-pub fn blocked(last_pass: Option<&Value>) -> Option<&str> {
-    last_pass?["blocked"].as_str()
 }

@@ -120,7 +120,14 @@ impl Example {
     /// A pass that ended so many seconds ago.
     pub fn passed(&mut self, ago: i64) {
         let started = before(ago + 2);
-        self.status.last_pass = Some(LastPass { started, duration_ms: 2_000, status: Health::Healthy, issues: 0, exit_code: 0, problems: 0 });
+        self.status.last_pass = Some(LastPass {
+            started,
+            duration_ms: 2_000,
+            status: Health::Healthy,
+            issues: 0,
+            exit_code: 0,
+            problems: 0,
+        });
     }
 
     /// Passes of a day, one each half hour; `status` is asked for check and half hours ago.

@@ -50,7 +50,7 @@ fn poison(value: &mut Value, with: &str) {
 }
 
 /// Every name and every text of a busy installation is this one.
-fn hostile(with: &str) -> Example {
+pub fn hostile(with: &str) -> Example {
     let mut e = Example::busy();
     let mut pass = e.last_pass.take().unwrap();
     pass["diagnoses"][0]["hold"] = "low_confidence".into();
