@@ -78,7 +78,7 @@ fn group(h: &mut Html, name: &str, rows: &[Row]) {
 /// Rows by group: the group with the worst row first, and in each the worst row.
 fn groups<'a>(view: &View<'a>) -> Vec<(&'a str, Vec<Row<'a>>)> {
     let mut groups: BTreeMap<&str, Vec<Row>> = BTreeMap::new();
-    let checks = view.last_pass.and_then(|pass| pass["health"]["checks"].as_object());
+    let checks = view.last_pass.and_then(|pass| pass.pointer("/health/checks")?.as_object());
     for (name, check) in checks.into_iter().flatten() {
         groups.entry(ELSEWHERE).or_default().push(of_check(view, name, check));
         for container in format::list(check, "containers") {

@@ -45,8 +45,8 @@ pub fn of<'a>(view: &View<'a>) -> Vec<Need<'a>> {
         view.last_pass.into_iter().flat_map(|pass| format::list(pass, "diagnoses")).filter(held).collect();
     let of_incident = |d: &Value| incidents.iter().find(|i| d["fingerprint"].as_str() == Some(&i.fingerprint));
     let told = |rule: &str, target: &str, word: &str| {
-        let same = |d: &&Value| d["hold"] == word && d["plan"]["target"] == target && d["rule"] == rule;
-        diagnoses.iter().any(|d| same(d))
+        let same = |d: &&Value| d["hold"] == word && format::text(&d["plan"], "target") == target && d["rule"] == rule;
+        diagnoses.iter().any(same)
     };
     let fixing = view.past.fix.as_ref().map(|fix| format::text(&fix.diagnosis, "fingerprint"));
     let left_alone = |i: &&Incident| {
@@ -177,7 +177,7 @@ fn diagnosis(h: &mut Html, view: &View, d: &Value, incident: Option<&Incident>) 
         h.el("summary", &[], "Evidence, confidence, difference");
         if evidence::may_be_shown(h, view) {
             evidence::signals(h, d);
-            evidence::log(h, "Log", d["trigger"]["example"].as_str().into_iter());
+            evidence::log(h, "Log", example(d));
         }
         evidence::addends(h, format::list(d, "addends"), d["confidence"].as_u64());
         if view.may_read {
@@ -186,6 +186,11 @@ fn diagnosis(h: &mut Html, view: &View, d: &Value, incident: Option<&Incident>) 
         evidence::candidates(h, d);
     });
     h.tag("p", &[("class", "acts")], |h| acts(h, view, d, incident));
+}
+
+/// A log line that shows it.
+pub fn example(d: &Value) -> impl Iterator<Item = &str> {
+    d.pointer("/trigger/example").and_then(Value::as_str).into_iter()
 }
 
 /// Component, kind, who says so, how sure.

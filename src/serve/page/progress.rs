@@ -50,7 +50,7 @@ fn card(h: &mut Html, view: &View, fix: &Fix, mark: Mark) {
         h.el("summary", &[], "Evidence, confidence, difference");
         if evidence::may_be_shown(h, view) {
             evidence::signals(h, d);
-            evidence::log(h, "Log", d["trigger"]["example"].as_str().into_iter());
+            evidence::log(h, "Log", needs::example(d));
         }
         evidence::addends(h, format::list(d, "addends"), d["confidence"].as_u64());
         if view.may_read {

@@ -111,7 +111,7 @@ fn needing(problems: u64, asked: u64) -> String {
 
 /// Checks that are not healthy although no incident is open.
 fn failing(view: &View) -> Option<Verdict> {
-    let checks = view.last_pass?["health"]["checks"].as_object()?;
+    let checks = view.last_pass?.pointer("/health/checks")?.as_object()?;
     let statuses = || checks.values().map(|check| format::status(&check["status"]));
     let worst = statuses().max().filter(|status| *status != Health::Healthy)?;
     let n = statuses().filter(|status| *status == worst).count() as u64;
