@@ -13,8 +13,25 @@ pub fn may_be_shown(h: &mut Html, view: &View) -> bool {
     view.may_read
 }
 
+/// Everything that a diagnosis stands on, to be opened.
+pub fn details(h: &mut Html, view: &View, d: &Value, key: &str) {
+    h.tag("details", &[("data-key", key)], |h| {
+        h.el("summary", &[], "Evidence, confidence, difference");
+        let shown = may_be_shown(h, view);
+        if shown {
+            signals(h, d);
+            log(h, "Log", d.pointer("/trigger/example").and_then(Value::as_str).into_iter());
+        }
+        addends(h, format::list(d, "addends"), d["confidence"].as_u64());
+        if shown {
+            diff(h, format::text(d, "diff"));
+        }
+        candidates(h, d);
+    });
+}
+
 /// What was looked for, and whether it was there.
-pub fn signals(h: &mut Html, d: &Value) {
+fn signals(h: &mut Html, d: &Value) {
     if format::list(d, "signals").next().is_none() {
         return;
     }
@@ -123,7 +140,7 @@ pub fn steps(h: &mut Html, label: &str, steps: &[&str]) {
 }
 
 /// The causes that lost against the one that was chosen.
-pub fn candidates(h: &mut Html, d: &Value) {
+fn candidates(h: &mut Html, d: &Value) {
     let others: Vec<&Value> = format::list(d, "candidates").skip(1).collect();
     if others.is_empty() {
         return;

@@ -14,7 +14,8 @@ pub enum Need<'a> {
     Blocked(&'a str),
     /// A diagnosis that was held, with its incident where one is open.
     Diagnosis(&'a Value, Option<&'a Incident>),
-    Incident(&'a Incident),
+    /// No rule mends it; with what was diagnosed, where something was.
+    Incident(&'a Incident, Option<&'a Value>),
     Held(&'a Held),
     Tripped(&'a Tripped),
     Silent(&'a str),
@@ -25,7 +26,7 @@ impl Need<'_> {
         match self {
             Need::Blocked(_) => Mark::Bad,
             Need::Diagnosis(d, _) => Mark::of(format::status(&d["severity"])),
-            Need::Incident(incident) => Mark::of(incident.severity),
+            Need::Incident(incident, _) => Mark::of(incident.severity),
             Need::Held(held) if is_broken(held) => Mark::Bad,
             Need::Held(_) | Need::Tripped(_) | Need::Silent(_) => Mark::Warn,
         }
@@ -40,25 +41,24 @@ fn is_broken(held: &Held) -> bool {
 /// All of them, the worst first.
 pub fn of<'a>(view: &View<'a>) -> Vec<Need<'a>> {
     let incidents = &view.status.incidents;
-    let held = |d: &&Value| d["needs_human"] == true;
-    let diagnoses: Vec<&Value> =
-        view.last_pass.into_iter().flat_map(|pass| format::list(pass, "diagnoses")).filter(held).collect();
+    let all = || view.last_pass.into_iter().flat_map(|pass| format::list(pass, "diagnoses"));
+    let diagnoses: Vec<&Value> = all().filter(|d| d["needs_human"] == true).collect();
     let of_incident = |d: &Value| incidents.iter().find(|i| d["fingerprint"].as_str() == Some(&i.fingerprint));
     let told = |rule: &str, target: &str, word: &str| {
         let same = |d: &&Value| d["hold"] == word && format::text(&d["plan"], "target") == target && d["rule"] == rule;
         diagnoses.iter().any(same)
     };
     let fixing = view.past.fix.as_ref().map(|fix| format::text(&fix.diagnosis, "fingerprint"));
-    let left_alone = |i: &&Incident| {
-        i.severity == Status::Critical
-            && i.symptom_of.is_none()
-            && fixing != Some(&i.fingerprint)
-            && !diagnoses.iter().any(|d| d["fingerprint"].as_str() == Some(&i.fingerprint))
+    let diagnosed = |i: &Incident| all().find(|d| d["fingerprint"].as_str() == Some(&i.fingerprint));
+    let unaided = |i: &&Incident| {
+        let in_hand = |d: &Value| d["needs_human"] == true || d["decision"] == "act";
+        let is_root = i.severity == Status::Critical && i.symptom_of.is_none();
+        is_root && fixing != Some(&i.fingerprint) && !diagnosed(i).is_some_and(in_hand)
     };
     let mut needs: Vec<Need> =
         view.last_pass.and_then(|pass| pass["blocked"].as_str()).map(Need::Blocked).into_iter().collect();
     needs.extend(diagnoses.iter().map(|d| Need::Diagnosis(d, of_incident(d))));
-    needs.extend(incidents.iter().filter(left_alone).map(Need::Incident));
+    needs.extend(incidents.iter().filter(unaided).map(|i| Need::Incident(i, diagnosed(i))));
     let status = view.status;
     needs.extend(status.held.iter().filter(|h| !told(&h.rule, &h.target, "held_for_human")).map(Need::Held));
     needs.extend(status.tripped.iter().filter(|t| !told(&t.rule, &t.target, "circuit_open")).map(Need::Tripped));
@@ -92,7 +92,7 @@ fn card(h: &mut Html, view: &View, need: &Need) {
             h.el("p", &[], why);
         }
         Need::Diagnosis(d, incident) => diagnosis(h, view, d, *incident),
-        Need::Incident(incident) => without_rule(h, view, incident),
+        Need::Incident(incident, d) => without_rule(h, view, incident, *d),
         Need::Held(held) => left_alone(h, view, held),
         Need::Tripped(tripped) => gave_up(h, view, tripped),
         Need::Silent(why) => {
@@ -102,13 +102,16 @@ fn card(h: &mut Html, view: &View, need: &Need) {
     }
 }
 
-fn without_rule(h: &mut Html, view: &View, incident: &Incident) {
+fn without_rule(h: &mut Html, view: &View, incident: &Incident, d: Option<&Value>) {
     title(h, Mark::of(incident.severity), incident.severity.word(), &incident.cause);
     h.tag("p", &[("class", "meta")], |h| {
         h.text(&format!("{}, {}, opened ", incident.component, incident.issue_type));
         format::ago(h, incident.opened, view.now);
     });
     h.el("p", &[], incident.hold.as_deref().unwrap_or("No rule has a fix for this."));
+    if let Some(d) = d {
+        evidence::details(h, view, d, &format!("need-{}", incident.fingerprint));
+    }
     h.tag("p", &[("class", "acts")], |h| acknowledge(h, view, incident));
 }
 
@@ -172,25 +175,8 @@ fn diagnosis(h: &mut Html, view: &View, d: &Value, incident: Option<&Incident>) 
         h.text(format::text(d, "hold_reason"));
     });
     evidence::steps(h, "Would do", &format::texts(d, "steps"));
-    let fingerprint = format::text(d, "fingerprint");
-    h.tag("details", &[("data-key", &format!("need-{fingerprint}"))], |h| {
-        h.el("summary", &[], "Evidence, confidence, difference");
-        if evidence::may_be_shown(h, view) {
-            evidence::signals(h, d);
-            evidence::log(h, "Log", example(d));
-        }
-        evidence::addends(h, format::list(d, "addends"), d["confidence"].as_u64());
-        if view.may_read {
-            evidence::diff(h, format::text(d, "diff"));
-        }
-        evidence::candidates(h, d);
-    });
+    evidence::details(h, view, d, &format!("need-{}", format::text(d, "fingerprint")));
     h.tag("p", &[("class", "acts")], |h| acts(h, view, d, incident));
-}
-
-/// A log line that shows it.
-pub fn example(d: &Value) -> impl Iterator<Item = &str> {
-    d.pointer("/trigger/example").and_then(Value::as_str).into_iter()
 }
 
 /// Component, kind, who says so, how sure.

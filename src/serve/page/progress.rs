@@ -46,17 +46,7 @@ fn card(h: &mut Html, view: &View, fix: &Fix, mark: Mark) {
             }
         });
     }
-    h.tag("details", &[("data-key", "progress")], |h| {
-        h.el("summary", &[], "Evidence, confidence, difference");
-        if evidence::may_be_shown(h, view) {
-            evidence::signals(h, d);
-            evidence::log(h, "Log", needs::example(d));
-        }
-        evidence::addends(h, format::list(d, "addends"), d["confidence"].as_u64());
-        if view.may_read {
-            evidence::diff(h, format::text(d, "diff"));
-        }
-    });
+    evidence::details(h, view, d, "progress");
 }
 
 fn wait(h: &mut Html, view: &View, fix: &Fix) {

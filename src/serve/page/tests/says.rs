@@ -147,6 +147,25 @@ fn each_thing_that_needs_a_human_is_told_once() {
 }
 
 #[test]
+fn a_critical_incident_needs_a_human_unless_something_is_done_about_it() {
+    let check = |decision: &str, needs_human: bool, asked: bool, with_evidence: bool| {
+        let mut example = Example::quiet();
+        open(&mut example, Status::Critical);
+        let mut diagnosis = held_diagnosis("cooldown");
+        diagnosis["fingerprint"] = "database_connection/0".into();
+        (diagnosis["decision"], diagnosis["needs_human"]) = (decision.into(), needs_human.into());
+        example.last_pass.as_mut().unwrap()["diagnoses"] = json!([diagnosis]);
+        says(
+            &example,
+            &[("No rule has a fix", asked && !needs_human), ("id=\"needs\"", asked), ("FATAL:", with_evidence)],
+        );
+    };
+    check("no_rule", false, true, true);
+    check("hold", true, true, true);
+    check("act", false, false, false);
+}
+
+#[test]
 fn an_incident_that_was_seen_cannot_be_acknowledged_again() {
     let mut example = Example::quiet();
     open(&mut example, Status::Critical);
