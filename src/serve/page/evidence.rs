@@ -1,7 +1,7 @@
 //! What a conclusion stands on: signals, log lines, the sum of its confidence, the difference it makes.
 
 use super::View;
-use super::format::{self, Mark};
+use super::format;
 use super::html::Html;
 use serde_json::Value;
 
@@ -16,7 +16,12 @@ pub fn may_be_shown(h: &mut Html, view: &View) -> bool {
 /// Everything that a diagnosis stands on, to be opened.
 pub fn details(h: &mut Html, view: &View, d: &Value, key: &str) {
     h.tag("details", &[("data-key", key)], |h| {
-        h.el("summary", &[], "Evidence, confidence, difference");
+        let and = if format::text(d, "diff").is_empty() {
+            "Evidence and confidence"
+        } else {
+            "Evidence, confidence, difference"
+        };
+        h.el("summary", &[], and);
         let shown = may_be_shown(h, view);
         if shown {
             signals(h, d);
@@ -45,8 +50,13 @@ fn signals(h: &mut Html, d: &Value) {
 
 fn one_signal(h: &mut Html, signal: &Value) {
     let held = signal["held"] == true;
-    let (mark, word) = if held { (Mark::Good, "seen") } else { (Mark::Info, "absent") };
-    mark.say(h, word);
+    // Neither good nor bad: what is seen may speak against it.
+    let (shape, word) = if held { ("●", "seen") } else { ("○", "absent") };
+    h.tag("span", &[("class", "tag info")], |h| {
+        h.el("span", &[("class", "m info"), ("aria-hidden", "true")], shape);
+        h.text(" ");
+        h.text(word);
+    });
     h.text(" ");
     let (asked, seen) = (format::text(signal, "asked"), format::text(signal, "seen"));
     h.text(if held { seen } else { asked });
@@ -92,7 +102,7 @@ pub fn addends<'a>(h: &mut Html, addends: impl Iterator<Item = &'a Value>, sum: 
             }
         });
         if let Some(sum) = sum {
-            h.tag("tfoot", &[], |h| row(h, "shown, from 0 to 100", &sum.to_string()));
+            h.tag("tfoot", &[], |h| row(h, "confidence, of 100", &sum.to_string()));
         }
     });
 }

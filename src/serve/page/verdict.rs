@@ -103,7 +103,8 @@ fn needing(problems: u64, asked: u64) -> String {
         (0, 1) => "No open problem, but 1 thing needs you".to_owned(),
         (0, n) => format!("No open problem, but {n} things need you"),
         (1, 1) => "1 problem needs you".to_owned(),
-        (p, n) if n >= p => format!("{p} problem{}, {n} things need you", if p == 1 { "" } else { "s" }),
+        (p, n) if n == p => format!("{p} problems need you"),
+        (p, n) if n > p => format!("{p} problem{}, {n} things need you", if p == 1 { "" } else { "s" }),
         (p, 1) => format!("{p} problems, 1 needs you"),
         (p, n) => format!("{p} problems, {n} need you"),
     }
@@ -166,7 +167,7 @@ fn facts(h: &mut Html, view: &View) {
         if let Some(who) = &status.running {
             fact(h, "At work", |h| h.text(who));
         }
-        if let Some(open) = &status.open {
+        if let Some(open) = status.open.as_ref().filter(|_| view.past.fix.is_none()) {
             fact(h, "Open fix", |h| h.text(open));
         }
         for (pause, left) in status.paused() {

@@ -40,6 +40,14 @@ fn the_verdict_says_how_things_stand() {
         open(e, Status::Critical);
         open(e, Status::Warning);
     });
+    verdict_is("■ 2 problems need you", |e| {
+        open(e, Status::Critical);
+        open(e, Status::Critical);
+    });
+    verdict_is("■ 1 problem, 2 things need you", |e| {
+        open(e, Status::Critical);
+        e.trip();
+    });
     verdict_is("▲ No open problem, but 1 thing needs you", Example::trip);
     verdict_is("■ No open problem, but 1 thing needs you", |e| e.hold("rollback_failed"));
     verdict_is("▲ 1 check is on warning", |e| {
