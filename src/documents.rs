@@ -65,7 +65,7 @@ pub fn status(engine: &Engine) -> Result<(Status, Vec<String>)> {
         tripped: breaker::open_targets(&attempts, &now, &engine.limits),
         held: attempts.held,
         pauses,
-        maintenance: pause::window_of_all(&engine.maintenance, local).map(|w| w.name.clone()),
+        maintenance: pause::windows_on(&engine.maintenance, local).cloned().collect(),
         recent_backups: backups(&dir)?.into_iter().filter_map(|b| b.metadata.ok()).take(5).collect(),
         knowledge: learn::read(dir.knowledge_base(), None)?.with_self_recovery(memory.unaided.by_issue),
     };

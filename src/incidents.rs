@@ -95,6 +95,7 @@ fn going_on(
         opened: same.map_or(now.t, |i| i.opened),
         last_seen: now.t,
         hold: None,
+        hold_kind: None,
         alerted: told.map_or_else(BTreeMap::new, |i| i.alerted.clone()),
     }
 }

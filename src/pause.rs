@@ -82,9 +82,9 @@ pub fn window_of<'a>(windows: &'a [MaintenanceWindow], rule: &str, local: DateTi
     windows.iter().find(|w| (w.rules.is_empty() || w.rules.iter().any(|r| r == rule)) && holds(w, local))
 }
 
-/// The maintenance window of all rules that is on at this local time.
-pub fn window_of_all(windows: &[MaintenanceWindow], local: DateTime) -> Option<&MaintenanceWindow> {
-    windows.iter().find(|w| w.rules.is_empty() && holds(w, local))
+/// The maintenance windows that are on at this local time.
+pub fn windows_on(windows: &[MaintenanceWindow], local: DateTime) -> impl Iterator<Item = &MaintenanceWindow> {
+    windows.iter().filter(move |w| holds(w, local))
 }
 
 fn holds(window: &MaintenanceWindow, local: DateTime) -> bool {

@@ -258,6 +258,13 @@ pub fn append_metrics(dir: &StateDir, now: Timestamp, checks: &[CheckResult], er
             let mut entry = serde_json::Map::new();
             entry.insert("status".into(), c.status.word().into());
             entry.extend(c.metrics.iter().map(|m| (m.name.clone(), round(m.value).into())));
+            // Those that are well are not named: a hundred of them in every sample would be most of the file.
+            let unwell = c.containers.iter().filter(|container| container.status != Status::Healthy);
+            let unwell: serde_json::Map<String, serde_json::Value> =
+                unwell.map(|container| (container.name.clone(), container.status.word().into())).collect();
+            if !unwell.is_empty() {
+                entry.insert("containers".into(), unwell.into());
+            }
             (c.name.clone(), entry.into())
         })
         .collect();

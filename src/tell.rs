@@ -64,6 +64,7 @@ pub fn of_analysis(
     for judged in report.judged.iter().filter(|j| j.diagnosis.symptom_of.is_none()) {
         let Some(incident) = open.iter_mut().find(|i| i.fingerprint == judged.diagnosis.fingerprint) else { continue };
         incident.hold = judged.hold().map(ToString::to_string);
+        incident.hold_kind = judged.hold().map(|hold| hold.word().to_owned());
         let acting = permit.is_some_and(|p| p.plan().component == judged.diagnosis.trigger.component);
         let Some(kind) = kind_of(judged, acting) else { continue };
         if storm.is_some() && matches!(kind, AlertKind::Storm | AlertKind::Critical) {
@@ -235,8 +236,10 @@ pub fn of_ended(engine: &Engine, ended: &Ended, now: Timestamp) -> Vec<Alert> {
 }
 
 /// The same of a fix of this pass: with what competed, and with what is expected to go with it.
-pub fn of_fix(engine: &Engine, ended: &Ended, report: &Report, now: Timestamp) -> Vec<Alert> {
+pub fn of_fix(engine: &Engine, ended: &Ended, report: &Report, open: &[Incident], now: Timestamp) -> Vec<Alert> {
     let with_cause = |alert: Alert| {
+        let is_own = |i: &&Incident| i.component == alert.component && Some(&i.issue_type) == alert.issue_type.as_ref();
+        let alert = Alert { incident: open.iter().find(is_own).map(|i| i.id.clone()), ..alert };
         let is_root = |d: &&Diagnosis| d.symptom_of.is_none() && d.trigger.component == alert.component;
         let Some(root) = report.judged.iter().map(|j| &j.diagnosis).find(is_root) else { return alert };
         redacted(engine, Alert { candidates: candidates(root), symptoms: symptoms(root), ..alert })
@@ -288,7 +291,8 @@ fn of_plan(kind: AlertKind, title: String, plan: &Plan, now: Timestamp) -> Alert
 /// The alert of a fix that was kept and whose problem is back.
 pub fn of_recurred(engine: &Engine, follow_up: &FollowUp, issue_type: Option<String>, now: Timestamp) -> Alert {
     let title = format!("{} of {} did not last", follow_up.fix_type, follow_up.component);
-    let passed = shown(clock::between(clock::to_second(follow_up.judged.t), clock::to_second(now)));
+    let passed = clock::between(clock::to_second(follow_up.judged.t), clock::to_second(now));
+    let passed = if passed.is_zero() { "right".to_owned() } else { shown(passed) };
     let why = format!("rule {} fires again {passed} after {} was kept", follow_up.rule, follow_up.fix);
     let next = vec!["healer diagnose".to_owned(), "healer backups".to_owned()];
     let blank = blank(AlertKind::Recurred, title, follow_up.component.clone(), now);

@@ -116,11 +116,11 @@ fn on_check(name: &str, is: Status, passes: u32, seen: &Observed) -> Result<Vec<
     }
     let run = seen.streaks.checks.get(name).copied().unwrap_or_default().passes(is);
     if run < passes {
-        return Err(format!("{name} is {is} for {run} of {passes} passes"));
+        return Err(format!("{name} is {is} for {run} of {passes} {}", passes_word(passes)));
     }
     Ok(vec![Fired {
         trigger: Trigger {
-            seen: format!("{name} is {} for {run} passes: {}", check.status, check.message),
+            seen: format!("{name} is {} for {run} {}: {}", check.status, passes_word(run), check.message),
             count: u64::from(run),
             rate_per_second: None,
             component: name.to_owned(),
@@ -130,6 +130,10 @@ fn on_check(name: &str, is: Status, passes: u32, seen: &Observed) -> Result<Vec<
         container: None,
         severity: check.status.max(Status::Warning),
     }])
+}
+
+fn passes_word(count: u32) -> &'static str {
+    if count == 1 { "pass" } else { "passes" }
 }
 
 /// How long a state has lasted: since it began by the wall clock, where that is known and can be true (the clock may have

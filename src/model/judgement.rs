@@ -218,6 +218,9 @@ pub struct Incident {
     /// Why the last pass did nothing about it, where it held.
     #[serde(default)]
     pub hold: Option<String>,
+    /// The word of that reason, as `hold` of a diagnosis has it.
+    #[serde(default)]
+    pub hold_kind: Option<String>,
     /// When each kind of alert was last told, so that it is not repeated before `repeat`.
     #[serde(default)]
     pub alerted: std::collections::BTreeMap<String, Timestamp>,

@@ -351,7 +351,7 @@ fn act(
         .with_context(|| format!("the fix `{}` of rule {} was not made", permit.plan().fix_type, permit.plan().rule))?;
     let plan = permit.plan();
     world.memory.unaided.fixed(&fingerprint(&plan.issue_type, &plan.component));
-    send(world, tell::of_fix(world.engine, &ended, report, clock::now()), tell);
+    send(world, tell::of_fix(world.engine, &ended, report, &world.memory.incidents, clock::now()), tell);
     told_of(world, &ended);
     tell.ended(&ended);
     if matches!(ended, Ended::Closed(_))

@@ -34,6 +34,8 @@ pub struct Point {
     pub cpu: Option<f32>,
     pub memory: Option<f32>,
     pub disk: Option<f32>,
+    /// Containers that were not healthy; the others were.
+    pub containers: BTreeMap<String, Status>,
 }
 
 #[derive(Deserialize)]
@@ -74,16 +76,40 @@ impl Samples {
         self.all.iter().filter_map(one).collect()
     }
 
+    /// The same of a container that a check looks at.
+    pub fn strip_of_container(
+        &self,
+        (check, container): (&str, &str),
+        from: Timestamp,
+        to: Timestamp,
+        parts: usize,
+    ) -> Vec<Option<Status>> {
+        self.strip_by(from, to, parts, |sample| {
+            let unwell = &sample.checks.get(check)?.containers;
+            Some(unwell.get(container).copied().unwrap_or(Status::Healthy))
+        })
+    }
+
     /// The worst status of one check in each of `parts` equal parts of the time from `from` to `to`.
     pub fn strip(&self, check: &str, from: Timestamp, to: Timestamp, parts: usize) -> Vec<Option<Status>> {
+        self.strip_by(from, to, parts, |sample| Some(sample.checks.get(check)?.status))
+    }
+
+    fn strip_by(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        parts: usize,
+        status: impl Fn(&Sampled) -> Option<Status>,
+    ) -> Vec<Option<Status>> {
         let mut strip = vec![None; parts];
         let span = (to.as_second() - from.as_second()).max(1);
         for sample in &self.all {
             let at = sample.t.as_second() - from.as_second();
             let part = usize::try_from(at * i64::try_from(parts).unwrap_or(1) / span).ok().filter(|_| at >= 0);
             let slot = part.and_then(|part| strip.get_mut(part.min(parts.saturating_sub(1))));
-            if let (Some(slot), Some(point)) = (slot, sample.checks.get(check)) {
-                *slot = (*slot).max(Some(point.status));
+            if let (Some(slot), Some(status)) = (slot, status(sample)) {
+                *slot = (*slot).max(Some(status));
             }
         }
         strip
@@ -106,5 +132,6 @@ fn point(values: &Value) -> Option<Point> {
         cpu: number("cpu_percent"),
         memory: number("memory_percent"),
         disk: disk.map(|v| v as f32),
+        containers: BTreeMap::deserialize(&values["containers"]).unwrap_or_default(),
     })
 }

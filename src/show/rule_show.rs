@@ -163,6 +163,7 @@ fn edit_text(edit: &EditSpec) -> String {
 fn validation(rule: &Rule) -> String {
     let v = &rule.validate;
     let errors = match v.errors_allowed {
+        ErrorsAllowed::AtMost(0) => "no error".to_owned(),
         ErrorsAllowed::AtMost(n) => format!("at most {}", crate::show::count(n, "error")),
         ErrorsAllowed::ReduceTo(share) => format!("at most {} % of the earlier errors", number(share * 100.0)),
     };

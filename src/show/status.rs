@@ -4,6 +4,7 @@ use crate::ack::Ack;
 use crate::attempts::Held;
 use crate::backup::Metadata;
 use crate::breaker::Tripped;
+use crate::config::MaintenanceWindow;
 use crate::diagnose::rules::shown;
 use crate::host::clock;
 use crate::learn::Knowledge;
@@ -32,8 +33,8 @@ pub struct Status {
     pub acks: Vec<Ack>,
     pub held: Vec<Held>,
     pub pauses: Vec<Pause>,
-    /// The maintenance window of all rules that is on.
-    pub maintenance: Option<String>,
+    /// Those that are on.
+    pub maintenance: Vec<MaintenanceWindow>,
     pub tripped: Vec<Tripped>,
     /// Rules that match no more, a sentence each.
     pub silent: Vec<String>,
@@ -49,12 +50,31 @@ impl Status {
     }
 
     pub fn mode(&self) -> &'static str {
-        let paused = self.stop.is_some() || self.pauses.iter().any(|p| p.rule.is_none()) || self.maintenance.is_some();
+        let paused =
+            self.stop.is_some() || self.pauses.iter().any(|p| p.rule.is_none()) || self.maintenance_of_all().is_some();
         match (paused, self.suggest) {
             (true, _) => "paused",
             (false, true) => "suggest",
             (false, false) => "enabled",
         }
+    }
+
+    /// The maintenance window of all rules, where one is on.
+    pub fn maintenance_of_all(&self) -> Option<&MaintenanceWindow> {
+        self.maintenance.iter().find(|window| window.rules.is_empty())
+    }
+
+    /// Why nothing is done about an incident: as the last pass said it, where what it named has not been ended since.
+    pub fn hold_of<'i>(&self, incident: &'i Incident) -> Option<&'i str> {
+        let over = match incident.hold_kind.as_deref() {
+            Some("stop") => self.stop.is_none(),
+            Some("paused") => self.paused().next().is_none(),
+            Some("maintenance") => self.maintenance.is_empty(),
+            Some("held_for_human") => self.held.is_empty(),
+            Some("circuit_open") => self.tripped.is_empty(),
+            _ => false,
+        };
+        incident.hold.as_deref().filter(|_| !over)
     }
 
     /// Who has seen an incident, where somebody has.
@@ -74,7 +94,10 @@ pub fn json(status: &Status) -> Value {
     json!({
         "autonomous_mode": status.mode(),
         "stop": status.stop,
-        "maintenance": status.maintenance,
+        "maintenance": status.maintenance_of_all().map(|window| &window.name),
+        "maintenance_windows": status.maintenance.iter().map(|window| json!({
+            "name": window.name, "rules": window.rules,
+        })).collect::<Vec<_>>(),
         "pauses": status.paused().map(|(p, left)| json!({
             "rule": p.rule, "reason": p.reason, "by": p.by, "since": seconds(p.since.t), "left_s": left.as_secs(),
         })).collect::<Vec<_>>(),
@@ -95,7 +118,7 @@ pub fn json(status: &Status) -> Value {
         "recent_backups": status.recent_backups.iter().map(json::backup).collect::<Vec<_>>(),
         "incidents": status.incidents.iter().map(|i| json!({
             "id": i.id, "issue_type": i.issue_type, "component": i.component, "severity": i.severity,
-            "cause": i.cause, "opened": seconds(i.opened), "last_seen": seconds(i.last_seen), "hold_reason": i.hold,
+            "cause": i.cause, "opened": seconds(i.opened), "last_seen": seconds(i.last_seen), "hold_reason": status.hold_of(i),
             "symptom_of": i.symptom_of, "symptoms": i.symptoms, "flapping": i.flapping,
             "acknowledged_by": status.ack_of(i).map(|ack| &ack.by),
         })).collect::<Vec<_>>(),
@@ -122,7 +145,10 @@ pub fn text(status: &Status, out: &Output) -> String {
         Some(file) => row("mode:", &format!("stopped: nothing is changed until {file} is removed")),
         None => row("mode:", status.mode()),
     });
-    lines.extend(status.maintenance.iter().map(|name| row("", &format!("maintenance window {name}"))));
+    for window in &status.maintenance {
+        let of = if window.rules.is_empty() { String::new() } else { format!(" of {}", window.rules.join(", ")) };
+        lines.push(row("", &format!("maintenance window {}{of}", window.name)));
+    }
     for (pause, left) in status.paused() {
         let of = pause.rule.as_ref().map(|rule| format!("rule {rule} ")).unwrap_or_default();
         let text = format!("{of}by {}: {}; {} left, `healer resume` ends it", pause.by, pause.reason, shown(left));
@@ -138,7 +164,7 @@ pub fn text(status: &Status, out: &Output) -> String {
         if !incident.symptoms.is_empty() {
             lines.push(row("", &format!("its symptoms: {}", incident.symptoms.join(", "))));
         }
-        lines.extend(incident.hold.iter().map(|why| row("", &format!("held: {why}"))));
+        lines.extend(status.hold_of(incident).map(|why| row("", &format!("held: {why}"))));
     }
     if status.incidents.is_empty() && status.last_pass.is_some() {
         lines.push(row("incidents:", "none open"));

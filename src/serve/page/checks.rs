@@ -19,7 +19,7 @@ struct Row<'a> {
     status: Status,
     message: &'a str,
     value: String,
-    strip: Option<Vec<Option<Status>>>,
+    strip: Vec<Option<Status>>,
 }
 
 /// The section.
@@ -65,11 +65,7 @@ fn group(h: &mut Html, name: &str, rows: &[Row]) {
                 });
                 h.el("td", &[("class", "c-value num")], &row.value);
                 h.el("td", &[("class", "c-said")], row.message);
-                h.tag("td", &[("class", "c-strip")], |h| {
-                    if let Some(strip) = &row.strip {
-                        svg::strip(h, strip);
-                    }
-                });
+                h.tag("td", &[("class", "c-strip")], |h| svg::strip(h, &row.strip));
             });
         }
     });
@@ -83,7 +79,7 @@ fn groups<'a>(view: &View<'a>) -> Vec<(&'a str, Vec<Row<'a>>)> {
         groups.entry(ELSEWHERE).or_default().push(of_check(view, name, check));
         for container in format::list(check, "containers") {
             let project = container["compose_project"].as_str().unwrap_or(LOOSE);
-            groups.entry(project).or_default().push(of_container(container));
+            groups.entry(project).or_default().push(of_container(view, name, container));
         }
     }
     let mut groups: Vec<(&str, Vec<Row>)> = groups.into_iter().collect();
@@ -102,20 +98,22 @@ fn of_check<'a>(view: &View, name: &'a str, check: &'a Value) -> Row<'a> {
         status: format::status(&check["status"]),
         message: format::text(check, "message"),
         value: value_of(check),
-        strip: Some(view.samples.strip(name, from, to, svg::PARTS)),
+        strip: view.samples.strip(name, from, to, svg::PARTS),
     }
 }
 
-fn of_container(container: &Value) -> Row<'_> {
+fn of_container<'a>(view: &View, check: &str, container: &'a Value) -> Row<'a> {
+    let (from, to) = day(view.now);
+    let name = format::text(container, "name");
     let cpu = container["cpu_percent"].as_f64().map(|cpu| format!("{} % cpu", format::number(cpu)));
     let memory = container["memory_bytes"].as_f64().map(|bytes| format::figure(bytes, "bytes"));
     Row {
-        name: format::text(container, "name"),
+        name,
         kind: "container",
         status: format::status(&container["status"]),
         message: format::text(container, "message"),
         value: [cpu, memory].into_iter().flatten().collect::<Vec<_>>().join(", "),
-        strip: None,
+        strip: view.samples.strip_of_container((check, name), from, to, svg::PARTS),
     }
 }
 

@@ -212,8 +212,9 @@ fn mode(h: &mut Html, status: &Status) {
     if let Some(file) = &status.stop {
         h.text(&format!(" until {file} is removed"));
     }
-    if let Some(window) = &status.maintenance {
-        h.text(&format!("; maintenance window {window}"));
+    for window in &status.maintenance {
+        let of = if window.rules.is_empty() { String::new() } else { format!(" of {}", window.rules.join(", ")) };
+        h.text(&format!("; maintenance window {}{of}", window.name));
     }
 }
 

@@ -47,7 +47,7 @@ impl Example {
             acks: Vec::new(),
             held: Vec::new(),
             pauses: Vec::new(),
-            maintenance: None,
+            maintenance: Vec::new(),
             tripped: Vec::new(),
             silent: Vec::new(),
             recent_backups: Vec::new(),
@@ -293,6 +293,7 @@ pub fn incident(id: &str, fingerprint: &str, component: &str, severity: Health) 
         opened: before(1_200),
         last_seen: before(100),
         hold: None,
+        hold_kind: None,
         alerted: std::collections::BTreeMap::new(),
     }
 }

@@ -116,8 +116,14 @@ fn poison_status(e: &mut Example, with: &str) {
         (i.fingerprint, i.hold, i.severity) =
             (format!("other {with}"), Some(with.into()), crate::model::Status::Critical);
     }
-    (s.stop, s.running, s.open, s.maintenance) =
-        (Some(with.into()), Some(with.into()), Some(with.into()), Some(with.into()));
+    (s.stop, s.running, s.open) = (Some(with.into()), Some(with.into()), Some(with.into()));
+    s.maintenance = vec![crate::config::MaintenanceWindow {
+        name: with.into(),
+        days: Vec::new(),
+        from: jiff::civil::Time::midnight(),
+        to: jiff::civil::Time::midnight(),
+        rules: vec![with.into()],
+    }];
     s.silent = vec![with.into()];
     s.knowledge.by_type.insert(with.into(), crate::model::Tries { total: 3, successes: 1 });
 }
