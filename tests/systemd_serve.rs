@@ -100,6 +100,13 @@ fn a_server_without_rights_shows_what_passes_have_left() {
         "healer-requests.service",
     ];
     assert_eq!(machine.run(&verified).expect_code(0).output(), "");
+    // In tenths, as systemd-analyze counts exposure.
+    for (unit, at_most) in [("healer.service", "25"), ("healer-requests.service", "25"), ("healer-serve.service", "5")]
+    {
+        let path = format!("/etc/systemd/system/{unit}");
+        let threshold = format!("--threshold={at_most}");
+        machine.run(&["systemd-analyze", "security", "--offline=true", "--no-pager", &threshold, &path]).expect_code(0);
+    }
 }
 
 #[test]

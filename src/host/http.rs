@@ -143,6 +143,10 @@ fn explain_io(error: std::io::Error) -> HttpError {
     match error.kind() {
         ErrorKind::ConnectionRefused => return HttpError::Failed("connection refused".into()),
         ErrorKind::TimedOut | ErrorKind::WouldBlock => return HttpError::Timeout,
+        ErrorKind::PermissionDenied => {
+            let why = "the system forbids this connection: `IPAddressAllow=` in a drop-in of healer.service allows it";
+            return HttpError::Failed(why.into());
+        }
         ErrorKind::ConnectionReset => return HttpError::Failed("connection reset by the server".into()),
         ErrorKind::UnexpectedEof => {
             return HttpError::Failed("the server closed the connection without an answer".into());
