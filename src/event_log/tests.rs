@@ -123,7 +123,7 @@ fn a_time_is_found_in_a_long_log() {
     let log = Log::new(&[]);
     let text: String = days.iter().map(|d| line(*d) + "\n").collect();
     std::fs::write(&log.path, text).unwrap();
-    let mut check = |since: i64, slack: usize| {
+    let check = |since: i64, slack: usize| {
         let (found, gap) = read(&mut log.tail(From::Time(day(since))));
         assert!(!gap);
         assert_eq!(found.last(), Some(&19_999));

@@ -41,6 +41,7 @@ fn engine(checks: Vec<(&str, Duration, Probe)>, secrets: &[&str]) -> Engine {
         textfile: None,
         written: Default::default(),
         learning: crate::config::Learning { half_life: LONG },
+        serve: crate::config::Serve::default(),
         warnings: Vec::new(),
     }
 }
