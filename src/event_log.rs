@@ -312,7 +312,7 @@ impl Tail {
             self.open = None;
             // What comes is new from its beginning on.
             if self.from == From::Now && self.last.is_none() {
-                self.from = From::After(Position::default());
+                self.last = Some(Position::default());
             }
             return Ok(());
         };

@@ -85,6 +85,16 @@ fn a_place_stays_the_same_over_every_expiry() {
 }
 
 #[test]
+fn who_waits_where_there_is_no_log_misses_nothing_of_it() {
+    let log = Log::new(&[1, 2]);
+    let later = log.path.with_extension("later");
+    let mut tail = Tail::new(later.clone(), From::Now);
+    assert_eq!(read(&mut tail), (vec![], false));
+    std::fs::rename(&log.path, &later).unwrap();
+    assert_eq!(read(&mut tail), (vec![1, 2], false));
+}
+
+#[test]
 fn a_line_is_given_out_when_it_is_whole() {
     let log = Log::new(&[1]);
     let mut tail = log.tail(From::Now);

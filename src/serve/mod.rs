@@ -220,7 +220,7 @@ impl Server {
     async fn act(&self, route: Route<'_>, head: &Parts, body: &[u8]) -> Result<Answer, Answer> {
         let acting = &self.acting;
         let by = "the dashboard or API";
-        let wait = head.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "wait=true"));
+        let wait = wait(head.uri.query().unwrap_or_default())?;
         Ok(match route {
             Route::TriggerCheck => acting.pass(Verb::Heal, wait, by).await,
             Route::Apply(plan) => acting.pass(Verb::Apply { plan: plan.to_owned() }, wait, by).await,
@@ -228,8 +228,11 @@ impl Server {
             Route::Resume => acting.other(Verb::Resume, by).await,
             Route::Pause => {
                 let asked: AskedPause = parsed(body)?;
-                let reason = asked.reason;
-                acting.other(Verb::Pause { time: asked.duration, reason, rule: asked.rule }, by).await
+                if let Some(rule) = asked.rule.as_deref().filter(|rule| self.engine.rule(rule).is_none()) {
+                    let message = format!("there is no rule {rule:?}: `healer rules list` shows all");
+                    return Err(answer::error(StatusCode::NOT_FOUND, &message));
+                }
+                acting.other(Verb::Pause { time: asked.duration, reason: asked.reason, rule: asked.rule }, by).await
             }
             Route::Ack(id) => {
                 let asked: AskedAck = if body.is_empty() { AskedAck::default() } else { parsed(body)? };
@@ -258,9 +261,20 @@ struct AskedAck {
     duration: Option<String>,
 }
 
+/// An object of these keys; what could be read as one field after the other is none.
 fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Answer> {
-    serde_json::from_slice(body)
+    serde_json::from_slice::<serde_json::Map<_, _>>(body)
+        .and_then(|body| serde_json::from_value(body.into()))
         .map_err(|error| answer::error(StatusCode::BAD_REQUEST, &format!("the body is not what this takes: {error}")))
+}
+
+/// Whether the answer waits until what begins has ended.
+fn wait(query: &str) -> Result<bool, Answer> {
+    match query.split('&').filter_map(|pair| pair.strip_prefix("wait=")).next_back() {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(answer::error(StatusCode::BAD_REQUEST, "`wait` is true or false")),
+    }
 }
 
 /// The whole body, bounded in size and time.

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,13 +47,16 @@ fn stamps(paths: &[&Path]) -> Vec<Stamp> {
 
 /// A value that is made by one caller for all.
 struct Shared<T> {
-    kept: RefCell<Option<(Vec<Stamp>, Instant, Arc<T>)>>,
-    making: tokio::sync::Mutex<()>,
+    kept: Rc<RefCell<Option<Kept<T>>>>,
+    making: Arc<tokio::sync::Mutex<()>>,
 }
+
+/// What it was made of, when, and the value.
+type Kept<T> = (Vec<Stamp>, Instant, Arc<T>);
 
 impl<T: Send + Sync + 'static> Shared<T> {
     fn new() -> Self {
-        Shared { kept: RefCell::default(), making: tokio::sync::Mutex::default() }
+        Shared { kept: Rc::default(), making: Arc::default() }
     }
 
     fn fresh(&self, stamps: &[Stamp], for_: Duration) -> Option<Arc<T>> {
@@ -70,14 +74,20 @@ impl<T: Send + Sync + 'static> Shared<T> {
         if let Some(value) = self.fresh(&stamps, for_) {
             return Ok(value);
         }
-        let _making = self.making.lock().await;
+        let making = Arc::clone(&self.making).lock_owned().await;
         if let Some(value) = self.fresh(&stamps, for_) {
             return Ok(value);
         }
-        let value = Arc::new(blocking(make).await?);
-        // From its end on: those who have waited for it get it too, however long it took.
-        *self.kept.borrow_mut() = Some((stamps, Instant::now(), Arc::clone(&value)));
-        Ok(value)
+        let kept = Rc::clone(&self.kept);
+        // A task of its own: a caller that goes away must not have it begun once more by the next one.
+        let made = tokio::task::spawn_local(async move {
+            let _making = making;
+            let value = Arc::new(blocking(make).await?);
+            // From its end on: those who have waited for it get it too, however long it took.
+            *kept.borrow_mut() = Some((stamps, Instant::now(), Arc::clone(&value)));
+            Ok(value)
+        });
+        made.await.unwrap_or_else(|_| Err(anyhow!("the work was broken off")))
     }
 }
 
@@ -110,6 +120,9 @@ impl Reader {
     fn catch_up(&mut self) -> Result<()> {
         loop {
             let news = self.events.read(AT_ONCE)?;
+            if news.gap {
+                self.past = Past::default();
+            }
             news.events.iter().for_each(|event| self.past.take(&event.line));
             if !news.more {
                 break;

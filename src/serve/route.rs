@@ -123,4 +123,41 @@ mod tests {
         }
         check("/api/monitoring/rollback/", Some(Route::Rollback("")));
     }
+
+    #[test]
+    fn the_description_of_the_api_holds_every_route_and_its_method() {
+        let openapi: serde_json::Value = serde_json::from_str(crate::serve::OPENAPI).unwrap();
+        let number = |route: Route| match route {
+            Route::Page => 0,
+            Route::Dashboard => 1,
+            Route::Script => 2,
+            Route::Style => 3,
+            Route::OpenApi => 4,
+            Route::Metrics => 5,
+            Route::Health => 6,
+            Route::Status => 7,
+            Route::Backups => 8,
+            Route::Stats => 9,
+            Route::Incidents => 10,
+            Route::History => 11,
+            Route::Trends => 12,
+            Route::Events => 13,
+            Route::Run(_) => 14,
+            Route::TriggerCheck => 15,
+            Route::Rollback(_) => 16,
+            Route::Apply(_) => 17,
+            Route::Pause => 18,
+            Route::Resume => 19,
+            Route::Ack(_) => 20,
+        };
+        let mut described = Vec::new();
+        for (path, operations) in openapi["paths"].as_object().unwrap() {
+            let route = Route::of(path).unwrap_or_else(|| panic!("{path} is no route"));
+            let methods: Vec<&String> = operations.as_object().unwrap().keys().collect();
+            assert_eq!(methods, [if route.access() == Access::Act { "post" } else { "get" }], "{path}");
+            described.push(number(route));
+        }
+        described.sort_unstable();
+        assert_eq!(described, (0..=20).collect::<Vec<_>>());
+    }
 }
