@@ -125,6 +125,11 @@ impl Running {
         kill_process(Pid::from_child(self.child.as_ref().unwrap()), signal).unwrap();
     }
 
+    /// Waits for the end of this process alone: those that it has started may still hold its streams.
+    pub fn code(mut self) -> Option<i32> {
+        self.child.take().unwrap().wait().unwrap().code()
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub fn wait(mut self) -> Ran {

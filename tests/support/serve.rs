@@ -54,8 +54,11 @@ impl Server {
         drop(self.process);
     }
 
-    pub fn stop(&self) {
+    /// Asks it to stop, and waits for its end; the ends of what it has started are not waited for.
+    #[track_caller]
+    pub fn stop(self) -> Option<i32> {
         self.process.signal(rustix::process::Signal::TERM);
+        self.process.code()
     }
 
     pub fn connect(&self) -> TcpStream {
