@@ -84,7 +84,7 @@ const MOST_AT_ONCE: usize = 8;
 /// A document is kept up to this size, in bytes.
 const LONGEST_DOCUMENT: u64 = 16 << 20;
 /// A request that nobody has picked up for so long is taken back.
-const PICKED_UP_WITHIN: Duration = Duration::from_secs(20);
+const PICKED_UP_WITHIN: Duration = Duration::from_secs(10);
 /// What was picked up ends within: the longest window, and what comes before and after it.
 const LONGEST_RUN: Duration = Duration::from_secs(3_600);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -258,38 +258,75 @@ const ANSWERS_KEPT: Duration = Duration::from_secs(86_400);
 
 /// Carries out every request that was left in `dir`, the oldest name first, and leaves the answers in the state directory;
 /// returns how many there were. Whoever may write into `dir` may ask for what a [`Verb`] can name, and for nothing else.
+/// A request waits for no other one: a pause is there for the pass that goes on.
 ///
 /// # Errors
 /// When the directory cannot be read.
 pub fn carry_out(dir: &Path, state: &StateDir, program: &Program) -> Result<usize> {
     state.prepare()?;
     files::ensure_dir(&state.answers(), 0o750)?;
-    let mut count = 0;
-    // What comes while one is carried out is this one's too.
-    while let Some(path) = next_request(dir)? {
-        count += 1;
-        let taken = take(&path);
-        std::fs::remove_file(&path).with_context(|| format!("cannot take {}", path.display()))?;
-        let request = match taken {
-            Ok(request) => request,
-            Err(error) => {
-                eprint_note(&format!("healer: {}: {error:#}; it was dropped", path.display()));
-                continue;
-            }
-        };
-        let finished = match Started::new(program, &request.ask, &request.run_id, &request.by) {
-            Ok(mut started) => started.wait(),
-            Err(error) => failed(&format!("{error:#}")),
-        };
-        let text = serde_json::to_string(&finished).context("cannot write the answer as JSON")?;
-        let answer = state.answers().join(format!("{}.json", request.run_id));
-        files::write_unsynced(&answer, text.as_bytes(), 0o640)?;
+    let (tell, ended) = std::sync::mpsc::channel();
+    let (mut count, mut going_on) = (0, 0);
+    loop {
+        while going_on < MOST_AT_ONCE
+            && let Some(path) = next_request(dir)?
+        {
+            count += 1;
+            going_on += usize::from(begin_left(&path, state, program, &tell)?);
+        }
+        if going_on == 0 {
+            break;
+        }
+        // What comes meanwhile is this one's too.
+        if ended.recv_timeout(LOOK_EVERY).is_ok() {
+            going_on -= 1;
+        }
     }
     forget_answers(&state.answers());
     Ok(count)
 }
 
-fn eprint_note(text: &str) {
+/// Takes a request away and begins what it asks for; false where that is nothing. `tell` is told when it has ended.
+fn begin_left(path: &Path, state: &StateDir, program: &Program, tell: &std::sync::mpsc::Sender<()>) -> Result<bool> {
+    let taken = take(path);
+    match std::fs::remove_file(path) {
+        // Whoever left it has taken it back.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        removed => removed.with_context(|| format!("cannot take {}", path.display()))?,
+    }
+    let request = match taken {
+        Ok(request) => request,
+        Err(error) => {
+            note(&format!("healer: {}: {error:#}; it was dropped", path.display()));
+            return Ok(false);
+        }
+    };
+    let started = Started::new(program, &request.ask, &request.run_id, &request.by);
+    let (answers, tell) = (state.answers(), tell.clone());
+    let carry = move || {
+        let finished = match started {
+            Ok(mut started) => started.wait(),
+            Err(error) => failed(&format!("{error:#}")),
+        };
+        if let Err(error) = leave_answer(&answers, &request.run_id, &finished) {
+            note(&format!("healer: {error:#}"));
+        }
+        let _ = tell.send(());
+    };
+    std::thread::Builder::new()
+        .name("run".into())
+        .spawn(carry)
+        .context("cannot start a thread to wait for the command")?;
+    Ok(true)
+}
+
+fn leave_answer(answers: &Path, run_id: &str, finished: &Finished) -> Result<()> {
+    let text = serde_json::to_string(finished).context("cannot write the answer as JSON")?;
+    files::write_unsynced(&answers.join(format!("{run_id}.json")), text.as_bytes(), 0o640)?;
+    Ok(())
+}
+
+fn note(text: &str) {
     crate::show::Output::plain().note(text);
 }
 
