@@ -1,5 +1,7 @@
 //! Text from outside made fit to be shown: one line, bounded, no escape sequences.
 
+use std::borrow::Cow;
+use std::fmt::Write;
 use std::ops::Range;
 
 /// Longest message, in characters.
@@ -21,6 +23,25 @@ pub fn clean(text: &str) -> String {
         }
     }
     line
+}
+
+/// A JSON text in which nothing acts on whoever prints it: characters that JSON lets through and a terminal obeys, or that
+/// turn the direction of writing, are escaped. It says the same: they can only be inside its strings.
+pub fn inert_json(json: &str) -> Cow<'_, str> {
+    let acts = |c: char| c >= '\u{7f}' && (c.is_control() || is_invisible(c));
+    if !json.contains(acts) {
+        return Cow::Borrowed(json);
+    }
+    let mut inert = String::with_capacity(json.len() + 64);
+    for c in json.chars() {
+        if acts(c) {
+            // All of them are of four digits.
+            let _ = write!(inert, "\\u{:04x}", u32::from(c));
+        } else {
+            inert.push(c);
+        }
+    }
+    Cow::Owned(inert)
 }
 
 /// A part of a line around one place in it, fit to be shown: one column for each character.
@@ -88,5 +109,19 @@ mod tests {
         check("0123456789", 9..10, 6, "...456789", "9");
         check("0123456789", 2..10, 6, "...234567...", "234567");
         assert_eq!(window("", 0..0, 5), Window { text: String::new(), at: 0, width: 1 });
+    }
+
+    #[test]
+    fn inert_json_says_the_same_and_moves_no_terminal() {
+        let check = |text: &str, expected: &str| {
+            let json = serde_json::Value::from(text).to_string();
+            assert_eq!(inert_json(&json), expected);
+            assert_eq!(serde_json::from_str::<String>(expected).unwrap(), text);
+        };
+        check("plain \u{e4} \u{1f600}", "\"plain \u{e4} \u{1f600}\"");
+        check("\u{1b}[31m", r#""\u001b[31m""#);
+        check("\u{9b}31m\u{7f}\u{85}", r#""\u009b31m\u007f\u0085""#);
+        check("a\u{202e}b\u{2066}\u{2028}", r#""a\u202eb\u2066\u2028""#);
+        check("\\\u{9b}", r#""\\\u009b""#);
     }
 }

@@ -45,6 +45,7 @@ fn engine(timeout: Duration, probe: Probe) -> Engine {
         redactor: Redactor::default(),
         keep: Default::default(),
         learning: healer::config::Learning { half_life: LONG },
+        serve: healer::config::Serve::default(),
         textfile: None,
         written: Default::default(),
         warnings: Default::default(),

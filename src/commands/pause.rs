@@ -25,7 +25,7 @@ pub fn pause(engine: &Engine, time: &str, reason: &str, rule: Option<&str>, out:
     let new = Pause {
         since: now.clone(),
         seconds: length.as_secs().max(1),
-        reason: reason.trim().to_owned(),
+        reason: engine.redactor.redact(reason.trim()).into_owned(),
         by: who(),
         rule: rule.map(str::to_owned),
     };

@@ -8,6 +8,7 @@ use super::scan::Scan;
 use super::signature::{SigId, SignatureSet};
 use super::state::LogState;
 use super::time::Clock;
+use crate::config::Redactor;
 use crate::model::{ErrorGroup, LogEvent, LogGap, LogProblem, LogReport};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -57,6 +58,7 @@ pub struct Collector<'a> {
     /// Of this source, by signature id.
     recent: Vec<Recent>,
     report: LogReport,
+    redactor: Redactor,
 }
 
 /// A group, with what it is cheaply added to.
@@ -117,7 +119,14 @@ impl<'a> Collector<'a> {
             by_source: vec![0; set.len()],
             recent: vec![Recent::default(); set.len()],
             report: LogReport::default(),
+            redactor: Redactor::default(),
         }
+    }
+
+    /// Takes these secrets out of titles before anything is made of them: a template or a clipped title holds what is left
+    /// of a secret, and no filter knows it any more.
+    pub fn redacting(self, redactor: &Redactor) -> Collector<'a> {
+        Collector { redactor: redactor.clone(), ..self }
     }
 
     /// Something could not be read.
@@ -149,6 +158,7 @@ impl<'a> Collector<'a> {
         }
         let time = self.time_of(event);
         let title = event.title();
+        let title = self.redactor.redact(&title);
         let own = self.without_foreign(event);
         let signatures = own.as_deref().unwrap_or(event.signatures);
         self.count_signatures(signatures, time.as_second(), &title);

@@ -42,7 +42,7 @@ pub use group::Titles;
 pub use signature::SignatureSet;
 pub use state::LogState;
 
-use crate::config::{Engine, LogKind, Signature};
+use crate::config::{Engine, LogKind, Redactor, Signature};
 use crate::model::{Container, LogReport};
 use anyhow::Context;
 use collect::{Collector, Counter, Counting, Origin};
@@ -75,7 +75,7 @@ pub fn read_new(
 ) -> LogReport {
     let set = signature_set(&engine.signatures);
     let wanted = |name: &str| only.is_none_or(|glob| glob.is_match(name));
-    let mut collector = Collector::new(&set, state, now, Counting::Recent(horizon(engine)));
+    let mut collector = Collector::new(&set, state, now, Counting::Recent(horizon(engine))).redacting(&engine.redactor);
     for spec in &engine.logs {
         match &spec.kind {
             LogKind::Docker { .. } => {
@@ -103,14 +103,18 @@ pub fn read_new(
 
 /// Analyses whole files, packed ones too, without cursors.
 pub fn analyse_files(engine: &Engine, files: &[PathBuf], now: Timestamp) -> LogReport {
-    scan_files(&engine.signatures, files, now)
+    scan(&engine.signatures, &engine.redactor, files, now)
 }
 
 /// The same with signatures alone.
 pub fn scan_files(signatures: &[Signature], files: &[PathBuf], now: Timestamp) -> LogReport {
+    scan(signatures, &Redactor::default(), files, now)
+}
+
+fn scan(signatures: &[Signature], redactor: &Redactor, files: &[PathBuf], now: Timestamp) -> LogReport {
     let set = signature_set(signatures);
     let mut state = LogState::default();
-    let mut collector = Collector::new(&set, &mut state, now, Counting::Whole(MIN_HORIZON));
+    let mut collector = Collector::new(&set, &mut state, now, Counting::Whole(MIN_HORIZON)).redacting(redactor);
     for path in files {
         let name = format!("file:{}", path.display());
         if let Err(error) = analyse_file(&mut collector, &name, path) {

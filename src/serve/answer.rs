@@ -1,6 +1,7 @@
 //! What goes back: a status, a body, and the headers that keep a browser from doing more with it than showing it.
 
 use crate::serve::guard::Refusal;
+use crate::text::inert_json;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -82,7 +83,7 @@ pub fn document(text: impl Into<Bytes>) -> Answer {
 
 /// A JSON document with a status.
 pub fn json(status: StatusCode, body: &Value) -> Answer {
-    answer(status, JSON, Content::Whole(Some(body.to_string().into())))
+    answer(status, JSON, Content::Whole(Some(inert_json(&body.to_string()).into_owned().into())))
 }
 
 /// The one shape of every error.

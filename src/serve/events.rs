@@ -2,6 +2,7 @@
 
 use crate::config::Redactor;
 use crate::event_log::{Event, From, Tail};
+use crate::text::inert_json;
 use hyper::body::Bytes;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -83,7 +84,7 @@ fn written(Event { after, line }: &Event, redactor: &Redactor) -> String {
     let Ok(head) = serde_json::from_str::<Head>(line) else { return String::new() };
     let word = head.kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     let kind = if word { head.kind.as_str() } else { "message" };
-    format!("id: {after}\nevent: {kind}\ndata: {}\n\n", redactor.redact(line))
+    format!("id: {after}\nevent: {kind}\ndata: {}\n\n", inert_json(&redactor.redact(line)))
 }
 
 /// The id of the last event that a reader has seen: of the header, or of a query for those who cannot send one.

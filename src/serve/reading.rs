@@ -14,6 +14,7 @@ use crate::serve::page::{self, View};
 use crate::show::status::Status;
 use crate::show::{json, prometheus};
 use crate::state::{Memory, StateDir};
+use crate::text::inert_json;
 use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -363,7 +364,8 @@ impl Reading {
 }
 
 fn success(engine: &Engine, data: Value) -> String {
-    engine.redactor.redact(&json::success(data).to_string()).into_owned()
+    let text = json::success(data).to_string();
+    inert_json(&engine.redactor.redact(&text)).into_owned()
 }
 
 fn health(checks: &[CheckResult], seen: jiff::Timestamp) -> Value {

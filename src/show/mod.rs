@@ -83,7 +83,7 @@ impl Output {
     /// Writes the one JSON document of `--json`; without it nothing is made.
     pub fn document(&self, make: impl FnOnce() -> serde_json::Value) {
         if self.json {
-            self.line(&make().to_string());
+            self.line(&crate::text::inert_json(&make().to_string()));
         }
     }
 

@@ -127,7 +127,7 @@ impl Server {
         let (host, bearer) = (self.address, bearer(TOKEN));
         let head = format!("GET /api/monitoring/events HTTP/1.1\r\nHost: {host}\r\n{bearer}{after}\r\n");
         stream.write_all(head.as_bytes()).unwrap();
-        let mut events = Events { lines: BufReader::new(stream), seen: Vec::new() };
+        let mut events = Events { lines: BufReader::new(stream), seen: Vec::new(), raw: String::new() };
         let status = events.line();
         assert!(status.starts_with("HTTP/1.1 200"), "{status}");
         while !events.line().starts_with("retry:") {}
@@ -230,6 +230,8 @@ pub struct Event {
 pub struct Events {
     lines: BufReader<TcpStream>,
     pub seen: Vec<Event>,
+    /// Everything so far, as it came.
+    pub raw: String,
 }
 
 impl Events {
@@ -238,6 +240,7 @@ impl Events {
         let mut line = String::new();
         let read = self.lines.read_line(&mut line);
         assert!(read.is_ok_and(|n| n > 0), "the stream ended; seen so far: {:#?}", self.seen);
+        self.raw.push_str(&line);
         line.trim_end().to_owned()
     }
 
