@@ -133,11 +133,15 @@ fn what_is_no_request_is_dropped_and_does_nothing() {
     let outside = scene.root.write("outside.json", ask(r#"{"verb":"pause","time":"1h","reason":"x"}"#, "run_7"));
     std::os::unix::fs::symlink(&outside, dir.join("run_7.json")).unwrap();
     rustix::fs::mknodat(rustix::fs::CWD, dir.join("run_8.json"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    scene.root.write("requests/run_10.json/inside", "x");
+    scene.root.write("requests/run_UP.json", ask(r#"{"verb":"heal"}"#, "run_UP"));
+    let raw = std::os::unix::ffi::OsStrExt::from_bytes(b"run_\xff.json");
+    std::fs::write(dir.join::<&std::ffi::OsStr>(raw), "x").unwrap();
     scene.root.write("requests/.run_9", ask(r#"{"verb":"heal"}"#, "run_9"));
     scene.root.write("requests/run_9.json.tmp", ask(r#"{"verb":"heal"}"#, "run_9"));
     scene.root.write("requests/../run_9.json", ask(r#"{"verb":"heal"}"#, "run_9"));
     let ran = requests(&scene).expect_code(0);
-    assert_eq!(ran.stderr.matches("it was dropped").count(), 8, "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("it was dropped").count(), 11, "{}", ran.stderr);
     assert!(left(&scene).is_empty(), "{:?}", left(&scene));
     assert!(outside.exists(), "what a link leads to is not touched");
     assert!(scene.root.state_lines("events.jsonl").is_empty(), "nothing was done");

@@ -142,3 +142,6 @@ impl Past {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -222,10 +222,10 @@ impl Server {
         let by = "the dashboard or API";
         let wait = wait(head.uri.query().unwrap_or_default())?;
         Ok(match route {
-            Route::TriggerCheck => acting.pass(Verb::Heal, wait, by).await,
+            Route::TriggerCheck => acting.pass(Verb::Heal {}, wait, by).await,
             Route::Apply(plan) => acting.pass(Verb::Apply { plan: plan.to_owned() }, wait, by).await,
             Route::Rollback(id) => acting.other(Verb::Rollback { backup: id.to_owned() }, by).await,
-            Route::Resume => acting.other(Verb::Resume, by).await,
+            Route::Resume => acting.other(Verb::Resume {}, by).await,
             Route::Pause => {
                 let asked: AskedPause = parsed(body)?;
                 if let Some(rule) = asked.rule.as_deref().filter(|rule| self.engine.rule(rule).is_none()) {

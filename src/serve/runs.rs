@@ -17,6 +17,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -289,7 +291,7 @@ pub fn carry_out(dir: &Path, state: &StateDir, program: &Program) -> Result<usiz
 /// Takes a request away and begins what it asks for; false where that is nothing. `tell` is told when it has ended.
 fn begin_left(path: &Path, state: &StateDir, program: &Program, tell: &std::sync::mpsc::Sender<()>) -> Result<bool> {
     let taken = take(path);
-    match std::fs::remove_file(path) {
+    match remove(path) {
         // Whoever left it has taken it back.
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
         removed => removed.with_context(|| format!("cannot take {}", path.display()))?,
@@ -330,12 +332,17 @@ fn note(text: &str) {
     crate::show::Output::plain().note(text);
 }
 
+/// Whatever its name makes a request, so that nothing is left that would start the unit again and again.
 fn next_request(dir: &Path) -> Result<Option<PathBuf>> {
     let entries = std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
-    let plain = entries.filter_map(Result::ok).filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_dir()));
-    let names = plain.filter_map(|entry| entry.file_name().into_string().ok());
-    let is_request = |name: &String| name.strip_suffix(".json").is_some_and(is_run_id);
+    let names = entries.filter_map(Result::ok).map(|entry| entry.file_name());
+    let is_request = |name: &OsString| name.as_bytes().starts_with(b"run_") && name.as_bytes().ends_with(b".json");
     Ok(names.filter(is_request).min().map(|name| dir.join(name)))
+}
+
+/// Takes what lies there away, whatever it is.
+fn remove(path: &Path) -> std::io::Result<()> {
+    if std::fs::symlink_metadata(path)?.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
 }
 
 /// Reads a request that somebody without rights has written: a plain file, bounded, and nothing that it points to.
@@ -353,7 +360,7 @@ fn take(path: &Path) -> Result<Request> {
     }
     let request: Request = serde_json::from_slice(&text).context("it is no request")?;
     let named = path.file_stem().and_then(|stem| stem.to_str()) == Some(request.run_id.as_str());
-    if !named || request.by.len() > 100 || request.by.contains(char::is_control) {
+    if !named || !is_run_id(&request.run_id) || request.by.len() > 100 || request.by.contains(char::is_control) {
         bail!("it is no request of `healer serve`");
     }
     request.ask.check().map_err(|why| anyhow::anyhow!(why))?;

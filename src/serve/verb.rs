@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Verb {
-    /// A whole pass.
-    Heal,
+    /// A whole pass. With braces, so that a field too many is refused here too.
+    Heal {},
     /// A whole pass that applies this held plan.
     Apply {
         plan: String,
@@ -25,7 +25,7 @@ pub enum Verb {
         #[serde(default)]
         rule: Option<String>,
     },
-    Resume,
+    Resume {},
     Ack {
         incident: String,
         #[serde(default)]
@@ -40,11 +40,11 @@ impl Verb {
     /// The word for people and for `runs`.
     pub fn word(&self) -> &'static str {
         match self {
-            Verb::Heal => "heal",
+            Verb::Heal {} => "heal",
             Verb::Apply { .. } => "apply",
             Verb::Rollback { .. } => "rollback",
             Verb::Pause { .. } => "pause",
-            Verb::Resume => "resume",
+            Verb::Resume {} => "resume",
             Verb::Ack { .. } => "ack",
         }
     }
@@ -55,7 +55,7 @@ impl Verb {
     /// A sentence.
     pub fn check(&self) -> Result<(), String> {
         match self {
-            Verb::Heal | Verb::Resume => Ok(()),
+            Verb::Heal {} | Verb::Resume {} => Ok(()),
             Verb::Apply { plan } => named(is_plan_id(plan), "this is no plan's id"),
             Verb::Rollback { backup } => named(backup::is_id(backup), "this is no backup's id"),
             Verb::Ack { incident, time } => {
@@ -77,10 +77,10 @@ impl Verb {
     pub fn arguments(&self) -> Vec<String> {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
         match self {
-            Verb::Heal => words(&["heal"]),
+            Verb::Heal {} => words(&["heal"]),
             Verb::Apply { plan } => vec!["heal".into(), format!("--approve={plan}")],
             Verb::Rollback { backup } => words(&["rollback", "--", backup]),
-            Verb::Resume => words(&["resume"]),
+            Verb::Resume {} => words(&["resume"]),
             Verb::Pause { time, reason, rule } => {
                 let mut all = vec!["pause".into(), format!("--reason={reason}")];
                 all.extend(rule.as_ref().map(|rule| format!("--rule={rule}")));
@@ -129,7 +129,7 @@ mod tests {
                 "{verb:?}"
             );
         };
-        check(Verb::Heal, Some(&["heal"]));
+        check(Verb::Heal {}, Some(&["heal"]));
         check(Verb::Apply { plan: "plan_0a1b".into() }, Some(&["heal", "--approve=plan_0a1b"]));
         check(
             Verb::Rollback { backup: "backup_20251019_170000".into() },

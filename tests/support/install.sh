@@ -37,13 +37,13 @@ missing_for_tests() {
     need prometheus have promtool
     need chromium have chromium
     need chromium-driver have chromedriver
+    need python3-venv have_venv
 }
 
 missing_for_measurements() {
     need monit have monit
     need ripgrep have rg
     need wrk have wrk
-    need python3-venv have_venv
 }
 
 # install_missing KIND...: KIND is `tests` or `measurements`. Without root, or on another distribution, it only tells.
