@@ -75,7 +75,7 @@ pub fn append(dir: &StateDir, now: Timestamp, kind: &str, data: serde_json::Valu
 pub fn expire(path: &Path, keep: Duration, now: Timestamp) -> Result<()> {
     let cut = |span: Duration| jiff::SignedDuration::try_from(span).ok().and_then(|s| now.checked_sub(s).ok());
     let (Some(limit), Some(overdue)) = (cut(keep), cut(keep + DAY)) else { return Ok(()) };
-    let Some(mut log) = Open::open(path)? else { return Ok(()) };
+    let Some(mut log) = Open::of(path)? else { return Ok(()) };
     if log.oldest.is_none_or(|oldest| oldest >= overdue) {
         return Ok(());
     }
@@ -133,7 +133,7 @@ struct Open {
 
 impl Open {
     /// `None` where there is no log, or not one whole line in it.
-    fn open(path: &Path) -> Result<Option<Open>> {
+    fn of(path: &Path) -> Result<Option<Open>> {
         let tried = || -> std::io::Result<Option<Open>> {
             let file = match File::open(path) {
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -308,7 +308,7 @@ impl Tail {
         if self.open.as_ref().is_some_and(same) {
             return Ok(());
         }
-        let Some(mut open) = Open::open(&self.path)? else {
+        let Some(mut open) = Open::of(&self.path)? else {
             self.open = None;
             // What comes is new from its beginning on.
             if self.from == From::Now && self.last.is_none() {

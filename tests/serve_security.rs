@@ -290,7 +290,8 @@ fn what_a_log_says_is_data_and_nothing_else() {
     };
     for (place, text) in &all {
         let is_api = place.starts_with("/api/") || place == "pass";
-        let strange: Vec<char> = text.chars().filter(|c| is_control(*c) && (is_api || !"\r\n".contains(*c))).collect();
+        let strange: Vec<char> =
+            text.chars().filter(|c| is_control(*c) && (is_api || !"\r\n\t".contains(*c))).collect();
         assert!(strange.is_empty(), "{strange:?} in {place}: {text}");
         if is_api {
             serde_json::from_str::<serde_json::Value>(text).unwrap();

@@ -110,9 +110,10 @@ impl Fix {
             }
             "backup" => format!("backup {}", text("backup_id")),
             "edited" => {
-                let edit = |key: &str| event["edit"][key].as_str().unwrap_or_default();
-                let line = event["edit"]["line"].as_u64().unwrap_or(0);
-                format!("edited {}:{line}: {} -> {}", edit("path"), edit("old"), edit("new"))
+                let edit = &event["edit"];
+                let text = |key: &str| edit[key].as_str().unwrap_or_default();
+                let line = edit["line"].as_u64().unwrap_or(0);
+                format!("edited {}:{line}: {} -> {}", text("path"), text("old"), text("new"))
             }
             "restarted" => format!("restarted {}", text("target")),
             "acting" | "acted" | "undone" | "not_undone" => text("said").to_owned(),

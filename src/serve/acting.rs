@@ -9,7 +9,7 @@ use crate::serve::runs::{Finished, NotBegun, Runs};
 use crate::serve::verb::Verb;
 use crate::state::StateDir;
 use hyper::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -113,8 +113,10 @@ fn acting(run_id: &str, event: &Value, verb: &Verb) -> Answer {
 }
 
 fn begun(run_id: &str, mut data: Value) -> Answer {
-    data["run_id"] = run_id.into();
-    data["location"] = format!("/api/monitoring/runs/{run_id}").into();
+    if let Some(data) = data.as_object_mut() {
+        data.insert("run_id".into(), run_id.into());
+        data.insert("location".into(), format!("/api/monitoring/runs/{run_id}").into());
+    }
     let body = json!({ "status": "success", "message": "begun, and goes on", "data": data });
     answer::json(StatusCode::ACCEPTED, &body)
 }
@@ -122,22 +124,23 @@ fn begun(run_id: &str, mut data: Value) -> Answer {
 /// How a pass has ended. That a fix failed, or that a human is needed, is an answer and no error.
 fn passed(run_id: &str, finished: Finished, verb: &Verb) -> Answer {
     let Finished { exit_code, mut document } = finished;
-    if !document["data"].is_object() {
+    let Some(pass) = document.get_mut("data").and_then(Value::as_object_mut) else {
         return refused(exit_code, &document);
-    }
+    };
     if let Verb::Apply { plan } = verb
-        && document["data"]["fix"].is_null()
+        && pass.get("fix").is_none_or(Value::is_null)
     {
-        return unapplied(&document["data"], plan);
+        return unapplied(pass, plan);
     }
-    document["data"]["run_id"] = run_id.into();
-    document["data"]["exit_code"] = exit_code.into();
+    pass.insert("run_id".into(), run_id.into());
+    pass.insert("exit_code".into(), exit_code.into());
     answer::json(StatusCode::OK, &document)
 }
 
 /// Why a plan that was approved was not applied.
-fn unapplied(pass: &Value, plan: &str) -> Answer {
-    let own = pass["diagnoses"].as_array().into_iter().flatten().find(|d| d["plan"]["id"] == plan);
+fn unapplied(pass: &Map<String, Value>, plan: &str) -> Answer {
+    let all = pass.get("diagnoses").and_then(Value::as_array).into_iter().flatten();
+    let own = all.into_iter().find(|d| d.pointer("/plan/id").is_some_and(|id| id == plan));
     match own.and_then(|d| d["hold_reason"].as_str()) {
         Some(why) => answer::error(StatusCode::CONFLICT, &format!("plan {plan} is held: {why}")),
         None if own.is_some() => answer::error(

@@ -56,7 +56,7 @@ pub struct Refusal {
     pub message: String,
 }
 
-fn refuse<T>(status: StatusCode, message: impl Into<String>) -> Result<T, Refusal> {
+pub fn refuse<T>(status: StatusCode, message: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal { status, message: message.into() })
 }
 

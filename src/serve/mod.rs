@@ -24,7 +24,7 @@ use acting::Acting;
 use answer::Answer;
 use anyhow::{Context, Result, bail};
 use connection::Peers;
-use guard::{Access, Caller, Guard};
+use guard::{Access, Caller, Guard, Refusal, refuse};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::HeaderName;
 use hyper::http::request::Parts;
@@ -262,36 +262,36 @@ struct AskedAck {
 }
 
 /// An object of these keys; what could be read as one field after the other is none.
-fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Answer> {
+fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice::<serde_json::Map<_, _>>(body)
         .and_then(|body| serde_json::from_value(body.into()))
-        .map_err(|error| answer::error(StatusCode::BAD_REQUEST, &format!("the body is not what this takes: {error}")))
+        .or_else(|error| refuse(StatusCode::BAD_REQUEST, format!("the body is not what this takes: {error}")))
 }
 
 /// Whether the answer waits until what begins has ended.
-fn wait(query: &str) -> Result<bool, Answer> {
+fn wait(query: &str) -> Result<bool, Refusal> {
     match query.split('&').filter_map(|pair| pair.strip_prefix("wait=")).next_back() {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
-        Some(_) => Err(answer::error(StatusCode::BAD_REQUEST, "`wait` is true or false")),
+        Some(_) => refuse(StatusCode::BAD_REQUEST, "`wait` is true or false"),
     }
 }
 
 /// The whole body, bounded in size and time.
-async fn whole(mut body: Incoming) -> Result<Vec<u8>, Answer> {
+async fn whole(mut body: Incoming) -> Result<Vec<u8>, Refusal> {
     let read = async {
         let mut all = Vec::new();
         while let Some(frame) = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await {
-            let frame = frame.map_err(|_| answer::error(StatusCode::BAD_REQUEST, "the body broke off"))?;
+            let frame = frame.or_else(|_| refuse(StatusCode::BAD_REQUEST, "the body broke off"))?;
             let data: Bytes = frame.into_data().unwrap_or_default();
             if (all.len() + data.len()) as u64 > guard::LONGEST_BODY {
                 let message = format!("a body may have {} bytes", guard::LONGEST_BODY);
-                return Err(answer::error(StatusCode::PAYLOAD_TOO_LARGE, &message));
+                return refuse(StatusCode::PAYLOAD_TOO_LARGE, message);
             }
             all.extend_from_slice(&data);
         }
         Ok(all)
     };
-    let late = || answer::error(StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
-    tokio::time::timeout(BODY_TIMEOUT, read).await.unwrap_or_else(|_| Err(late()))
+    let late = |_| refuse(StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
+    tokio::time::timeout(BODY_TIMEOUT, read).await.unwrap_or_else(late)
 }

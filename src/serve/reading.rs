@@ -254,7 +254,8 @@ impl Reading {
         let dir = self.dir.clone();
         blocking(move || {
             let last = last_pass(&dir)?;
-            let mut all = crate::show::status::json(&status.0)["incidents"].take();
+            let mut status_json = crate::show::status::json(&status.0);
+            let mut all = status_json.get_mut("incidents").map(Value::take).unwrap_or_default();
             for (body, incident) in all.as_array_mut().into_iter().flatten().zip(&status.0.incidents) {
                 let diagnoses = last.as_ref().and_then(|last| last["diagnoses"].as_array()).into_iter().flatten();
                 let own = diagnoses.into_iter().find(|d| d["fingerprint"] == incident.fingerprint.as_str());
@@ -312,7 +313,7 @@ impl Reading {
                 "checks": checks,
                 "host": { "cpu_percent": host(|p| p.cpu), "memory_percent": host(|p| p.memory), "disk_percent": host(|p| p.disk) },
                 "errors": { "hours": hours, "groups": groups },
-                "fixes": json::stats(&status.0.knowledge)["by_type"].take(),
+                "fixes": json::stats(&status.0.knowledge).get_mut("by_type").map(Value::take),
             })
         })
         .await
@@ -380,7 +381,8 @@ fn health(checks: &[CheckResult], seen: jiff::Timestamp) -> Value {
 
 fn health_of_last_pass(engine: &Engine, dir: &StateDir) -> Result<String> {
     let last = last_pass(dir)?.context("no pass has looked yet: `healer heal` runs one")?;
-    let seen = last["t"].as_str().and_then(|t| t.parse().ok()).context("last_pass.json says no time")?;
+    let seen =
+        last.get("t").and_then(Value::as_str).and_then(|t| t.parse().ok()).context("last_pass.json says no time")?;
     Ok(success(engine, health(&checks_of(Some(&last)), seen)))
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub fn text(items: &[&Item], fix: Option<&Fix>, since: &str, now: Timestamp, out: &Output) -> String {
     let mut lines = Vec::new();
     if let Some(fix) = fix {
-        let what = fix.diagnosis["cause"].as_str().unwrap_or("?");
+        let what = fix.diagnosis.get("cause").and_then(|cause| cause.as_str()).unwrap_or("?");
         lines.push(format!("{:>8}  {:<22} {}", "now", out.bold("being fixed"), clean(what)));
     }
     for item in items {
