@@ -123,7 +123,7 @@ const PLACES: [(&str, &str); 31] = [
     ("RawExpect", "expect"),
     ("RawLimits", "[limits]"),
 ];
-const MORE_PLACES: [(&str, &str); 8] = [
+const MORE_PLACES: [(&str, &str); 9] = [
     ("RawMaintenance", "[[maintenance]]"),
     ("RawLearning", "[learning]"),
     ("RawBound", "changes of memory, cpus and config_set"),
@@ -132,6 +132,7 @@ const MORE_PLACES: [(&str, &str); 8] = [
     ("RawBackups", "[backups]"),
     ("RawState", "[state]"),
     ("RawMetrics", "[metrics]"),
+    ("RawServe", "[serve]"),
 ];
 const EVERY_CHECK: &str = "keys of every check";
 const NOT_YET: &str = "not yet";
