@@ -23,6 +23,9 @@ const BUFFER: usize = 64 << 10;
 /// Connections of one address, and in all. One that is too many is closed at once.
 const PER_PEER: usize = 384;
 const IN_ALL: usize = 1_536;
+/// Of all of them, so many are for peers that have few: several greedy ones shut out nobody either.
+const RESERVED: usize = 256;
+const FEW: usize = 8;
 /// Descriptors that are needed for other things.
 const SPARE: u64 = 128;
 
@@ -50,7 +53,8 @@ impl Peers {
         let mut open = self.open.borrow_mut();
         let all: usize = open.values().sum();
         let own = open.get(&peer).copied().unwrap_or(0);
-        if all >= self.in_all || own >= PER_PEER.min(self.in_all / 2) {
+        let most = if own < FEW { self.in_all } else { self.in_all.saturating_sub(RESERVED) };
+        if all >= most || own >= PER_PEER.min(self.in_all / 2) {
             return None;
         }
         open.insert(peer, own + 1);
