@@ -15,6 +15,9 @@ pub struct Item {
     /// One line.
     pub title: String,
     pub component: Option<String>,
+    /// What a fix was to mend; with the component it tells which incident.
+    #[serde(skip)]
+    pub issue_type: Option<String>,
     pub incident: Option<String>,
     pub rule: Option<String>,
     pub fix_type: Option<String>,
@@ -143,6 +146,7 @@ fn of_outcome<'d>(kind: &str, event: &Value, diagnosis: &impl Fn(&str) -> Option
             None => format!("{what} of {}", component.as_deref().unwrap_or("?")),
         },
         component,
+        issue_type: text(event, "issue_type"),
         rule: text(event, "rule"),
         fix_type: text(event, "fix_type"),
         fix_id: text(event, "fix_id"),

@@ -134,6 +134,20 @@ impl Past {
         since.is_some_and(|since| now.as_second().saturating_sub(since.as_second()) < LONGEST_PASS_S)
     }
 
+    /// Whether an operator has undone this fix since.
+    pub fn is_undone(&self, fix: &Item) -> bool {
+        self.items.iter().any(|item| item.kind == "rolled_back_by_operator" && item.fix_id == fix.fix_id)
+    }
+
+    /// When a fix for this was kept, if that is the last that was tried for it.
+    pub fn mended(&self, issue_type: &str, component: &str) -> Option<Timestamp> {
+        let is_of = |item: &&Item| {
+            item.issue_type.as_deref() == Some(issue_type) && item.component.as_deref() == Some(component)
+        };
+        let last = self.items.iter().rev().find(is_of)?;
+        (last.kind == "healed" && !self.is_undone(last)).then_some(last.t)
+    }
+
     /// Forgets what is older.
     pub fn forget_before(&mut self, limit: Timestamp) {
         self.errors = self.errors.split_off(&(limit.as_second() - 3600));

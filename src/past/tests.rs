@@ -110,6 +110,7 @@ fn an_end_is_an_entry_with_all_that_is_needed_to_understand_it() {
         kind: "healed".into(),
         title: "a was rate limited".into(),
         component: Some("a".into()),
+        issue_type: None,
         rule: Some("slow-down".into()),
         fix_type: Some("increase_delay".into()),
         fix_id: Some("fix_1".into()),

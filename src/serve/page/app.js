@@ -123,10 +123,11 @@
 
   // ---- events
   let stream = null, streaming = false, last = '', heard = 0;
-  const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+  let wait = 1000, wake = () => {};
+  const rest = (ms) => new Promise((done) => { wake = done; setTimeout(done, ms); });
 
   async function listen() {
-    for (let wait = 1000; ; wait = Math.min(wait * 2, POLL)) {
+    for (;; wait = Math.min(wait * 2, POLL)) {
       if (token || one('#clock')?.dataset.read === 'yes') {
         try {
           stream = new AbortController();
@@ -144,7 +145,7 @@
         streaming = false;
         soon();
       }
-      await sleep(wait);
+      await rest(wait);
     }
   }
 
@@ -248,6 +249,8 @@
     tab.set('healer-token', value);
     one('.tools [data-act=token]').textContent = value ? 'Token set' : 'Token';
     if (stream) stream.abort();
+    wait = 500;
+    wake();
     refresh();
   }
 

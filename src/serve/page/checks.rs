@@ -33,7 +33,9 @@ pub fn section(h: &mut Html, view: &View) {
             h.el("span", &[("class", "count")], &format!("{fine} of {} healthy", rows().count()));
         });
         if groups.is_empty() {
-            return h.el("p", &[("class", "meta")], "No pass has looked at anything yet.");
+            let why =
+                if view.last_pass.is_some() { "No check is set up." } else { "No pass has looked at anything yet." };
+            return h.el("p", &[("class", "meta")], why);
         }
         h.tag("table", &[("class", "checks")], |h| {
             h.tag("thead", &[], |h| {

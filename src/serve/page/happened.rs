@@ -135,7 +135,7 @@ fn backup(h: &mut Html, view: &View, item: &Item) {
     let Some(backup) = &item.backup_id else { return };
     h.tag("p", &[("class", "acts")], |h| {
         h.el("code", &[], backup);
-        let stands = matches!(item.kind.as_str(), "healed" | "unproven");
+        let stands = matches!(item.kind.as_str(), "healed" | "unproven") && !view.past.is_undone(item);
         if let Some(id) = format::id(backup).filter(|_| view.may_act && stands) {
             let ask = format!("Roll back to {id}? Its files are put back as they were and its restarts are run again.");
             h.text(" ");

@@ -2,7 +2,7 @@
 
 use super::format::{self, Mark};
 use super::html::Html;
-use super::{Button, View, button, evidence};
+use super::{Button, View, button, evidence, verdict};
 use crate::attempts::Held;
 use crate::breaker::Tripped;
 use crate::model::{Incident, Status};
@@ -53,7 +53,8 @@ pub fn of<'a>(view: &View<'a>) -> Vec<Need<'a>> {
     let unaided = |i: &&Incident| {
         let in_hand = |d: &Value| d["needs_human"] == true || d["decision"] == "act";
         let is_root = i.severity == Status::Critical && i.symptom_of.is_none();
-        is_root && fixing != Some(&i.fingerprint) && !diagnosed(i).is_some_and(in_hand)
+        let is_left = fixing != Some(&i.fingerprint) && !verdict::is_mended(view, i);
+        is_root && is_left && !diagnosed(i).is_some_and(in_hand)
     };
     let mut needs: Vec<Need> =
         view.last_pass.and_then(|pass| pass["blocked"].as_str()).map(Need::Blocked).into_iter().collect();

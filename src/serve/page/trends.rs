@@ -80,11 +80,12 @@ pub fn section(h: &mut Html, view: &View) {
             let text = format!("and {more} more: /api/monitoring/trends has them all");
             h.el("p", &[("class", "meta")], &text);
         }
-        charts(h, view, "Host", &host(view));
+        let host = host(view);
+        charts(h, view, "Host", &host);
         errors(h, view);
         fixes(h, view);
-        let some = !latency.is_empty() || !view.past.errors.is_empty() || !view.status.knowledge.by_type.is_empty();
-        if !some && view.samples.all.is_empty() {
+        let measured = !latency.is_empty() || !host.is_empty();
+        if !measured && view.past.errors.is_empty() && view.status.knowledge.by_type.is_empty() {
             h.el("p", &[("class", "meta")], "Nothing was measured yet.");
         }
     });

@@ -4,7 +4,7 @@ use super::format::{self, Mark};
 use super::html::Html;
 use super::needs::{self, Need};
 use super::{Button, View, button};
-use crate::model::Status as Health;
+use crate::model::{Incident, Status as Health};
 use crate::past::Fix;
 use crate::show::status::Status;
 
@@ -45,8 +45,15 @@ pub fn of(view: &View) -> Verdict {
         return Verdict::new(if bad { Mark::Bad } else { Mark::Warn }, needing(problems, asked));
     }
     if problems > 0 {
-        let worst = view.status.incidents.iter().map(|i| Mark::of(i.severity)).max().unwrap_or(Mark::Warn);
+        let open = view.status.incidents.iter().filter(|i| !is_mended(view, i));
+        let worst = open.map(|i| Mark::of(i.severity)).max().unwrap_or(Mark::Warn);
         return Verdict::new(worst, format!("{}, nothing for you to do yet", format::count(problems, "problem")));
+    }
+    let mended = view.status.incidents.iter().filter(|i| i.symptom_of.is_none()).count() as u64;
+    if mended > 0 {
+        let verb = if mended == 1 { "was" } else { "were" };
+        let words = format!("{} {verb} fixed: the next pass looks again", format::count(mended, "problem"));
+        return Verdict::new(Mark::Good, words);
     }
     failing(view).unwrap_or_else(|| {
         let but = if view.status.mode() == "paused" { ", but fixes are paused" } else { "" };
@@ -54,11 +61,19 @@ pub fn of(view: &View) -> Verdict {
     })
 }
 
-/// Open problems that are nobody's symptom; what a pass has diagnosed and not opened yet as well.
+/// Open problems that are nobody's symptom and that no fix has just mended; what a pass has diagnosed and not opened yet as
+/// well.
 fn problems(view: &View, needs: &[Need]) -> u64 {
-    let open = view.status.incidents.iter().filter(|i| i.symptom_of.is_none()).count();
+    let open = view.status.incidents.iter().filter(|i| i.symptom_of.is_none() && !is_mended(view, i)).count();
     let unopened = needs.iter().filter(|need| matches!(need, Need::Diagnosis(_, None))).count();
     (open + unopened) as u64
+}
+
+/// Whether a fix for it was kept and no pass has looked since: that one closes it.
+pub fn is_mended(view: &View, incident: &Incident) -> bool {
+    let mended = view.past.mended(&incident.issue_type, &incident.component);
+    let looked = view.status.last_pass.as_ref().map(|pass| pass.started);
+    mended.is_some_and(|mended| looked.is_none_or(|looked| looked <= mended))
 }
 
 fn overdue(view: &View, problems: u64) -> Verdict {

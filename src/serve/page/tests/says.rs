@@ -90,6 +90,41 @@ fn the_verdict_follows_a_fix_from_step_to_step() {
     });
 }
 
+#[test]
+fn what_was_just_mended_is_no_problem_until_a_pass_has_looked_again() {
+    let check = |expected: &str, outcome: &str, ago: i64, then: fn(&mut Example)| {
+        verdict_is(expected, |e| {
+            open(e, Status::Warning);
+            let of =
+                json!({ "fix_id": "fix_1", "issue_type": e.status.incidents[0].issue_type, "component": "database" });
+            e.event(outcome, before(ago), of);
+            then(e);
+        });
+    };
+    let still = "▲ 1 problem, nothing for you to do yet";
+    check("● 1 problem was fixed: the next pass looks again", "healed", 1, |_| {});
+    check(still, "rolled_back", 1, |_| {});
+    check(still, "unproven", 1, |_| {});
+    check(still, "healed", 600, |_| {});
+    check(still, "healed", 2, |e| e.event("rolled_back_by_operator", before(1), json!({ "fix_id": "fix_1" })));
+    check("■ 1 problem needs you", "healed", 1, |e| {
+        e.status.incidents.push(incident("inc_2", "pool/api", "api", Status::Critical));
+    });
+    check("● 1 problem was fixed: the next pass looks again", "healed", 1, |e| {
+        e.status.incidents[0].severity = Status::Critical;
+    });
+    check(still, "healed", 1, |e| e.status.incidents[0].issue_type = "another".into());
+}
+
+#[test]
+fn a_fix_is_rolled_back_once() {
+    let mut example = Example::busy();
+    let button = "data-act=\"rollback\" data-id=\"backup_20251018_170003\"";
+    says(&example, &[(button, true)]);
+    example.event("rolled_back_by_operator", before(1), json!({ "fix_id": "fix_1" }));
+    says(&example, &[("data-act=\"rollback\"", false)]);
+}
+
 /// Which of these the page has.
 fn says(example: &Example, expected: &[(&str, bool)]) {
     let html = main(&example.view());
