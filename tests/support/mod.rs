@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod browser;
 mod docker;
 mod http;
 mod machine;
@@ -18,6 +19,7 @@ mod terminal;
 mod tree;
 mod unit;
 
+pub use browser::Browser;
 pub use docker::{Container, Docker, RateLimitedServer, RateLimitedWorker, follow};
 pub use http::{Answer, HttpServer, Request};
 pub use machine::Machine;

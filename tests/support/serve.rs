@@ -38,7 +38,13 @@ impl Server {
 
     #[track_caller]
     pub fn start_with(root: &Root, args: &[&str]) -> Server {
-        let args: Vec<&str> = ["serve", "--listen", "127.0.0.1:0"].iter().chain(args).copied().collect();
+        Server::start_on(root, "127.0.0.1:0", args)
+    }
+
+    /// Where another one has listened before.
+    #[track_caller]
+    pub fn start_on(root: &Root, address: &str, args: &[&str]) -> Server {
+        let args: Vec<&str> = ["serve", "--listen", address].iter().chain(args).copied().collect();
         let mut process = spawn_command(root.command(&args));
         let line = process.wait_for("is the dashboard");
         let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap();
