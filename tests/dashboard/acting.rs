@@ -1,6 +1,6 @@
 //! Fixes, seen while they are made; and what is done by buttons.
 
-use super::{ENTER, Page, VERDICT, scene};
+use super::{ENTER, Page, VERDICT, healthy_checks, scene};
 use crate::support::PROGRAM;
 use serde_json::Value;
 
@@ -51,7 +51,10 @@ fn assert_says(text: &str, parts: &[&str]) {
 
 #[test]
 fn a_fix_is_watched_live_from_start_to_kept() {
-    let scene = scene(|p| p.validate = "settle = \"2s\"\nwindow = \"4s\"\nmax_window = \"8s\"".into());
+    let scene = scene(|p| {
+        healthy_checks(p);
+        p.validate = "settle = \"2s\"\nwindow = \"4s\"\nmax_window = \"8s\"".into();
+    });
     scene.heal().expect_code(0);
     let Some(page) = Page::unlocked(&scene) else { return };
     page.prefers("dark");

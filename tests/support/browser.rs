@@ -9,7 +9,9 @@ use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use tokio::runtime::Runtime;
 use url::{ParseError, Url};
@@ -30,6 +32,9 @@ const FLAGS: [&str; 12] = [
     "--window-size=1280,1000",
 ];
 
+/// Of setpriv: what it starts ends with who has started it, even where that one is killed.
+const DIES_WITH_PARENT: [&str; 2] = ["--pdeathsig", "KILL"];
+
 /// One browser with one page; it ends with the test, also with one that fails.
 pub struct Browser {
     runtime: Runtime,
@@ -49,7 +54,7 @@ struct Driver {
 impl Browser {
     /// `None`, recorded as a skip, where there is none: `let Some(browser) = Browser::start() else { return };`
     pub fn start() -> Option<Browser> {
-        if !["chromium", "chromedriver"].iter().all(|program| is_installed(program)) {
+        if !["chromium", "chromedriver", "setpriv"].iter().all(|program| is_installed(program)) {
             skip("no chromium with chromedriver (tests/run installs them as root on Debian)");
             return None;
         }
@@ -59,7 +64,7 @@ impl Browser {
         let data = format!("--user-data-dir={}", profile.path().join("profile").display());
         let flags: Vec<&str> = FLAGS.iter().copied().chain([data.as_str()]).collect();
         let Value::Object(capabilities) = json!({
-            "goog:chromeOptions": { "args": flags },
+            "goog:chromeOptions": { "args": flags, "binary": browser_in(profile.path()) },
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
             "timeouts": { "script": 2 * DEADLINE.as_millis() },
         }) else {
@@ -223,8 +228,9 @@ impl WebDriverCompatibleCommand for Chromium {
 
 impl Driver {
     fn start(profile: &tempfile::TempDir) -> Driver {
-        let mut process = Command::new("chromedriver")
-            .arg("--port=0")
+        let mut process = Command::new("setpriv")
+            .args(DIES_WITH_PARENT)
+            .args(["chromedriver", "--port=0"])
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", profile.path())
@@ -260,6 +266,15 @@ impl Drop for Driver {
         let _ = kill_process_group(Pid::from_child(&self.process), Signal::KILL);
         let _ = self.process.wait();
     }
+}
+
+/// What chromedriver starts in place of the browser.
+fn browser_in(dir: &Path) -> PathBuf {
+    let path = dir.join("browser");
+    let script = format!("#!/bin/sh\nexec setpriv {} chromium \"$@\"\n", DIES_WITH_PARENT.join(" "));
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    path
 }
 
 fn is_installed(program: &str) -> bool {
