@@ -59,8 +59,10 @@ impl Browser {
             return None;
         }
         let profile = tempfile::Builder::new().prefix("healer-browser.").tempdir().unwrap();
-        let mut driver = Driver::start(&profile);
-        let address = format!("http://127.0.0.1:{}", driver.port());
+        // It takes a free port of one family of addresses and ends when that is taken in the other.
+        let listening = || Some(Driver::start(&profile)).and_then(|mut driver| Some((driver.port()?, driver)));
+        let (port, driver) = (0..5).find_map(|_| listening()).expect("chromedriver ends before it listens");
+        let address = format!("http://127.0.0.1:{port}");
         let data = format!("--user-data-dir={}", profile.path().join("profile").display());
         let flags: Vec<&str> = FLAGS.iter().copied().chain([data.as_str()]).collect();
         let Value::Object(capabilities) = json!({
@@ -246,15 +248,16 @@ impl Driver {
         Driver { process, stdout }
     }
 
-    /// The free port that it has found, once it listens.
-    #[track_caller]
-    fn port(&mut self) -> u16 {
+    /// The free port that it has found, once it listens; `None` where it ended before.
+    fn port(&mut self) -> Option<u16> {
         let mut line = String::new();
         loop {
             line.clear();
-            assert!(self.stdout.read_line(&mut line).unwrap() > 0, "chromedriver ended before it listened");
+            if self.stdout.read_line(&mut line).unwrap() == 0 {
+                return None;
+            }
             if let Some((_, port)) = line.trim().trim_end_matches('.').rsplit_once("successfully on port ") {
-                return port.parse().unwrap();
+                return Some(port.parse().unwrap());
             }
         }
     }
