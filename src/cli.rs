@@ -130,6 +130,11 @@ pub enum Command {
         #[command(subcommand)]
         action: RulesAction,
     },
+    /// The configuration: check it, show what is in force, print its JSON Schema; changes nothing
+    Config {
+        #[command(subcommand)]
+        action: ConfigAction,
+    },
     /// Make no fix for a while; checks and alerts go on
     Pause {
         /// How long (`2h`)
@@ -166,6 +171,41 @@ pub enum Command {
     },
     /// A whole pass on a small failing service of its own, no set-up
     Demo,
+    /// Print the completions of a shell
+    Completions { shell: Shell },
+    /// Write the manual pages, one per command, into a directory
+    Man {
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigAction {
+    /// Hold it against itself and this host: what is wrong (exit 78), and what will not do what was meant
+    Check {
+        /// Try no connection and start no program: only the configuration, and the files that it names
+        #[arg(long)]
+        offline: bool,
+        /// Exit with 10 when there is a warning
+        #[arg(long)]
+        strict: bool,
+    },
+    /// What is in force, every default filled in
+    Show {
+        /// Where each value came from
+        #[arg(long)]
+        origin: bool,
+    },
+    /// A JSON Schema of healer.toml, for editors
+    Schema,
 }
 
 #[derive(Debug, Args)]
@@ -261,6 +301,42 @@ pub fn parse(typed: &[OsString]) -> Result<Cli, Misuse> {
             json: typed.iter().take_while(|a| *a != "--").any(|a| a == "--json"),
         }
     })
+}
+
+/// The script that completes commands and options in a shell.
+pub fn completions(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    let mut command = Cli::command();
+    let shell = match shell {
+        Shell::Bash => clap_complete::Shell::Bash,
+        Shell::Zsh => clap_complete::Shell::Zsh,
+        Shell::Fish => clap_complete::Shell::Fish,
+    };
+    clap_complete::generate(shell, &mut command, "healer", &mut script);
+    script
+}
+
+/// A manual page for each command, by its file's name; healer(1) itself is written by hand.
+///
+/// # Errors
+/// When a page cannot be rendered.
+pub fn manual_pages() -> std::io::Result<Vec<(String, Vec<u8>)>> {
+    let mut pages = Vec::new();
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    of_subcommands(&command, "healer", &mut pages)?;
+    Ok(pages)
+}
+
+fn of_subcommands(command: &clap::Command, name: &str, pages: &mut Vec<(String, Vec<u8>)>) -> std::io::Result<()> {
+    for below in command.get_subcommands() {
+        let name = format!("{name}-{}", below.get_name());
+        let mut page = Vec::new();
+        clap_mangen::Man::new(below.clone()).title(name.to_uppercase()).render(&mut page)?;
+        pages.push((format!("{name}.1"), page));
+        of_subcommands(below, &name, pages)?;
+    }
+    Ok(())
 }
 
 impl Misuse {

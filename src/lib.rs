@@ -18,6 +18,7 @@
 //! | history | [`learn`], [`attempts`], [`follow_up`], [`unaided`], [`matches`], [`state`] | |
 //! | what happened, for those who look | [`event_log`], [`past`] | [`past`] |
 //! | tests of rules | [`rehearsal`] | yes |
+//! | what a configuration will not do | [`review`] | |
 //! | telling | [`tell`], [`alert`], [`show`] | |
 //! | the world | [`host`] | |
 //!
@@ -56,6 +57,7 @@ pub mod past;
 pub mod pause;
 pub mod plan;
 pub mod rehearsal;
+pub mod review;
 pub mod serve;
 pub mod show;
 pub mod state;

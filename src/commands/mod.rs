@@ -3,12 +3,14 @@
 mod ack;
 mod backups;
 mod check;
+mod config;
 mod demo;
 mod diagnose;
 mod heal;
 mod history;
 mod open_fix;
 mod pause;
+mod reference;
 mod replay;
 mod reset;
 mod rollback;
@@ -21,7 +23,7 @@ mod status;
 
 use crate::backup::NoSuchBackup;
 use crate::cli::{Cli, ColorChoice, Command, Global, Misuse, RulesAction};
-use crate::config::{self, Engine, LoadError, Redactor};
+use crate::config::{self as configuration, Engine, LoadError, Redactor};
 use crate::pass::{self, Busy};
 use crate::show::{self, Output};
 use crate::text::clean;
@@ -101,17 +103,31 @@ fn dispatch(cli: &Cli) -> Result<u8> {
     if let Command::Replay { file } = &cli.command {
         return replay::run(file, &output(&cli.global, Redactor::default()));
     }
-    let options = config::Options { config: cli.global.config.clone(), state_dir: cli.global.state_dir.clone() };
+    match &cli.command {
+        Command::Completions { shell } => {
+            return reference::completions(*shell, &output(&cli.global, Redactor::default()));
+        }
+        Command::Man { dir } => return reference::man(dir, &output(&cli.global, Redactor::default())),
+        _ => {}
+    }
+    let options = configuration::Options { config: cli.global.config.clone(), state_dir: cli.global.state_dir.clone() };
+    if let Command::Config { action } = &cli.command {
+        return config::run(action, &options, &cli.global, &output(&cli.global, Redactor::default()));
+    }
     let engine = match &cli.command {
         // Tested like code, also where nobody knows the secrets.
-        Command::Rules { action: RulesAction::Test { .. } } => config::load_with(&options, &config::SecretsWhereKnown)?,
+        Command::Rules { action: RulesAction::Test { .. } } => {
+            configuration::load_with(&options, &configuration::SecretsWhereKnown)?
+        }
         // It connects to nothing, and is not meant to know what passes know.
-        Command::Serve(args) if args.no_checks => config::load_with(&options, &config::SecretsWhereKnown)?,
-        _ => config::load(&options)?,
+        Command::Serve(args) if args.no_checks => {
+            configuration::load_with(&options, &configuration::SecretsWhereKnown)?
+        }
+        _ => configuration::load(&options)?,
     };
     let out = output(&cli.global, engine.redactor.clone());
     if !out.quiet {
-        engine.warnings.iter().for_each(|w| out.note(&format!("warning: {w}")));
+        engine.warnings.iter().for_each(|w| out.note(&format!("warning: {}", w.in_one_line())));
     }
     match &cli.command {
         Command::Check { names } => check::run(&engine, names, &out),
@@ -133,7 +149,11 @@ fn dispatch(cli: &Cli) -> Result<u8> {
         Command::Reset { target } => reset::run(&engine, target, &out),
         Command::Serve(args) => serve::run(engine, args, &cli.global, &out),
         Command::Requests { dir } => serve::requests(&engine, dir, &cli.global, &out),
-        Command::Demo | Command::Replay { .. } => Ok(0),
+        Command::Demo
+        | Command::Replay { .. }
+        | Command::Config { .. }
+        | Command::Completions { .. }
+        | Command::Man { .. } => Ok(0),
     }
 }
 
@@ -191,7 +211,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
 
 /// A duration of the command line.
 fn duration(text: &str, option: &str) -> Result<Duration> {
-    config::parse_duration(text).map_err(|why| anyhow!(Usage(format!("{option} {text}: {why}"))))
+    configuration::parse_duration(text).map_err(|why| anyhow!(Usage(format!("{option} {text}: {why}"))))
 }
 
 /// Asks on a terminal; elsewhere, and with `--yes` or `--no-input`, does what was typed.
@@ -217,7 +237,7 @@ fn known_rule<'a>(engine: &'a Engine, name: &'a str) -> Result<&'a str> {
 /// `there is no rule X; did you mean Y?`
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.collect();
-    let help = match (config::closest(name, known.iter().copied()), known.is_empty()) {
+    let help = match (configuration::closest(name, known.iter().copied()), known.is_empty()) {
         (Some(near), _) => format!("did you mean `{near}`?"),
         (None, true) => "none is configured".to_owned(),
         (None, false) => format!("there are: {}", known.join(", ")),

@@ -36,8 +36,8 @@ pub struct Engine {
     /// Where every pass leaves its figures for Prometheus (`[metrics] textfile`).
     pub textfile: Option<PathBuf>,
     pub serve: Serve,
-    /// What is allowed but probably not meant, each with its file and line.
-    pub warnings: Vec<String>,
+    /// What is allowed but probably not meant.
+    pub warnings: Vec<crate::config::ConfigError>,
     /// Hides the values of `${...}` in everything that is shown or stored.
     pub redactor: crate::config::Redactor,
     /// What it was compiled from, for a recording.
@@ -45,7 +45,7 @@ pub struct Engine {
 }
 
 /// Whether healer acts by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     Auto,
@@ -276,7 +276,7 @@ pub struct LogTrigger {
     pub within: Duration,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TriggerState {
     Exited,
@@ -398,7 +398,7 @@ pub struct Alerts {
 }
 
 /// What an alert is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertKind {
     Held,
@@ -420,7 +420,7 @@ pub struct Webhook {
     pub headers: Vec<(String, Secret)>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WebhookFormat {
     Json,

@@ -14,6 +14,16 @@ pub enum Reference {
     Credential(String),
 }
 
+impl std::fmt::Display for Reference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Reference::Env(name) => write!(f, "${{{name}}}"),
+            Reference::File(path) => write!(f, "${{file:{}}}", path.display()),
+            Reference::Credential(name) => write!(f, "${{credential:{name}}}"),
+        }
+    }
+}
+
 /// Where values come from.
 pub trait SecretSource {
     /// The value, without a final line end.

@@ -104,7 +104,7 @@ fn load_as(options: &Options, process: &Process<'_>, secrets: &dyn SecretSource)
         Ok(mut engine) if errors.is_empty() => {
             engine.written = Written { sources: written, surroundings: around };
             engine.source = source;
-            engine.warnings.extend(warning);
+            engine.warnings.extend(warning.map(|text| ConfigError::whole_file(Path::new(""), text, None)));
             Ok(engine)
         }
         Ok(_) => Err(LoadError::new(errors)),

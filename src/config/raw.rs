@@ -6,6 +6,7 @@
 use crate::config::at::{Anything, At, Dur, NameOr, RawScalar, RawSetting, Table};
 use crate::config::{AlertKind, Mode, TestState, TriggerState, WebhookFormat, Weekday};
 use crate::model::{Severity, Status};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ pub type Named<T> = BTreeMap<At<String>, Table<T>>;
 pub type Texts = Option<At<Vec<At<String>>>>;
 pub type Argv = At<Vec<At<String>>>;
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawConfig {
     pub mode: Key<Mode>,
@@ -39,7 +40,7 @@ pub struct RawConfig {
     pub maintenance: Vec<Table<RawMaintenance>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawServe {
     pub listen: Key<String>,
@@ -48,21 +49,21 @@ pub struct RawServe {
 }
 
 /// A file of `rules.d`, and the file of the built-in signatures.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawRulesFile {
     pub signature: Vec<Table<RawSignature>>,
     pub rule: Vec<Table<RawRule>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawSignatures {
     pub builtin: Key<bool>,
     pub disable: Texts,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawAllow {
     pub files: Texts,
@@ -73,7 +74,7 @@ pub struct RawAllow {
     pub redis: Texts,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawChecks {
     pub docker: Section<RawDocker>,
@@ -114,7 +115,7 @@ impl RawChecks {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawDocker {
     pub enabled: Key<bool>,
@@ -130,7 +131,7 @@ pub struct RawDocker {
     pub tls_key: Key<Anything>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawHost {
     pub enabled: Key<bool>,
@@ -141,7 +142,7 @@ pub struct RawHost {
     pub disk_percent: Section<RawLevels>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawPostgres {
     pub enabled: Key<bool>,
@@ -154,7 +155,7 @@ pub struct RawPostgres {
     pub queries: Vec<Table<RawQuery>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawQuery {
     pub name: Key<String>,
@@ -165,7 +166,7 @@ pub struct RawQuery {
     pub critical_above: Key<f64>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawRedis {
     pub enabled: Key<bool>,
@@ -177,7 +178,7 @@ pub struct RawRedis {
     pub queues: Vec<Table<RawQueue>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawQueue {
     pub key: Key<String>,
@@ -185,7 +186,7 @@ pub struct RawQueue {
     pub critical: Key<f64>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawHttp {
     pub enabled: Key<bool>,
@@ -201,7 +202,7 @@ pub struct RawHttp {
     pub certificate_days: Section<RawLevels>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawTcp {
     pub enabled: Key<bool>,
@@ -211,7 +212,7 @@ pub struct RawTcp {
     pub address: Key<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawCommand {
     pub enabled: Key<bool>,
@@ -221,21 +222,21 @@ pub struct RawCommand {
     pub command: Texts,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawLevels {
     pub warning: Key<f64>,
     pub critical: Key<f64>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawLatency {
     pub warning: Key<Dur>,
     pub critical: Key<Dur>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawLogs {
     pub docker: Section<RawLogsDocker>,
@@ -243,25 +244,25 @@ pub struct RawLogs {
     pub journal: Named<RawLogJournal>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawLogsDocker {
     pub enabled: Key<bool>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawLogFile {
     pub path: Key<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawLogJournal {
     pub unit: Key<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawSignature {
     pub name: Key<String>,
@@ -273,7 +274,7 @@ pub struct RawSignature {
     pub ignores: Vec<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawRule {
     pub name: Key<String>,
@@ -290,7 +291,7 @@ pub struct RawRule {
     pub test: Vec<Table<RawTest>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawWhen {
     pub log: Key<String>,
@@ -312,7 +313,7 @@ pub struct RawWhen {
     pub below: Key<f64>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawEvidence {
     pub check: Key<String>,
@@ -331,14 +332,14 @@ pub struct RawEvidence {
     pub add: Key<f64>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawFix {
     pub fix_type: Key<String>,
     pub steps: Option<At<Vec<Table<RawStep>>>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawStep {
     pub edit: Key<String>,
@@ -367,7 +368,7 @@ pub struct RawStep {
 }
 
 /// A bounded change of a value that stands in no file; numbers may have a unit.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawBound {
     pub multiply: Key<f64>,
@@ -379,7 +380,7 @@ pub struct RawBound {
     pub max_total_factor: Key<f64>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawValidate {
     pub settle: Key<Dur>,
@@ -390,7 +391,7 @@ pub struct RawValidate {
     pub checks: Texts,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawRuleLimits {
     pub cooldown: Key<Dur>,
@@ -398,7 +399,7 @@ pub struct RawRuleLimits {
     pub per: Key<Dur>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawTest {
     pub name: Key<String>,
@@ -411,7 +412,7 @@ pub struct RawTest {
     pub expect: Section<RawExpect>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawExpect {
     pub fires: Key<bool>,
@@ -421,13 +422,13 @@ pub struct RawExpect {
     pub decision: Key<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawLearning {
     pub half_life: Key<Dur>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawLimits {
     pub fixes_per_hour: Key<i64>,
@@ -441,7 +442,7 @@ pub struct RawLimits {
     pub storm_percent: Key<f64>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawMaintenance {
     pub name: Key<String>,
@@ -451,7 +452,7 @@ pub struct RawMaintenance {
     pub rules: Texts,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawAlerts {
     pub on: Option<Vec<AlertKind>>,
@@ -462,7 +463,7 @@ pub struct RawAlerts {
     pub heartbeat: Key<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawWebhook {
     pub url: Key<String>,
@@ -470,20 +471,20 @@ pub struct RawWebhook {
     pub headers: BTreeMap<At<String>, At<String>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawBackups {
     pub keep_last: Key<i64>,
     pub keep_within: Key<Dur>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawMetrics {
     pub textfile: Key<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawState {
     pub keep: Key<Dur>,

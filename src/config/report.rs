@@ -90,9 +90,39 @@ impl std::error::Error for LoadError {}
 
 impl std::fmt::Display for ConfigError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "error: {}", self.message)?;
+        self.told_as("error", f)
+    }
+}
+
+impl ConfigError {
+    /// With its place and the line that is meant, as something that is allowed.
+    pub fn as_warning(&self) -> String {
+        struct Warning<'a>(&'a ConfigError);
+        impl std::fmt::Display for Warning<'_> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.told_as("warning", f)
+            }
+        }
+        Warning(self).to_string()
+    }
+
+    /// `FILE:LINE: message`.
+    pub fn in_one_line(&self) -> String {
+        let file = printable(&self.file.display().to_string());
+        match self.line {
+            Some(line) => format!("{file}:{line}: {}", self.message),
+            None if file.is_empty() => self.message.clone(),
+            None => format!("{file}: {}", self.message),
+        }
+    }
+
+    fn told_as(&self, word: &str, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{word}: {}", self.message)?;
         let gutter = self.line.map_or(1, |line| line.to_string().len());
-        write!(f, "\n{:gutter$}--> {}", "", printable(&self.file.display().to_string()))?;
+        let file = printable(&self.file.display().to_string());
+        if !file.is_empty() {
+            write!(f, "\n{:gutter$}--> {file}", "")?;
+        }
         if let (Some(line), Some(column)) = (self.line, self.column) {
             write!(f, ":{line}:{column}")?;
             if let Some(e) = &self.excerpt {

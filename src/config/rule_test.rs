@@ -34,7 +34,7 @@ pub struct Expectation {
 }
 
 /// State of a container in a test: a trigger's, or running.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TestState {
     Running,

@@ -173,6 +173,14 @@ fn read_files(collector: &mut Collector<'_>, source: &str, pattern: &str) {
     }
 }
 
+/// The files that a pattern names now.
+///
+/// # Errors
+/// When their directory cannot be listed.
+pub fn files_of(pattern: &str) -> anyhow::Result<Vec<PathBuf>> {
+    files::expand(pattern)
+}
+
 /// Why a source has nothing to read, where that can be told without reading it: a log file that is not there any more is no
 /// quiet log.
 pub fn missing(engine: &Engine, source: &str) -> Option<String> {

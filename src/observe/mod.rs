@@ -218,6 +218,29 @@ fn grade(levels: Levels, reached: impl Fn(f64) -> bool) -> Status {
 }
 
 /// A metric with the levels it was held against.
+/// What a check can measure; a name that ends with `:` stands for all that begin so. `None` where only it knows.
+pub fn metrics_of(probe: &Probe) -> Option<Vec<String>> {
+    let words = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+    Some(match probe {
+        Probe::Docker(_) => words(&["containers_running", "containers_total"]),
+        Probe::Host(_) => words(&["cpu_percent", "memory_percent", "disk_percent", "disk_percent:"]),
+        Probe::Postgres(probe) => {
+            let queries = probe.queries.iter().map(|q| format!("query_{}", q.name));
+            words(&["latency_ms", "connections", "connections_percent"]).into_iter().chain(queries).collect()
+        }
+        Probe::Redis(probe) => {
+            let queues = probe.queues.iter().map(|q| format!("queue_{}", q.key));
+            words(&["latency_ms", "memory_percent"]).into_iter().chain(queues).collect()
+        }
+        Probe::Http(probe) if probe.url.reveal().starts_with("https:") => {
+            words(&["response_time_ms", "status_code", "certificate_days"])
+        }
+        Probe::Http(_) => words(&["response_time_ms", "status_code"]),
+        Probe::Tcp { .. } => words(&["latency_ms"]),
+        Probe::Command { .. } => return None,
+    })
+}
+
 fn metric(name: impl Into<String>, value: f64, unit: crate::model::Unit, levels: Levels) -> Metric {
     Metric { warning: levels.warning, critical: levels.critical, ..Metric::new(name, value, unit) }
 }

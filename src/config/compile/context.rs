@@ -19,7 +19,7 @@ pub struct Shared<'a> {
     pub check_at: AtCheck,
     removed: Vec<(usize, Removed)>,
     errors: RefCell<Vec<ConfigError>>,
-    warnings: RefCell<Vec<String>>,
+    warnings: RefCell<Vec<ConfigError>>,
     hidden: RefCell<Vec<String>>,
 }
 
@@ -35,7 +35,7 @@ impl<'a> Shared<'a> {
     }
 
     /// Errors, warnings, and what must never be shown.
-    pub fn into_parts(self) -> (Vec<ConfigError>, Vec<String>, Vec<String>) {
+    pub fn into_parts(self) -> (Vec<ConfigError>, Vec<ConfigError>, Vec<String>) {
         (self.errors.into_inner(), self.warnings.into_inner(), self.hidden.into_inner())
     }
 }
@@ -85,8 +85,11 @@ impl<'a> Cx<'a> {
         self.error_help(&word.span, format!("there is no {what} `{}`", word.value), help);
     }
 
-    pub fn warn(self, span: &Span, message: &str) {
-        self.shared.warnings.borrow_mut().push(format!("{}: {message}", self.place(span)));
+    pub fn warn(self, span: &Span, message: &str, help: &str) {
+        if let Some(source) = self.shared.sources.get(self.source) {
+            let warning = ConfigError::at(source, span, message, Some(help.to_owned()));
+            self.shared.warnings.borrow_mut().push(warning);
+        }
     }
 
     /// `FILE:LINE`.

@@ -24,7 +24,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use context::AtCheck;
+pub(in crate::config) use rules::{ONLY_OF_TRIGGERS, TRIGGERS};
 pub use signatures::{builtin_signatures, typed_pattern};
+pub(in crate::config) use steps::KINDS as STEP_KINDS;
 
 /// What the host offers where the configuration is silent.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]

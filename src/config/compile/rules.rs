@@ -103,7 +103,7 @@ fn braced() -> [&'static str; 8] {
 }
 
 /// The kinds of triggers: the key that tells which, and the keys that may go with it.
-const TRIGGERS: [(&str, &[&str]); 4] = [
+pub(in crate::config) const TRIGGERS: [(&str, &[&str]); 4] = [
     ("log", &["signature", "match", "ignore", "count", "within"]),
     ("container", &["state", "for"]),
     ("metric", &["check", "above", "below", "passes"]),
@@ -111,7 +111,7 @@ const TRIGGERS: [(&str, &[&str]); 4] = [
 ];
 
 /// Keys that evidence does not have.
-const ONLY_OF_TRIGGERS: [&str; 3] = ["ignore", "for", "passes"];
+pub(in crate::config) const ONLY_OF_TRIGGERS: [&str; 3] = ["ignore", "for", "passes"];
 
 fn trigger(
     cx: Cx<'_>,

@@ -62,7 +62,7 @@ pub fn fix(
 }
 
 /// The kinds of steps: the key that tells which, and the keys that may go with it.
-const KINDS: [(&str, &[&str]); 7] = [
+pub(in crate::config) const KINDS: [(&str, &[&str]); 7] = [
     ("edit", &["at", "multiply", "add", "set", "min", "max", "max_factor", "max_total_factor"]),
     ("restart", &[]),
     ("recreate", &[]),
@@ -241,9 +241,11 @@ pub(super) fn multiply(cx: Cx<'_>, by: &At<f64>, bounds: &Bounds) -> Option<Chan
 /// A change that could go on for ever, one fix at a time.
 pub(super) fn open_ended(cx: Cx<'_>, span: &Span, upwards: bool, bounds: &Bounds) {
     if upwards && bounds.max.is_none() {
-        cx.warn(span, "this change has no `max`: repeated fixes may raise the value without end");
+        let help = "write the highest value that you would accept: `max = ...`";
+        cx.warn(span, "this change has no `max`: repeated fixes may raise the value without end", help);
     } else if !upwards && bounds.min.is_none() {
-        cx.warn(span, "this change has no `min`: repeated fixes may lower the value without end");
+        let help = "write the lowest value that you would accept: `min = ...`";
+        cx.warn(span, "this change has no `min`: repeated fixes may lower the value without end", help);
     }
 }
 
@@ -364,6 +366,6 @@ fn warn_if_not_allowed(cx: Cx<'_>, span: &Span, step: &StepSpec, rule: &str, all
     if !covered {
         let message =
             format!("rule `{rule}` would change {what}, which `{list}` in [allow] does not cover: it will be held");
-        cx.warn(span, &message);
+        cx.warn(span, &message, &format!("add it to `{list}` in [allow], if you mean it"));
     }
 }

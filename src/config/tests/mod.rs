@@ -1,5 +1,6 @@
 //! The configuration as a whole: broken ones with the exact message, a sound one with everything in it.
 
+mod effective;
 mod errors;
 mod valid;
 

@@ -1,0 +1,126 @@
+//! The files that rules edit, as they are now: whether each is there, may be replaced, holds the place, and has room.
+
+use super::systemd;
+use crate::attempts;
+use crate::config::{ConfigError, Document, EditSpec, Engine, Format, Place, Selector, StepSpec};
+use crate::fix::edit;
+use crate::host::files::{self, FileError};
+use crate::state::StateDir;
+use std::path::{Path, PathBuf};
+
+/// Every edit of every rule with its place.
+fn edits<'a>(engine: &'a Engine, document: &'a Document) -> Vec<(&'a str, &'a EditSpec, Place<'a>)> {
+    let mut found = Vec::new();
+    for (number, rule) in engine.rules.iter().enumerate() {
+        for (rung, fix) in rule.fixes.iter().enumerate() {
+            for (step, spec) in fix.steps.iter().enumerate() {
+                let StepSpec::Edit(edit) = spec else { continue };
+                let place = document.rule(number).child("fix").item(rung).child("steps").item(step);
+                found.push((rule.name.as_str(), edit, place));
+            }
+        }
+    }
+    found
+}
+
+pub fn review(engine: &Engine, document: &Document) -> Vec<ConfigError> {
+    let attempts = attempts::read(&StateDir::of(engine).attempts()).unwrap_or_default();
+    edits(engine, document)
+        .into_iter()
+        .filter_map(|(rule, edit, place)| one(engine, &attempts, rule, edit, place))
+        .collect()
+}
+
+fn one(
+    engine: &Engine,
+    attempts: &attempts::Attempts,
+    rule: &str,
+    spec: &EditSpec,
+    place: Place<'_>,
+) -> Option<ConfigError> {
+    let file = match files::snapshot(&spec.path).and_then(|s| files::check_replaceable(&s.path).map(|()| s)) {
+        Ok(file) => file,
+        Err(error) => return Some(unusable(rule, &error, place)),
+    };
+    if engine.allow.files.is_match(&spec.path) && !engine.allow.files.is_match(&file.path) {
+        let message = format!(
+            "{} leads to {}, which `files` in [allow] does not cover: rule `{rule}` will be held",
+            spec.path.display(),
+            file.path.display()
+        );
+        return Some(
+            place.child("edit").problem(&message, "patterns are matched against the path with links resolved"),
+        );
+    }
+    let format = Format::of(&spec.path)?;
+    let selector = Selector::parse(&spec.at, format).ok()?;
+    let located = match edit::locate(&file.bytes, format, &selector) {
+        Ok(located) => located,
+        Err(error) => {
+            let message = format!("rule `{rule}` finds no place in {} today: {error}", spec.path.display());
+            let help = "correct `at`: it must mean exactly one literal, else the rule is held";
+            return Some(place.child("at").problem(&message, help));
+        }
+    };
+    let old = file.bytes.get(located.span.clone()).map(|b| String::from_utf8_lossy(b).into_owned()).unwrap_or_default();
+    let human = attempts.human_value(&file.path, &spec.at, &old).and_then(|human| {
+        let as_it_was = edit::apply(&file.bytes, format, &selector, &human).ok()?;
+        edit::locate(&as_it_was, format, &selector).ok()
+    });
+    let human = human.as_ref().map_or(&located.literal, |then| &then.literal);
+    let bounds = (spec.min, spec.max, spec.max_factor);
+    let error = edit::next_literal_since(&located.literal, human, spec.max_total_factor, &spec.change, bounds).err()?;
+    let message = format!(
+        "rule `{rule}` has no room for a step today, {}:{} at `{}`: {error}",
+        spec.path.display(),
+        located.line,
+        spec.at
+    );
+    let change = ["multiply", "add", "set"].into_iter().find_map(|key| place.get(key)).unwrap_or(place);
+    Some(change.problem(&message, "widen the bounds of this step, or change the value in the file"))
+}
+
+fn unusable(rule: &str, error: &FileError, place: Place<'_>) -> ConfigError {
+    let help = match error {
+        FileError::Absent(_) => "correct the path; until the file is there the rule is held",
+        FileError::Denied(_) if !rustix::process::geteuid().is_root() => {
+            "passes of healer.service run as root: run `healer config check` as root to see what they see"
+        }
+        FileError::Denied(_) => "change owner or mode; until then the rule is held",
+        FileError::Refused { .. } | FileError::Io { .. } => "until this is changed the rule is held",
+    };
+    place.child("edit").problem(&format!("rule `{rule}` cannot edit its file: {error}"), help)
+}
+
+/// Files that the sandbox of the installed unit keeps from being written.
+pub fn sandbox(engine: &Engine, document: &Document) -> Vec<ConfigError> {
+    let Some(said) = systemd::show("healer.service", &["LoadState", "ProtectSystem", "ReadWritePaths"]) else {
+        return Vec::new();
+    };
+    let value = |key: &str| said.iter().find(|(k, _)| k == key).map_or("", |(_, value)| value.as_str());
+    if value("ProtectSystem") != "strict" {
+        return Vec::new();
+    }
+    let open: Vec<PathBuf> = value("ReadWritePaths").split_whitespace().map(writable).collect();
+    let outside = edits(engine, document).into_iter().filter_map(|(rule, edit, place)| {
+        let path = std::fs::canonicalize(&edit.path).unwrap_or_else(|_| edit.path.clone());
+        let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
+        let is_open = open.iter().any(|open| directory.starts_with(open));
+        (!is_open).then(|| {
+            let message =
+                format!("healer.service may not write in {}: rule `{rule}` will be held", directory.display());
+            let help = format!(
+                "open it to the unit: systemctl edit healer.service, then [Service] ReadWritePaths={}",
+                directory.display()
+            );
+            place.child("edit").problem(&message, &help)
+        })
+    });
+    outside.collect()
+}
+
+/// A path as it stands in `ReadWritePaths=`: `-` allows it to be missing, `+` is of another root.
+fn writable(word: &str) -> PathBuf {
+    let path = Path::new(word.trim_start_matches(['-', '+']));
+    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
