@@ -88,6 +88,21 @@ fn every_rule_and_signature_of_an_example_has_tests_and_they_pass() {
     }
 }
 
+#[test]
+fn config_check_remarks_nothing_on_an_example_but_that_its_files_are_not_here() {
+    for example in examples() {
+        let root = Root::new();
+        let text = std::fs::read_to_string(example.join("healer.toml")).unwrap();
+        let data = run(&example, &["config", "check", "--offline", "--json"], &root, &text).expect_code(0).data();
+        let edited = engine(&example).rules.iter().flat_map(plan::files_of).filter(|path| !path.exists()).count();
+        let told: Vec<&str> =
+            data["warnings"].as_array().unwrap().iter().map(|w| w["message"].as_str().unwrap()).collect();
+        let missing = |m: &&str| m.contains("cannot edit its file") && m.ends_with("does not exist");
+        assert!(told.iter().all(|m| missing(&m)), "{}: {told:#?}", name(&example));
+        assert_eq!(told.len(), edited, "{}: {told:#?}", name(&example));
+    }
+}
+
 fn engine(example: &Path) -> Engine {
     let file = example.join("healer.toml");
     let text = std::fs::read_to_string(&file).unwrap();

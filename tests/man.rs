@@ -5,6 +5,7 @@
 
 mod support;
 
+use healer::config::{EVERY_CHECK, MANUAL_SECTIONS};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -89,52 +90,6 @@ fn every_command_has_a_section_with_exactly_its_own_options() {
     }
 }
 
-/// Where the keys of each type of `raw.rs` are documented.
-const PLACES: [(&str, &str); 31] = [
-    ("RawConfig", "top level"),
-    ("RawRulesFile", "top level"),
-    ("RawSignatures", "[signatures]"),
-    ("RawAllow", "[allow]"),
-    ("RawChecks", "[checks]"),
-    ("RawDocker", "[checks.docker]"),
-    ("RawHost", "[checks.host]"),
-    ("RawPostgres", "[checks.postgres.NAME]"),
-    ("RawQuery", "queries of [checks.postgres.NAME]"),
-    ("RawRedis", "[checks.redis.NAME]"),
-    ("RawQueue", "queues of [checks.redis.NAME]"),
-    ("RawHttp", "[checks.http.NAME]"),
-    ("RawTcp", "[checks.tcp.NAME]"),
-    ("RawCommand", "[checks.command.NAME]"),
-    ("RawLevels", "levels"),
-    ("RawLatency", "latency of [checks.http.NAME]"),
-    ("RawLogs", "[logs]"),
-    ("RawLogsDocker", "[logs.docker]"),
-    ("RawLogFile", "[logs.files.NAME]"),
-    ("RawLogJournal", "[logs.journal.NAME]"),
-    ("RawSignature", "[[signature]]"),
-    ("RawRule", "[[rule]]"),
-    ("RawWhen", "when"),
-    ("RawEvidence", "evidence"),
-    ("RawFix", "[[rule.fix]]"),
-    ("RawStep", "steps"),
-    ("RawValidate", "[rule.validate]"),
-    ("RawRuleLimits", "[rule.limits]"),
-    ("RawTest", "[[rule.test]]"),
-    ("RawExpect", "expect"),
-    ("RawLimits", "[limits]"),
-];
-const MORE_PLACES: [(&str, &str); 9] = [
-    ("RawMaintenance", "[[maintenance]]"),
-    ("RawLearning", "[learning]"),
-    ("RawBound", "changes of memory, cpus and config_set"),
-    ("RawAlerts", "[alerts]"),
-    ("RawWebhook", "webhook of [alerts]"),
-    ("RawBackups", "[backups]"),
-    ("RawState", "[state]"),
-    ("RawMetrics", "[metrics]"),
-    ("RawServe", "[serve]"),
-];
-const EVERY_CHECK: &str = "keys of every check";
 const NOT_YET: &str = "not yet";
 
 /// Keys of the configuration by the section that documents them, from the source of its types.
@@ -144,7 +99,7 @@ fn keys_of_the_types() -> BTreeMap<String, BTreeSet<String>> {
     let (mut place, mut renamed, mut of_check) = (String::new(), None, false);
     for line in source.lines().map(str::trim) {
         if let Some(name) = line.strip_prefix("pub struct ").and_then(|rest| rest.split_whitespace().next()) {
-            let known = PLACES.iter().chain(&MORE_PLACES).find(|(of, _)| *of == name);
+            let known = MANUAL_SECTIONS.iter().find(|(of, _)| *of == name);
             place = known.unwrap_or_else(|| panic!("say here where {name} is documented")).1.to_owned();
             of_check = place.starts_with("[checks.");
         } else if let Some(rest) = line.strip_prefix("#[serde(rename = \"") {

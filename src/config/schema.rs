@@ -150,13 +150,14 @@ fn numbers(schema: &mut Map<String, Value>, holds: &str) {
 fn texts(schema: &mut Map<String, Value>, holds: &str) {
     let words: Vec<&str> = holds.split(" | ").collect();
     let is_word = |word: &&str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphabetic() || c == '_');
-    let prefix =
-        |word: &&str| word.split_once(':').map(|(kind, _)| kind.to_owned()).filter(|kind| is_word(&kind.as_str()));
+    // `container:NAME`; what is written as it stands, as `host:port`, is no placeholder.
+    let prefix = |word: &&str| {
+        let (kind, name) = word.split_once(':').filter(|(_, name)| name.starts_with(char::is_uppercase))?;
+        (is_word(&kind) && !name.is_empty()).then(|| kind.to_owned())
+    };
     if words.len() > 1 && words.iter().all(is_word) {
         schema.insert("enum".into(), words.into());
-    } else if let Some(mut kinds) =
-        words.iter().map(prefix).collect::<Option<Vec<String>>>().filter(|_| !holds.contains("//"))
-    {
+    } else if let Some(mut kinds) = words.iter().map(prefix).collect::<Option<Vec<String>>>() {
         kinds.dedup();
         schema.insert("pattern".into(), format!("^({}):", kinds.join("|")).into());
     } else if holds.starts_with("absolute path") {

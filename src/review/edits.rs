@@ -70,14 +70,15 @@ fn one(
     let human = human.as_ref().map_or(&located.literal, |then| &then.literal);
     let bounds = (spec.min, spec.max, spec.max_factor);
     let error = edit::next_literal_since(&located.literal, human, spec.max_total_factor, &spec.change, bounds).err()?;
-    let message = format!(
-        "rule `{rule}` has no room for a step today, {}:{} at `{}`: {error}",
-        spec.path.display(),
-        located.line,
-        spec.at
-    );
+    let (what, help) = match error {
+        edit::BoundError::Mismatch(_) | edit::BoundError::BadRequest(_) => {
+            ("cannot change what is there today", "correct the change, or the place")
+        }
+        _ => ("has no room for a step today", "widen the bounds of this step, or change the value in the file"),
+    };
+    let message = format!("rule `{rule}` {what}, {}:{} at `{}`: {error}", spec.path.display(), located.line, spec.at);
     let change = ["multiply", "add", "set"].into_iter().find_map(|key| place.get(key)).unwrap_or(place);
-    Some(change.problem(&message, "widen the bounds of this step, or change the value in the file"))
+    Some(change.problem(&message, help))
 }
 
 fn unusable(rule: &str, error: &FileError, place: Place<'_>) -> ConfigError {

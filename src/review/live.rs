@@ -65,7 +65,9 @@ fn log_files(pattern: &str, place: Place<'_>) -> Vec<ConfigError> {
     let paths = match logs::files_of(pattern) {
         Ok(paths) => paths,
         Err(error) => {
-            return vec![place.problem(&format!("this log cannot be read: {error:#}"), "run as a user who may list it")];
+            return vec![
+                place.problem(&format!("this log cannot be read: {error:#}"), "run as a user who may list it"),
+            ];
         }
     };
     if paths.is_empty() {

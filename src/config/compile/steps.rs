@@ -354,7 +354,7 @@ fn warn_if_not_allowed(cx: Cx<'_>, span: &Span, step: &StepSpec, rule: &str, all
         StepSpec::Restart(RestartTarget::Unit(name)) => (allow.units.is_match(name), format!("unit {name}"), "units"),
         StepSpec::Run(step) => {
             let argv = std::iter::once(&step.argv).chain(&step.undo).find(|argv| !allow.commands.contains(argv));
-            (argv.is_none(), format!("whatever {argv:?} does"), "commands")
+            (argv.is_none(), format!("whatever {:?} does", argv.unwrap_or(&step.argv)), "commands")
         }
         StepSpec::Postgres(step) => {
             (allow.postgres.contains(&step.check), format!("server {}", step.check), "postgres")
