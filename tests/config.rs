@@ -177,6 +177,55 @@ fn a_log_that_may_not_be_read_is_told_with_the_permission_that_is_missing() {
     assert_eq!(told(), expected);
 }
 
+/// What `systemctl show` says of the installed units, without a systemd.
+const SYSTEMCTL: &str = r#"#!/bin/sh
+for unit; do :; done
+case $unit in
+healer.service) printf 'LoadState=loaded\nProtectSystem=strict\nReadWritePaths=/srv/other -/srv/more\n' ;;
+healer.timer) printf 'LoadState=loaded\nTimersMonotonic={ OnUnitInactiveUSec=10min ; next_elapse=4min 2s }\n' ;;
+*) echo LoadState=not-found ;;
+esac
+"#;
+
+#[test]
+fn the_installed_units_are_held_against_the_configuration() {
+    let root = Root::new();
+    let systemctl = root.write("bin/systemctl", SYSTEMCTL);
+    std::fs::set_permissions(systemctl, std::fs::Permissions::from_mode(0o755)).unwrap();
+    root.write("app/settings.toml", "pool = 5\n");
+    root.config(
+        "check_interval = \"5m\"\n[checks.host]\nenabled = false\n[checks.docker]\nenabled = false\n[allow]\nfiles = [\"{root}/app/*\"]\n\
+         units = [\"shop.service\"]\n[logs.journal.shop]\nunit = \"shop.service\"\n[[rule]]\nname = \"r\"\n\
+         when = { log = \"journal:shop\", signature = \"rate_limit\" }\nissue_type = \"x\"\nconfidence = 90\n[[rule.fix]]\n\
+         fix_type = \"f\"\nsteps = [\n  { edit = \"{root}/app/settings.toml\", at = \"pool\", add = 1, max = 9 },\n  \
+         { restart = \"unit:shop.service\" },\n]\n",
+    );
+    let data = healer(&root, &["config", "check", "--json"]).expect_code(0).data();
+    let told = data["warnings"].as_array().unwrap().iter();
+    let told: Vec<(u64, &str)> = told.map(|w| (w["line"].as_u64().unwrap(), w["message"].as_str().unwrap())).collect();
+    let sandbox = format!("healer.service may not write in {}: rule `r` will be held", root.path("app").display());
+    assert_eq!(
+        told,
+        [
+            (
+                1,
+                "healer.timer starts a pass every 10m, and `check_interval` is 5m: `status` calls passes overdue too early or too \
+                 late"
+            ),
+            (10, "systemd has no unit shop.service"),
+            (19, sandbox.as_str()),
+            (20, "systemd has no unit shop.service"),
+        ]
+    );
+    let help = format!(
+        "open it to the unit: systemctl edit healer.service, then [Service] ReadWritePaths={}",
+        root.path("app").display()
+    );
+    assert_eq!(data["warnings"][2]["help"], json!(help));
+    let offline = healer(&root, &["config", "check", "--offline", "--json"]).expect_code(0).data();
+    assert_eq!(offline["warnings"], json!([]), "no program is started");
+}
+
 #[test]
 fn containers_that_are_named_and_are_not_there_are_told() {
     let Some(docker) = Docker::require() else { return };

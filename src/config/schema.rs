@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 pub fn schema() -> Value {
     let settings = SchemaSettings::draft2020_12();
     let mut schema = settings.into_generator().into_root_schema_for::<RawConfig>().to_value();
-    without_null(&mut schema);
+    as_of_toml(&mut schema);
     let manual = manual::sections();
     describe(&mut schema, "RawConfig", &manual);
     if let Some(types) = schema.get_mut("$defs").and_then(Value::as_object_mut) {
@@ -28,8 +28,8 @@ pub fn schema() -> Value {
     schema
 }
 
-/// TOML has no null: an optional key is one that may be left out.
-fn without_null(schema: &mut Value) {
+/// TOML has no null, an optional key is one that may be left out; and `double` is a format of Rust's.
+fn as_of_toml(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
             if let Some(Value::Array(kinds)) = object.get_mut("type") {
@@ -50,12 +50,15 @@ fn without_null(schema: &mut Value) {
                     object.extend(one);
                 }
             }
+            if object.get("format").is_some_and(Value::is_string) {
+                object.remove("format");
+            }
             if object.get("default") == Some(&Value::Null) {
                 object.remove("default");
             }
-            object.values_mut().for_each(without_null);
+            object.values_mut().for_each(as_of_toml);
         }
-        Value::Array(items) => items.iter_mut().for_each(without_null),
+        Value::Array(items) => items.iter_mut().for_each(as_of_toml),
         _ => {}
     }
 }
@@ -129,7 +132,6 @@ fn default_of(schema: &Map<String, Value>, text: &str) -> Option<Value> {
 
 /// `whole number, 0 to 100`, `number, 1 or more`, `percentage`.
 fn numbers(schema: &mut Map<String, Value>, holds: &str) {
-    schema.remove("format");
     if holds.starts_with("whole number") {
         schema.insert("type".into(), "integer".into());
     }

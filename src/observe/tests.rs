@@ -318,3 +318,22 @@ fn a_check_that_panics_is_unknown_and_the_others_go_on() {
     assert_eq!(result.status, Status::Unknown);
     assert!(result.message.contains("broken on purpose"), "{result:?}");
 }
+
+#[test]
+fn what_a_check_measures_is_what_it_is_known_to_measure() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let levels = Levels { warning: None, critical: None };
+    let host = HostProbe { cpu_percent: levels, memory_percent: levels, disk_percent: levels };
+    let checks = vec![("smtp", LONG, Probe::Tcp { address }), ("host", LONG, Probe::Host(host))];
+    for (name, _, probe) in checks {
+        let known = metrics_of(&probe).unwrap();
+        let results = look(vec![(name, LONG, probe)]);
+        let metrics = &results[0].metrics;
+        assert!(!metrics.is_empty(), "{name}");
+        for metric in metrics {
+            let is_known = known.iter().any(|k| *k == metric.name || (k.ends_with(':') && metric.name.starts_with(k)));
+            assert!(is_known, "{name}: {}", metric.name);
+        }
+    }
+}

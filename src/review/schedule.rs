@@ -30,8 +30,7 @@ pub fn timer(engine: &Engine, document: &Document) -> Option<ConfigError> {
     let interval = said.iter().filter(|(key, _)| key == "TimersMonotonic").find_map(|(_, value)| interval(value))?;
     (interval != engine.check_interval).then(|| {
         let message = format!(
-            "healer.timer starts a pass every {}, and `check_interval` is {}: `status` and alerts call passes overdue, or too \
-             late do",
+            "healer.timer starts a pass every {}, and `check_interval` is {}: `status` calls passes overdue too early or too late",
             shown(interval),
             shown(engine.check_interval)
         );
