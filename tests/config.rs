@@ -154,15 +154,8 @@ fn a_log_that_may_not_be_read_is_told_with_the_permission_that_is_missing() {
         std::fs::set_permissions(root.path(name), std::fs::Permissions::from_mode(bits)).unwrap();
     };
     root.write("logs/a/app.log", "");
-    // The binary is copied to where nobody may run it.
-    std::fs::copy(env!("CARGO_BIN_EXE_healer"), root.path("healer")).unwrap();
-    open("", 0o777);
     let told = || {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(root.path("healer"));
-        command.args(["config", "check", "--json", "--config"]).arg(root.config_path());
-        command.arg("--state-dir").arg(root.path("state"));
-        let data = spawn_command(command).wait().expect_code(0).data();
+        let data = as_nobody(&root);
         let warnings = data["warnings"].as_array().unwrap();
         assert_eq!(warnings.len(), 1, "{data:#}");
         warnings[0]["message"].as_str().unwrap().replace(root.dir().to_str().unwrap(), "{root}")
@@ -224,6 +217,54 @@ fn the_installed_units_are_held_against_the_configuration() {
     assert_eq!(data["warnings"][2]["help"], json!(help));
     let offline = healer(&root, &["config", "check", "--offline", "--json"]).expect_code(0).data();
     assert_eq!(offline["warnings"], json!([]), "no program is started");
+}
+
+#[test]
+fn a_container_log_that_only_docker_may_read_is_told_with_the_permission_that_is_missing() {
+    let Some(docker) = Docker::require() else { return };
+    if !support::is_root() {
+        return skip("only root can be somebody else");
+    }
+    let name = Docker::unique_name("unreadable");
+    let container = docker.run(&name, &["--log-driver", "json-file"], &["sleep", "300"]);
+    let address = std::env::var("HEALER_TEST_DOCKER").unwrap();
+    // The engine is the tests' own: nobody may ask it.
+    let socket = address.strip_prefix("unix://").unwrap();
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let root = Root::new();
+    root.config(&format!(
+        "[checks.host]\nenabled = false\n[checks.docker]\nsocket = \"{address}\"\ninclude = [\"{name}\"]\n[logs.docker]\n"
+    ));
+    let messages = |data: Value| {
+        data["warnings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|w| w["message"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(messages(healer(&root, &["config", "check", "--json"]).expect_code(0).data()), Vec::<String>::new());
+    let told = messages(as_nobody(&root));
+    let log = container.inspect("{{.LogPath}}");
+    let closed = told[0].split_once("the permission `x` on the directory ").map_or("", |(_, rest)| rest);
+    let directory = closed.split(' ').next().unwrap();
+    assert!(told.len() == 1 && told[0].starts_with(&format!("the log of {name} is read through Docker")), "{told:?}");
+    assert!(
+        !directory.is_empty() && log.trim().starts_with(directory) && closed.contains("owner 0:"),
+        "{told:?} {log}"
+    );
+}
+
+/// What `config check` says to somebody who is not root and in no group.
+fn as_nobody(root: &Root) -> Value {
+    // The binary is copied to where nobody may run it.
+    std::fs::copy(env!("CARGO_BIN_EXE_healer"), root.path("healer")).unwrap();
+    std::fs::set_permissions(root.dir(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(root.path("healer"));
+    command.args(["config", "check", "--json", "--config"]).arg(root.config_path());
+    command.arg("--state-dir").arg(root.path("state"));
+    spawn_command(command).wait().expect_code(0).data()
 }
 
 #[test]
@@ -403,87 +444,5 @@ fn is_kind(value: &Value, kind: &str) -> bool {
         "number" => value.is_number(),
         "integer" => value.as_f64().is_some_and(|n| n.fract() == 0.0),
         other => panic!("the schema has the type {other}"),
-    }
-}
-
-/// The completions of a shell, in a file.
-fn completions(root: &Root, shell: &str) -> PathBuf {
-    let script = spawn_command(root.bare_command(&["completions", shell])).wait().expect_code(0).stdout;
-    assert!(script.contains("rollback") && script.contains("dry-run"), "{shell}");
-    root.write(format!("completions.{shell}"), script)
-}
-
-#[test]
-fn bash_completes_commands_options_and_words() {
-    let root = Root::new();
-    let script = completions(&root, "bash");
-    let check = |words: &[&str], expected: &[&str]| {
-        let typed = words.iter().map(|w| format!("'{w}'")).collect::<Vec<_>>().join(" ");
-        let last = words.len() - 1;
-        let program = format!(
-            "source '{}'; COMP_WORDS=({typed}); COMP_CWORD={last}; _healer healer '{}' '{}'; echo \"${{COMPREPLY[@]}}\"",
-            script.display(),
-            words[last],
-            words[last - 1]
-        );
-        let ran = Command::new("bash").args(["--norc", "-c", &program]).output().unwrap();
-        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-        let words = String::from_utf8(ran.stdout).unwrap();
-        let found: Vec<&str> = words.split_whitespace().collect();
-        assert!(expected.iter().all(|word| found.contains(word)), "{typed}: {found:?}");
-    };
-    let syntax = Command::new("bash").arg("-n").arg(&script).output().unwrap();
-    assert!(syntax.status.success(), "{}", String::from_utf8_lossy(&syntax.stderr));
-    check(&["healer", "ro"], &["rollback"]);
-    check(&["healer", "config", ""], &["check", "show", "schema"]);
-    check(&["healer", "config", "check", "--o"], &["--offline"]);
-    check(&["healer", "completions", "f"], &["fish"]);
-}
-
-#[test]
-fn zsh_and_fish_take_their_completions() {
-    let root = Root::new();
-    for (shell, option) in [("zsh", "-n"), ("fish", "--no-execute")] {
-        let script = completions(&root, shell);
-        match Command::new(shell).arg(option).arg(script).output() {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => skip(&format!("{shell} is not installed")),
-            ran => {
-                let ran = ran.unwrap();
-                assert!(ran.status.success(), "{shell}: {}", String::from_utf8_lossy(&ran.stderr));
-            }
-        }
-    }
-}
-
-#[test]
-fn every_command_has_a_manual_page_that_man_takes() {
-    let root = Root::new();
-    let dir = root.path("pages/man1");
-    let args = ["man", dir.to_str().unwrap(), "--json"];
-    let data = spawn_command(root.bare_command(&args)).wait().expect_code(0).data();
-    let pages: Vec<&str> = data["pages"].as_array().unwrap().iter().map(|page| page.as_str().unwrap()).collect();
-    for page in [
-        "healer.1",
-        "healer.toml.5",
-        "healer-heal.1",
-        "healer-config.1",
-        "healer-config-check.1",
-        "healer-rules-test.1",
-    ] {
-        assert!(pages.contains(&page), "{pages:?}");
-    }
-    for page in pages {
-        let text = std::fs::read_to_string(dir.join(page)).unwrap();
-        assert!(text.lines().any(|line| line.starts_with(".TH ")), "{page}");
-        let mut man = Command::new("man");
-        man.args(["--warnings", "--encoding=UTF-8", "-l"])
-            .arg(dir.join(page))
-            .env("MANWIDTH", "100")
-            .env("LC_ALL", "C.UTF-8");
-        let ran = match man.output() {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return skip("man is not installed"),
-            ran => ran.unwrap(),
-        };
-        assert_eq!((ran.status.success(), &*String::from_utf8_lossy(&ran.stderr)), (true, ""), "{page}");
     }
 }

@@ -98,7 +98,7 @@ fn config_check_remarks_nothing_on_an_example_but_that_its_files_are_not_here() 
         let told: Vec<&str> =
             data["warnings"].as_array().unwrap().iter().map(|w| w["message"].as_str().unwrap()).collect();
         let missing = |m: &&str| m.contains("cannot edit its file") && m.ends_with("does not exist");
-        assert!(told.iter().all(|m| missing(&m)), "{}: {told:#?}", name(&example));
+        assert!(told.iter().all(missing), "{}: {told:#?}", name(&example));
         assert_eq!(told.len(), edited, "{}: {told:#?}", name(&example));
     }
 }

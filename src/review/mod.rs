@@ -27,6 +27,7 @@ pub fn review(engine: &Engine, depth: Depth) -> Vec<ConfigError> {
     let mut found = engine.warnings.clone();
     found.extend(reach::review(engine, &document));
     found.extend(schedule::windows(engine, &document));
+    found.extend(schedule::forgotten(engine, &document));
     found.extend(edits::review(engine, &document));
     found.extend(access::review(engine, &document));
     if depth == Depth::Live {

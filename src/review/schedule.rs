@@ -1,7 +1,7 @@
-//! How often passes start, against how long a fix is watched.
+//! How often passes start, against how long a fix is watched and how far back a rule counts.
 
 use super::systemd;
-use crate::config::{ConfigError, Document, Engine};
+use crate::config::{ConfigError, Document, Engine, When};
 use crate::diagnose::rules::shown;
 use std::time::Duration;
 
@@ -22,6 +22,27 @@ pub fn windows(engine: &Engine, document: &Document) -> Vec<ConfigError> {
         place.get("validate").map_or(place, |validate| validate.child("window")).problem(&message, help)
     })
     .collect()
+}
+
+/// Rules that forget, before the next pass comes, what they count.
+pub fn forgotten(engine: &Engine, document: &Document) -> Vec<ConfigError> {
+    let rules = engine.rules.iter().enumerate();
+    let short = rules.filter_map(|(number, rule)| match &rule.when {
+        When::Log(log) if log.within < engine.check_interval => Some((number, rule, log.within)),
+        _ => None,
+    });
+    short
+        .map(|(number, rule, within)| {
+            let message = format!(
+                "rule `{}` counts the last {} before a pass, and `check_interval` is {}: what is logged between is never counted",
+                rule.name,
+                shown(within),
+                shown(engine.check_interval)
+            );
+            let help = "make `within` at least as long as `check_interval`";
+            document.rule(number).child("when").child("within").problem(&message, help)
+        })
+        .collect()
 }
 
 /// The timer that is installed, against `check_interval`.
