@@ -103,10 +103,16 @@ fn directory(wanted: &Path, what: &str, place: Place<'_>) -> Option<ConfigError>
 /// A server that others reach needs a token.
 fn server(engine: &Engine, root: Place<'_>) -> Option<ConfigError> {
     let serve = &engine.serve;
-    if serve.token.is_some() {
-        return None;
-    }
     let section = root.get("serve")?;
+    match &serve.token {
+        // Only the unit has its credentials.
+        Some(Err(why)) if !why.contains("CREDENTIALS_DIRECTORY") => {
+            let message = format!("`healer serve` will not start: {why}");
+            return Some(section.child("token").problem(&message, "only `healer serve` needs it"));
+        }
+        Some(_) => return None,
+        None => {}
+    }
     let help = "set `token` in [serve], of at least 32 characters: `openssl rand -hex 32` makes one";
     if !serve.listen.ip().is_loopback() {
         let message = format!(
@@ -116,7 +122,7 @@ fn server(engine: &Engine, root: Place<'_>) -> Option<ConfigError> {
         return Some(section.child("listen").problem(&message, help));
     }
     let hosts = section.get("hosts").filter(|_| !serve.hosts.is_empty())?;
-    let message = "a name other than localhost suggests a proxy before `healer serve`, and there is no token: whoever reaches it reads \
-                   everything but log text and diffs";
+    let message = "a name other than localhost suggests a proxy before `healer serve`, and there is no token: whoever \
+                   reaches it reads everything but log text and diffs";
     Some(hosts.problem(message, help))
 }
