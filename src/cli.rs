@@ -162,6 +162,11 @@ pub enum Command {
         /// As `healer heal` and alerts name it
         target: String,
     },
+    /// Try who is told: `healer notify test`
+    Notify {
+        #[command(subcommand)]
+        action: NotifyAction,
+    },
     /// The API, live events, figures for Prometheus and the dashboard
     Serve(ServeArgs),
     /// Carry out what `serve --requests` has left in a directory (run by healer-requests.path)
@@ -222,6 +227,12 @@ pub struct ServeArgs {
     /// Do nothing by itself: leave what is asked for in this directory, for `healer requests`
     #[arg(long, value_name = "DIR")]
     pub requests: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum NotifyAction {
+    /// Send a test alert to every notifier; says who took it (exit 10: somebody did not)
+    Test,
 }
 
 #[derive(Debug, Subcommand)]

@@ -91,6 +91,11 @@ impl StateDir {
         self.root.join("acks.json")
     }
 
+    /// Alerts that could not be told yet; not there while there are none.
+    pub fn alerts(&self) -> PathBuf {
+        self.root.join("alerts.jsonl")
+    }
+
     pub fn metrics(&self) -> PathBuf {
         self.root.join("metrics.jsonl")
     }

@@ -11,6 +11,7 @@ use crate::host::clock;
 use crate::incidents::{self, Changed};
 use crate::model::{Candidate, Diagnosis, Incident, Outcome, Plan, Signal, SignalRole, Status, Step};
 use crate::pass::{Judged, Report, worth_telling};
+use crate::show::{Output, diagnosis};
 use crate::transaction::{Ended, Ending, StillOpen, Tell};
 use jiff::Timestamp;
 
@@ -33,18 +34,51 @@ fn blank(kind: AlertKind, title: String, component: String, now: Timestamp) -> A
         kind,
         title,
         component,
+        severity: severity_of(kind),
         issue_type: None,
         incident: None,
+        since: None,
         cause: None,
         confidence: None,
         evidence: Vec::new(),
         candidates: Vec::new(),
         symptoms: Vec::new(),
         actions: Vec::new(),
+        diff: None,
         why: None,
         next: Vec::new(),
+        delayed: None,
         host: host(),
         time: clock::to_second(now).to_string(),
+    }
+}
+
+/// Where the trouble itself is not known to be worse.
+fn severity_of(kind: AlertKind) -> Status {
+    match kind {
+        AlertKind::RollbackFailed | AlertKind::Critical | AlertKind::Storm => Status::Critical,
+        AlertKind::Test => Status::Unknown,
+        _ => Status::Warning,
+    }
+}
+
+/// What and since when an alert of an incident is about.
+fn of_incident(incident: &Incident, alert: Alert) -> Alert {
+    Alert {
+        issue_type: Some(incident.issue_type.clone()),
+        incident: Some(incident.id.clone()),
+        since: Some(clock::to_second(incident.opened).to_string()),
+        severity: incident.severity,
+        ..alert
+    }
+}
+
+/// An alert that says of itself that nothing happened.
+pub fn of_test(now: Timestamp) -> Alert {
+    Alert {
+        why: Some("somebody typed `healer notify test`; nothing has happened".to_owned()),
+        next: vec!["nothing".to_owned()],
+        ..blank(AlertKind::Test, "alerts reach you".to_owned(), "healer".to_owned(), now)
     }
 }
 
@@ -119,12 +153,9 @@ fn kind_of(judged: &Judged, acting: bool) -> Option<AlertKind> {
 }
 
 fn resolved(incident: &Incident, now: Timestamp) -> Alert {
-    let title = format!("{} is over", incident.cause);
-    Alert {
-        issue_type: Some(incident.issue_type.clone()),
-        incident: Some(incident.id.clone()),
-        ..blank(AlertKind::Resolved, title, incident.component.clone(), now)
-    }
+    let lasted = clock::between(incident.opened, now);
+    let title = format!("{} (over after {})", incident.cause, shown(lasted));
+    of_incident(incident, blank(AlertKind::Resolved, title, incident.component.clone(), now))
 }
 
 fn of_judged(kind: AlertKind, judged: &Judged, incident: &Incident, now: Timestamp) -> Alert {
@@ -136,9 +167,8 @@ fn of_judged(kind: AlertKind, judged: &Judged, incident: &Incident, now: Timesta
         }
         _ => (Vec::new(), None, vec!["healer diagnose".to_owned()]),
     };
-    Alert {
-        issue_type: Some(diagnosis.issue_type.clone()),
-        incident: Some(incident.id.clone()),
+    let alert = Alert {
+        diff: judged.plan().and_then(|plan| diff(plan, judged)),
         cause: Some(diagnosis.cause.clone()),
         confidence: Some(diagnosis.confidence),
         evidence: evidence(diagnosis),
@@ -148,7 +178,26 @@ fn of_judged(kind: AlertKind, judged: &Judged, incident: &Incident, now: Timesta
         why,
         next,
         ..blank(kind, title(diagnosis, incident), diagnosis.trigger.component.clone(), now)
+    };
+    of_incident(incident, alert)
+}
+
+/// Of a diff, in bytes.
+const LONGEST_DIFF: usize = 4000;
+
+/// The edits of a plan, as they are shown.
+fn diff(plan: &Plan, judged: &Judged) -> Option<String> {
+    let whole = diagnosis::diffs(plan, &judged.files, &Output::plain());
+    if whole.len() <= LONGEST_DIFF {
+        return (!whole.is_empty()).then_some(whole);
     }
+    let mut size = 0;
+    let fits = |line: &&str| {
+        size += line.len() + 1;
+        size <= LONGEST_DIFF
+    };
+    let kept: Vec<&str> = whole.lines().take_while(fits).collect();
+    Some(format!("{}\n... ({} more lines)", kept.join("\n"), whole.lines().count() - kept.len()))
 }
 
 fn title(diagnosis: &Diagnosis, incident: &Incident) -> String {
@@ -239,12 +288,40 @@ pub fn of_ended(engine: &Engine, ended: &Ended, now: Timestamp) -> Vec<Alert> {
 pub fn of_fix(engine: &Engine, ended: &Ended, report: &Report, open: &[Incident], now: Timestamp) -> Vec<Alert> {
     let with_cause = |alert: Alert| {
         let is_own = |i: &&Incident| i.component == alert.component && Some(&i.issue_type) == alert.issue_type.as_ref();
-        let alert = Alert { incident: open.iter().find(is_own).map(|i| i.id.clone()), ..alert };
+        let alert = match open.iter().find(is_own) {
+            Some(incident) => of_incident(incident, alert),
+            None => alert,
+        };
+        let own = report.judged.iter().find(|j| j.plan().is_some_and(|plan| Some(&plan.id) == plan_of(ended)));
+        let diff = own.and_then(|judged| diff(judged.plan()?, judged));
+        let alert = redacted(engine, Alert { diff, ..alert });
         let is_root = |d: &&Diagnosis| d.symptom_of.is_none() && d.trigger.component == alert.component;
         let Some(root) = report.judged.iter().map(|j| &j.diagnosis).find(is_root) else { return alert };
         redacted(engine, Alert { candidates: candidates(root), symptoms: symptoms(root), ..alert })
     };
     of_ended(engine, ended, now).into_iter().map(with_cause).collect()
+}
+
+fn plan_of(ended: &Ended) -> Option<&String> {
+    match ended {
+        Ended::Closed(ending) => Some(&ending.plan.id),
+        Ended::StillOpen(open) => Some(&open.plan.id),
+        Ended::Interrupted(_) => None,
+    }
+}
+
+/// What came of a fix, in the words of who reads it at night.
+fn came_of_it(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Healed => "helped and is kept",
+        Outcome::Unproven => "is kept, but too little was seen to say whether it helped",
+        Outcome::RolledBack => "did not help and was undone",
+        Outcome::Failed => "did not help and cannot be undone",
+        Outcome::RolledBackByOperator => "was undone by an operator",
+        Outcome::RollbackFailed => "could not be undone",
+        Outcome::Conflict => "was not undone: somebody else has changed its target since",
+        Outcome::Recovered | Outcome::Held | Outcome::DryRun => "was not made",
+    }
 }
 
 fn of_ending(ending: &Ending, now: Timestamp) -> Option<Alert> {
@@ -256,7 +333,7 @@ fn of_ending(ending: &Ending, now: Timestamp) -> Option<Alert> {
         Outcome::Recovered | Outcome::Held | Outcome::DryRun => return None,
     };
     let plan = &ending.plan;
-    let title = format!("{} of {}: {}", plan.fix_type, plan.component, ending.outcome.word());
+    let title = format!("{} of {} {}", plan.fix_type, plan.component, came_of_it(ending.outcome));
     let next = match (&ending.backup_id, kind) {
         (Some(id), AlertKind::Healed | AlertKind::Unproven) => vec![format!("healer rollback {id}   (to undo it)")],
         (Some(id), AlertKind::RollbackFailed) => vec![format!("healer backups show {id}")],
@@ -317,6 +394,7 @@ fn redacted(engine: &Engine, alert: Alert) -> Alert {
         candidates: alert.candidates.into_iter().map(clean).collect(),
         symptoms: alert.symptoms.into_iter().map(clean).collect(),
         actions: alert.actions.into_iter().map(clean).collect(),
+        diff: alert.diff.map(|diff| engine.redactor.redact(&diff).into_owned()),
         why: alert.why.map(clean),
         next: alert.next.into_iter().map(clean).collect(),
         ..alert

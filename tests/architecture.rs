@@ -140,6 +140,7 @@ const RULES: &[Rule] = &[
             "redis",
             "sysinfo",
             "ureq",
+            "lettre",
         ]),
         except: &[],
     },

@@ -1,36 +1,37 @@
 //! A command that gets the alert as JSON on its standard input.
 
-use crate::alert::{Alert, Notifier};
+use crate::alert::Alert;
+use crate::alert::notifier::{Failure, Notifier};
 use crate::host::process;
-use anyhow::{Context, Result, bail};
 use std::time::Duration;
 
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-pub struct Command<'a> {
-    argv: &'a [String],
+pub struct Command {
+    argv: Vec<String>,
 }
 
-impl<'a> Command<'a> {
-    pub fn new(argv: &'a [String]) -> Self {
-        Command { argv }
+impl Command {
+    pub fn new(argv: &[String]) -> Self {
+        Command { argv: argv.to_vec() }
     }
 }
 
-impl Notifier for Command<'_> {
+impl Notifier for Command {
     fn name(&self) -> String {
         format!("command {}", self.argv.first().map_or("", String::as_str))
     }
 
-    fn send(&self, alert: &Alert) -> Result<()> {
-        let body = serde_json::to_vec(alert).context("cannot write the alert as JSON")?;
-        let done = process::run(self.argv, Some(&body), TIMEOUT, 4096)?;
+    fn send(&self, alert: &Alert, within: Duration) -> Result<(), Failure> {
+        let body = serde_json::to_vec(alert).map_err(|error| Failure::Refused(error.to_string()))?;
+        let ran = process::run(&self.argv, Some(&body), within, 4096);
+        let done = ran.map_err(|error| Failure::Later(format!("{error:#}")))?;
         match (done.timed_out, done.code) {
-            (true, _) => bail!("no end after {}s", TIMEOUT.as_secs()),
+            // Where it hangs it does so again: another try would only cost the same time.
+            (true, _) => Err(Failure::Later(format!("no end after {}s", within.as_secs_f64().round()))),
             (_, Some(0)) => Ok(()),
             (_, code) => {
                 let code = code.map_or("a signal".to_owned(), |c| format!("exit {c}"));
-                bail!("{code}: {}", String::from_utf8_lossy(&done.stderr).trim())
+                let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
+                Err(Failure::Soon(if said.is_empty() { code } else { format!("{code}: {said}") }))
             }
         }
     }

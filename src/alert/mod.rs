@@ -1,27 +1,39 @@
-//! Telling a human: what an alert says, and the one table of who is told.
+//! Telling a human: what an alert says, and who is told.
 //!
-//! Lives here: the alert as data and its text. Adding a notifier: one file, one line of the table. May not live here:
-//! whether an alert is due (`incidents`).
+//! Lives here: the alert as data and its text; the post office of a pass, which tries again and loses nothing. Adding a
+//! notifier: one file, one line of the table in `notifier`. May not live here: whether an alert is due (`incidents`).
 
+mod alertmanager;
 mod command;
+mod email;
+mod format;
 mod heartbeat;
 mod journald;
+mod notifier;
+mod post;
+mod spool;
 mod webhook;
 
 pub use heartbeat::Beat;
+pub use post::{Post, Tested, test};
 
-use crate::config::{AlertKind, Engine};
-use serde::Serialize;
+use crate::config::AlertKind;
+use crate::model::Status;
+use serde::{Deserialize, Serialize};
 
 /// What is told.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
     pub kind: AlertKind,
     /// One line: what and where.
     pub title: String,
     pub component: String,
+    /// How bad the trouble is, not how this alert stands to it.
+    pub severity: Status,
     pub issue_type: Option<String>,
     pub incident: Option<String>,
+    /// When the incident began (RFC 3339).
+    pub since: Option<String>,
     pub cause: Option<String>,
     pub confidence: Option<u8>,
     /// Evidence, one line each.
@@ -32,9 +44,13 @@ pub struct Alert {
     pub symptoms: Vec<String>,
     /// What was done or is proposed, one line each.
     pub actions: Vec<String>,
+    /// The edits among these as a unified diff; bounded.
+    pub diff: Option<String>,
     pub why: Option<String>,
     /// What to type next.
     pub next: Vec<String>,
+    /// How much later than it was due it is told, where that is worth telling.
+    pub delayed: Option<String>,
     pub host: String,
     /// RFC 3339.
     pub time: String,
@@ -54,91 +70,44 @@ impl AlertKind {
             AlertKind::Resolved => "resolved",
             AlertKind::Storm => "storm",
             AlertKind::CircuitOpen => "circuit_open",
-        }
-    }
-
-    /// Syslog priority: 2 critical, 4 warning, 5 notice.
-    fn priority(self) -> u8 {
-        match self {
-            AlertKind::RollbackFailed | AlertKind::Critical | AlertKind::Storm => 2,
-            AlertKind::Held
-            | AlertKind::RolledBack
-            | AlertKind::Unproven
-            | AlertKind::Recurred
-            | AlertKind::CircuitOpen => 4,
-            AlertKind::Healed | AlertKind::Resolved => 5,
+            AlertKind::Test => "test",
         }
     }
 }
+
+/// So many lines of evidence come before what to do; the others behind.
+const FIRST_SEEN: usize = 3;
 
 impl Alert {
+    /// What, on which host, in one line.
+    pub fn headline(&self) -> String {
+        format!("{} on {}: {}", self.kind.word().replace('_', " "), self.host, self.title)
+    }
+
+    /// The rest, line by line: what must be read first comes first, so that what is cut off is what may be missed.
+    pub fn details(&self) -> Vec<String> {
+        let labelled = |label: &'static str, list: &[String]| -> Vec<String> {
+            list.iter().map(|line| format!("{label}: {line}")).collect()
+        };
+        let (first, more) = self.evidence.split_at(self.evidence.len().min(FIRST_SEEN));
+        let told_by_title = |cause: &&String| !self.title.contains(cause.as_str());
+        let mut lines: Vec<String> = Vec::new();
+        lines.extend(self.delayed.iter().map(|delay| format!("delayed by {delay}: it could not be sent before")));
+        lines.extend(self.cause.iter().filter(told_by_title).map(|cause| format!("cause: {cause}")));
+        lines.extend(labelled("seen", first));
+        lines.extend(self.actions.iter().cloned());
+        lines.extend(self.why.iter().map(|why| format!("why: {why}")));
+        lines.extend(labelled("next", &self.next));
+        lines.extend(self.diff.iter().flat_map(|diff| diff.lines()).map(str::to_owned));
+        lines.extend(labelled("seen", more));
+        lines.extend(labelled("symptom", &self.symptoms));
+        lines.extend(labelled("candidate", &self.candidates));
+        lines
+    }
+
     /// The whole alert as text.
     pub fn text(&self) -> String {
-        let mut lines = vec![format!("{} on {}: {}", self.kind.word(), self.host, self.title)];
-        lines.extend(self.cause.iter().map(|c| format!("  cause: {c}")));
-        lines.extend(self.evidence.iter().map(|e| format!("  seen: {e}")));
-        lines.extend(self.symptoms.iter().map(|s| format!("  symptom: {s}")));
-        lines.extend(self.candidates.iter().map(|c| format!("  candidate: {c}")));
-        lines.extend(self.actions.iter().map(|a| format!("  {a}")));
-        lines.extend(self.why.iter().map(|w| format!("  why: {w}")));
-        lines.extend(self.next.iter().map(|n| format!("  next: {n}")));
-        lines.join("\n")
+        let lines = self.details().into_iter().map(|line| format!("  {line}"));
+        std::iter::once(self.headline()).chain(lines).collect::<Vec<_>>().join("\n")
     }
-}
-
-/// Something that can tell a human.
-trait Notifier: Sync {
-    /// What it is, without secrets: for the message when it fails.
-    fn name(&self) -> String;
-    /// Tells; within its own time limit.
-    fn send(&self, alert: &Alert) -> anyhow::Result<()>;
-}
-
-/// Every notifier of this configuration.
-fn notifiers(engine: &Engine) -> Vec<Box<dyn Notifier + '_>> {
-    let commands =
-        engine.alerts.commands.iter().map(|argv| Box::new(command::Command::new(argv)) as Box<dyn Notifier + '_>);
-    let webhooks =
-        engine.alerts.webhooks.iter().map(|hook| Box::new(webhook::Hook::new(hook)) as Box<dyn Notifier + '_>);
-    commands.chain(webhooks).collect()
-}
-
-/// Tells everybody, all at the same time; returns what went wrong. The journal is always told.
-pub fn send(engine: &Engine, alerts: &[Alert]) -> Vec<String> {
-    for alert in alerts {
-        journald::tell(alert);
-    }
-    let wanted: Vec<&Alert> = alerts.iter().filter(|a| engine.alerts.on.contains(&a.kind)).collect();
-    if wanted.is_empty() {
-        return Vec::new();
-    }
-    let notifiers = notifiers(engine);
-    std::thread::scope(|scope| {
-        let told: Vec<_> = notifiers
-            .iter()
-            .map(|notifier| {
-                let tell = || tell_all(notifier.as_ref(), &wanted);
-                (notifier, std::thread::Builder::new().spawn_scoped(scope, tell))
-            })
-            .collect();
-        told.into_iter()
-            .filter_map(|(notifier, thread)| match thread {
-                Ok(thread) => thread.join().unwrap_or_else(|_| Some(format!("{}: it panicked", notifier.name()))),
-                Err(error) => Some(format!("{}: no thread can be started: {error}", notifier.name())),
-            })
-            .map(|problem| engine.redactor.redact(&problem).into_owned())
-            .collect()
-    })
-}
-
-/// Tells one notifier everything, until it fails: one that hangs costs its time limit once, not once per alert.
-fn tell_all(notifier: &dyn Notifier, alerts: &[&Alert]) -> Option<String> {
-    for (told, alert) in alerts.iter().enumerate() {
-        if let Err(error) = notifier.send(alert) {
-            let rest = alerts.len() - told;
-            let untold = if rest > 1 { format!(" ({rest} alerts were not told)") } else { String::new() };
-            return Some(format!("{} could not be told: {error:#}{untold}", notifier.name()));
-        }
-    }
-    None
 }

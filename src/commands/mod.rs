@@ -8,6 +8,7 @@ mod demo;
 mod diagnose;
 mod heal;
 mod history;
+mod notify;
 mod open_fix;
 mod pause;
 mod reference;
@@ -22,7 +23,7 @@ mod stats;
 mod status;
 
 use crate::backup::NoSuchBackup;
-use crate::cli::{Cli, ColorChoice, Command, Global, Misuse, RulesAction};
+use crate::cli::{Cli, ColorChoice, Command, Global, Misuse, NotifyAction, RulesAction};
 use crate::config::{self as configuration, Engine, LoadError, Redactor};
 use crate::pass::{self, Busy};
 use crate::show::{self, Output};
@@ -146,6 +147,7 @@ fn dispatch(cli: &Cli) -> Result<u8> {
         Command::Pause { time, reason, rule } => pause::pause(&engine, time, reason, rule.as_deref(), &out),
         Command::Ack { incident, time } => ack::run(&engine, incident, time.as_deref(), &out),
         Command::Resume => pause::resume(&engine, &out),
+        Command::Notify { action: NotifyAction::Test } => notify::test(&engine, &out),
         Command::Reset { target } => reset::run(&engine, target, &out),
         Command::Serve(args) => serve::run(engine, args, &cli.global, &out),
         Command::Requests { dir } => serve::requests(&engine, dir, &cli.global, &out),

@@ -1,7 +1,7 @@
 //! Ending what an earlier pass left open: the first thing that every command does that writes. `heal` does it as part of
 //! its pass.
 
-use crate::alert;
+use crate::alert::Post;
 use crate::config::Engine;
 use crate::host::clock;
 use crate::host::signals::Interrupt;
@@ -45,7 +45,9 @@ pub fn end(engine: &Engine, dir: &StateDir, out: &Output) -> Result<Option<Ended
         logs.save(&dir.cursors(), &engine.redactor)?;
         let alerts = tell::of_ended(engine, ended, clock::now());
         Live::new(out.clone(), Some(dir.clone())).alerts(&alerts);
-        alert::send(engine, &alerts).iter().for_each(|problem| out.note(&format!("healer: {problem}")));
+        let mut post = Post::open(engine, dir);
+        post.send(&alerts);
+        post.finish().iter().for_each(|problem| out.note(&format!("healer: {problem}")));
     }
     Ok(ended)
 }

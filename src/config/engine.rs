@@ -393,6 +393,7 @@ pub struct Alerts {
     pub repeat: Duration,
     pub webhooks: Vec<Webhook>,
     pub commands: Vec<Vec<String>>,
+    pub email: Option<Email>,
     /// Called when a pass begins and ends.
     pub heartbeat: Option<Secret>,
 }
@@ -411,6 +412,9 @@ pub enum AlertKind {
     Resolved,
     Storm,
     CircuitOpen,
+    /// Asked for by `healer notify test`; no pass tells it.
+    #[serde(skip_deserializing)]
+    Test,
 }
 
 #[derive(Debug, Clone)]
@@ -427,6 +431,37 @@ pub enum WebhookFormat {
     Slack,
     Discord,
     Ntfy,
+    Alertmanager,
+}
+
+/// Who gets mail, and through which server.
+#[derive(Debug, Clone)]
+pub struct Email {
+    /// At least one; each looks like an address.
+    pub to: Vec<String>,
+    /// `healer@` and the name of this host where there is none.
+    pub from: Option<String>,
+    pub smtp: Smtp,
+}
+
+/// A mail server.
+#[derive(Debug, Clone)]
+pub struct Smtp {
+    pub host: String,
+    pub port: u16,
+    pub security: SmtpSecurity,
+    /// User and password.
+    pub login: Option<(Secret, Secret)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SmtpSecurity {
+    /// `smtp://`
+    None,
+    /// `smtp+starttls://`: encrypted before anything is told, or not at all.
+    Starttls,
+    /// `smtps://`: from the first byte on.
+    Tls,
 }
 
 /// Retention of backups; one is kept while either says so.

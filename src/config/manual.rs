@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 pub const HEALER_TOML_5: &str = include_str!("../../man/healer.toml.5");
 
 /// Which section of the page describes the keys of each type of `raw`.
-pub const MANUAL_SECTIONS: [(&str, &str); 40] = [
+pub const MANUAL_SECTIONS: [(&str, &str); 41] = [
     ("RawConfig", "top level"),
     ("RawRulesFile", "top level"),
     ("RawSignatures", "[signatures]"),
@@ -44,6 +44,7 @@ pub const MANUAL_SECTIONS: [(&str, &str); 40] = [
     ("RawLearning", "[learning]"),
     ("RawAlerts", "[alerts]"),
     ("RawWebhook", "webhook of [alerts]"),
+    ("RawEmail", "email of [alerts]"),
     ("RawBackups", "[backups]"),
     ("RawState", "[state]"),
     ("RawMetrics", "[metrics]"),

@@ -26,6 +26,7 @@ mod stand_in;
 #[cfg(test)]
 mod tests;
 
+pub use compile::mail::is_address as is_mail_address;
 pub use compile::{Surroundings, builtin_signatures, compile, compile_in, typed_pattern};
 pub use document::{Document, Node, Place, Tree};
 pub use duration::{DURATION_SYNTAX, parse_duration};

@@ -3,7 +3,7 @@
 //!
 //! Keys are optional even where they are required, so that all that are missing can be told at once.
 
-use crate::config::at::{Anything, At, Dur, NameOr, RawScalar, RawSetting, Table};
+use crate::config::at::{Anything, At, Dur, NameOr, OneOrMany, RawScalar, RawSetting, Table};
 use crate::config::{AlertKind, Mode, TestState, TriggerState, WebhookFormat, Weekday};
 use crate::model::{Severity, Status};
 use schemars::JsonSchema;
@@ -459,7 +459,7 @@ pub struct RawAlerts {
     pub repeat: Key<Dur>,
     pub webhook: Vec<Table<RawWebhook>>,
     pub command: Vec<At<Vec<At<String>>>>,
-    pub email: Key<Anything>,
+    pub email: Section<RawEmail>,
     pub heartbeat: Key<String>,
 }
 
@@ -469,6 +469,14 @@ pub struct RawWebhook {
     pub url: Key<String>,
     pub format: Key<WebhookFormat>,
     pub headers: BTreeMap<At<String>, At<String>>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawEmail {
+    pub to: Key<OneOrMany>,
+    pub from: Key<String>,
+    pub smtp: Key<String>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

@@ -1,6 +1,6 @@
 //! The JSON Schema of healer.toml: shape from the types of `raw`, ranges, defaults and descriptions from healer.toml(5).
 
-use crate::config::at::{Anything, At, Dur, NameOr, RawScalar, RawSetting, Table};
+use crate::config::at::{Anything, At, Dur, NameOr, OneOrMany, RawScalar, RawSetting, Table};
 use crate::config::duration::DURATION_PATTERN;
 use crate::config::manual::{self, EVERY_CHECK, Entry, MANUAL_SECTIONS, Section};
 use crate::config::raw::{RawBound, RawConfig};
@@ -232,6 +232,11 @@ macro_rules! inline {
 
 inline!(Dur, _generator, json_schema!({ "type": "string", "minLength": 2, "pattern": DURATION_PATTERN }));
 inline!(RawScalar, _generator, json_schema!({ "type": ["number", "string", "boolean"] }));
+inline!(
+    OneOrMany,
+    _generator,
+    json_schema!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] })
+);
 inline!(
     RawSetting,
     generator,

@@ -34,7 +34,7 @@ fn engine(checks: Vec<(&str, Duration, Probe)>, secrets: &[&str]) -> Engine {
         rules: Vec::new(),
         limits: Limits::default(),
         maintenance: Vec::new(),
-        alerts: Alerts { on: Vec::new(), repeat: LONG, webhooks: Vec::new(), commands: Vec::new(), heartbeat: None },
+        alerts: Alerts { on: Vec::new(), repeat: LONG, webhooks: Vec::new(), commands: Vec::new(), email: None, heartbeat: None },
         backups: Backups { keep_last: 1, keep_within: LONG },
         redactor: Redactor::new(secrets.iter().map(|s| (*s).to_owned())),
         keep: std::time::Duration::ZERO,

@@ -12,7 +12,7 @@ pub use report::{Judged, Report, permit, worth_telling};
 pub use world::{History, Sight, World, judge};
 
 use crate::ack;
-use crate::alert::{self, Alert};
+use crate::alert::{self, Alert, Post};
 use crate::attempts;
 use crate::backup;
 use crate::breaker;
@@ -291,7 +291,8 @@ fn unseen(world: &mut World, alerts: Vec<Alert>) -> Vec<Alert> {
 
 fn send(world: &mut World, alerts: Vec<Alert>, tell: &mut dyn PassTell) {
     tell.alerts(&alerts);
-    world.problems.extend(alert::send(world.engine, &alerts));
+    let (engine, dir) = (world.engine, &world.dir);
+    world.post.get_or_insert_with(|| Post::open(engine, dir)).send(&alerts);
 }
 
 /// A `STOP` file beside the configuration: an operator's hand on the switch that needs no tool.
@@ -447,6 +448,7 @@ fn remember(world: &mut World, report: &mut Report, options: &Options, begin: Du
     if report.permit(options).is_some() && !matches!(report.ended, Some(Ended::Interrupted(_))) {
         save_cursors(world)?;
     }
+    world.problems.extend(world.post.take().map_or_else(Vec::new, Post::finish));
     let now = clock::now();
     matches::update(world.engine, &mut world.memory.matches, &report.logs, &report.analysis, now);
     world.problems.extend(matches::to_tell(world.engine, &mut world.memory.matches));

@@ -1,5 +1,6 @@
 //! What is remembered from pass to pass, one look at the world, and the gate's word on what it showed.
 
+use crate::alert::Post;
 use crate::attempts::{self, Attempts};
 use crate::config::{Engine, Rule};
 use crate::fix::act::Means;
@@ -41,6 +42,8 @@ pub struct World<'a> {
     pub memory: Memory,
     pub log_state: LogState,
     pub problems: Vec<String>,
+    /// Opened with the first alert, or to send on what an earlier pass could not.
+    pub post: Option<Post>,
 }
 
 impl<'a> World<'a> {
@@ -66,7 +69,7 @@ impl<'a> World<'a> {
                 None
             }
         });
-        World { engine, dir, docker, memory, log_state, problems }
+        World { engine, dir, docker, memory, log_state, problems, post: None }
     }
 
     /// Runs every check and reads what is new in the logs.

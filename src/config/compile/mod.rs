@@ -5,6 +5,7 @@ mod acts;
 mod checks;
 mod context;
 mod evidence;
+pub(super) mod mail;
 mod maintenance;
 mod rules;
 mod sections;

@@ -94,9 +94,6 @@ pub fn learning(cx: Cx<'_>, raw: Section<RawLearning>) -> Learning {
 pub fn alerts(cx: Cx<'_>, raw: Section<RawAlerts>) -> Alerts {
     use AlertKind::*;
     let raw = raw.map(|r| r.value).unwrap_or_default();
-    if let Some(key) = raw.email {
-        cx.not_yet(&key.span, "send e-mail", "use `webhook` or `command`");
-    }
     let everything =
         vec![Held, Healed, Unproven, RolledBack, RollbackFailed, Recurred, Critical, Resolved, Storm, CircuitOpen];
     Alerts {
@@ -105,6 +102,7 @@ pub fn alerts(cx: Cx<'_>, raw: Section<RawAlerts>) -> Alerts {
         webhooks: raw.webhook.into_iter().filter_map(|w| webhook(cx, w)).collect(),
         heartbeat: raw.heartbeat.and_then(|url| address(cx, &url)),
         commands: raw.command.into_iter().filter_map(|c| values::argv(cx, c)).collect(),
+        email: raw.email.and_then(|e| super::mail::email(cx, e)),
     }
 }
 

@@ -36,6 +36,11 @@ fn the_example_is_compiled_whole() {
     let own = engine.signatures.iter().find(|s| s.name == "vendor_error").unwrap();
     assert_eq!((own.severity, own.origin), (Severity::Warning, SignatureOrigin::Operator));
     assert_eq!(engine.alerts.on.len(), 9);
+    let email = engine.alerts.email.as_ref().unwrap();
+    assert_eq!((email.to.as_slice(), &email.from), (["ops@example.org".to_owned()].as_slice(), &None));
+    let Smtp { host, port, security, login } = &email.smtp;
+    assert_eq!((host.as_str(), *port, *security), ("mail.example.org", 587, SmtpSecurity::Starttls));
+    assert_eq!(login.as_ref().map(|(user, password)| (user.reveal(), password.reveal())), Some(("healer", "p@ss")));
     assert_eq!(engine.alerts.webhooks[0].url.reveal(), "https://hooks.example.org/T0/B0/slackpath-0");
     assert_eq!(
         (engine.backups.keep_last, engine.backups.keep_within, engine.keep),
