@@ -224,7 +224,7 @@ fn a_dry_run_sends_nothing_on() {
     let before = down.scene.root.snapshot();
     healer(&down.scene.root, &["heal", "-n"]);
     assert_eq!(server.requests().len(), 1);
-    assert_eq!(down.scene.root.snapshot(), before);
+    before.assert_unchanged(&down.scene.root.snapshot());
 }
 
 #[test]

@@ -202,3 +202,37 @@ fn the_timer_starts_the_service_again_and_again() {
     let enabled = machine.output(&["ls", "/etc/systemd/system/timers.target.wants"]);
     assert_eq!(enabled, "healer.timer\n", "it starts with the machine");
 }
+
+#[test]
+fn the_journal_has_each_alert_with_its_fields_under_the_id_of_its_kind() {
+    const CRITICAL: &str = "3a7d5845853f4d22ab22cab837c9b4e2";
+    let root = Root::new();
+    let check = "[checks.tcp.api]\naddress = \"127.0.0.1:1\"\n";
+    root.write("etc-healer/healer.toml", configuration("noisy.service", check));
+    root.write("srv/empty", "");
+    let Some(machine) = Machine::boot(&root) else { return };
+    assert_eq!(pass(&machine)[0], "10");
+    machine.output(&["journalctl", "--sync"]);
+    let found = machine.output(&["journalctl", "--output", "json", &format!("MESSAGE_ID={CRITICAL}")]);
+    let [entry] = found
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .collect::<Vec<_>>()
+        .try_into()
+        .unwrap();
+    let field = |name: &str| entry[name].as_str().unwrap_or_else(|| panic!("{name} in {entry:#}")).to_owned();
+    assert!(field("MESSAGE").starts_with("critical on ") && field("MESSAGE").contains("\n  next: healer diagnose"));
+    for (name, value) in [
+        ("PRIORITY", "2"),
+        ("SYSLOG_IDENTIFIER", "healer"),
+        ("HEALER_KIND", "critical"),
+        ("HEALER_COMPONENT", "api"),
+        ("HEALER_SEVERITY", "critical"),
+        ("HEALER_NEXT", "healer diagnose"),
+        ("_SYSTEMD_UNIT", "healer.service"),
+    ] {
+        assert_eq!(field(name), value, "{name}");
+    }
+    assert!(field("HEALER_INCIDENT").starts_with("inc"), "{entry:#}");
+    assert!(!field("HEALER_ISSUE_TYPE").is_empty() && !field("HEALER_CAUSE").is_empty());
+}

@@ -57,13 +57,14 @@ pub fn cut(text: &str, most: usize, width: impl Fn(char) -> usize) -> String {
     if size(text) <= most {
         return text.to_owned();
     }
-    // The marker with the largest count that there may be.
     let lines: Vec<&str> = text.lines().collect();
     let marker = |left: usize| match left {
         1 => "\u{2026} (cut: one more line; `healer status` has it all)".to_owned(),
         _ => format!("\u{2026} (cut: {left} more lines; `healer status` has it all)"),
     };
-    let room = most.saturating_sub(size(&marker(lines.len().max(10))) + 1);
+    // Room for the marker with the largest count that there may be; one line alone has none.
+    let of_marker = if lines.len() > 1 { size(&marker(lines.len().max(10))) + 1 } else { 0 };
+    let room = most.saturating_sub(of_marker);
     let (mut kept, mut used) = (String::new(), 0);
     for (at, line) in lines.iter().enumerate() {
         let more = size(line) + 1;
@@ -73,13 +74,12 @@ pub fn cut(text: &str, most: usize, width: impl Fn(char) -> usize) -> String {
                 return format!("{kept}{}", marker(left));
             }
             // Not even the first one fits.
-            let part: String = line
-                .chars()
-                .scan(0, |sum, c| {
-                    *sum += width(c);
-                    (*sum < room).then_some(c)
-                })
-                .collect();
+            let room = room.saturating_sub(size("\u{2026}"));
+            let fits = |sum: &mut usize, c: char| {
+                *sum += width(c);
+                (*sum <= room).then_some(c)
+            };
+            let part: String = line.chars().scan(0, fits).collect();
             return if left > 1 { format!("{part}\u{2026}\n{}", marker(left - 1)) } else { format!("{part}\u{2026}") };
         }
         kept.push_str(line);

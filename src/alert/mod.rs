@@ -12,6 +12,8 @@ mod journald;
 mod notifier;
 mod post;
 mod spool;
+#[cfg(test)]
+mod tests;
 mod webhook;
 
 pub use heartbeat::Beat;

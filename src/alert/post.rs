@@ -78,6 +78,8 @@ impl Post {
         if !wanted.is_empty() && !names.is_empty() {
             let given_up = state.spool.add(&wanted, &names, clock::now());
             state.problems.extend(given_up);
+        }
+        if !wanted.is_empty() && !names.is_empty() || state.spool.is_changed() {
             state.save(true);
         }
         state.busy = names.into_iter().filter(|name| state.spool.count_of(name) > 0).collect();

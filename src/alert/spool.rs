@@ -35,13 +35,15 @@ pub struct Spool {
     path: PathBuf,
     waiting: Vec<Waiting>,
     next_id: u64,
+    /// Something was given up since the file was read.
+    changed: bool,
 }
 
 impl Spool {
     /// What earlier passes left, and what of that is given up and why: too old, unreadable, for somebody who is not
     /// configured any more.
     pub fn load(path: PathBuf, names: &BTreeSet<String>, now: Timestamp) -> (Spool, Vec<String>) {
-        let mut spool = Spool { path, waiting: Vec::new(), next_id: 0 };
+        let mut spool = Spool { path, waiting: Vec::new(), next_id: 0, changed: false };
         let mut given_up = Vec::new();
         let text = match std::fs::read_to_string(&spool.path) {
             Ok(text) => text,
@@ -74,7 +76,13 @@ impl Spool {
         if for_nobody > 0 {
             given_up.push(format!("{} waited for who is in [alerts] no more: dropped", alerts(for_nobody)));
         }
+        spool.changed = !given_up.is_empty();
         (spool, given_up)
+    }
+
+    /// Whether the file holds what was given up.
+    pub fn is_changed(&self) -> bool {
+        self.changed
     }
 
     fn push(&mut self, one: Waiting) {
@@ -114,7 +122,8 @@ impl Spool {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn save(&self, synced: bool) -> Result<()> {
+    pub fn save(&mut self, synced: bool) -> Result<()> {
+        self.changed = false;
         let text = |one: &Waiting| serde_json::to_string(one).context("cannot write an alert as JSON");
         let mut lines = String::new();
         for one in &self.waiting {

@@ -302,7 +302,7 @@ fn words(value: &str) -> String {
     let mut encoded_before = false;
     for word in value.split([' ', '\t']).filter(|w| !w.is_empty()) {
         let inner = word.strip_prefix("=?utf-8?").and_then(|w| w.strip_suffix("?="));
-        if !text.is_empty() && !(encoded_before && inner.is_some()) {
+        if !(text.is_empty() || encoded_before && inner.is_some()) {
             text.push(' ');
         }
         match inner.map(|inner| inner.split_at(2)) {
