@@ -339,7 +339,9 @@ fn of_ending(ending: &Ending, now: Timestamp) -> Option<Alert> {
         (Some(id), AlertKind::RollbackFailed) => vec![format!("healer backups show {id}")],
         _ => vec!["healer diagnose".to_owned()],
     };
-    Some(Alert { why: Some(ending.why.clone()), next, ..of_plan(kind, title, plan, now) })
+    let is_undone = matches!(ending.outcome, Outcome::RolledBack | Outcome::RolledBackByOperator);
+    let actions = actions(plan, if is_undone { "undone" } else { "done" });
+    Some(Alert { why: Some(ending.why.clone()), actions, next, ..of_plan(kind, title, plan, now) })
 }
 
 fn of_still_open(open: &StillOpen, now: Timestamp) -> Alert {

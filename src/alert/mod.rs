@@ -91,11 +91,14 @@ impl Alert {
         let labelled = |label: &'static str, list: &[String]| -> Vec<String> {
             list.iter().map(|line| format!("{label}: {line}")).collect()
         };
-        let (first, more) = self.evidence.split_at(self.evidence.len().min(FIRST_SEEN));
-        let told_by_title = |cause: &&String| !self.title.contains(cause.as_str());
+        let is_new = |line: &&String| !self.title.contains(line.as_str());
+        let seen: Vec<String> = self.evidence.iter().filter(is_new).cloned().collect();
+        let (first, more) = seen.split_at(seen.len().min(FIRST_SEEN));
+        // The one that was chosen has been told.
+        let others = self.candidates.get(1..).unwrap_or_default();
         let mut lines: Vec<String> = Vec::new();
         lines.extend(self.delayed.iter().map(|delay| format!("delayed by {delay}: it could not be sent before")));
-        lines.extend(self.cause.iter().filter(told_by_title).map(|cause| format!("cause: {cause}")));
+        lines.extend(self.cause.iter().filter(is_new).map(|cause| format!("cause: {cause}")));
         lines.extend(labelled("seen", first));
         lines.extend(self.actions.iter().cloned());
         lines.extend(self.why.iter().map(|why| format!("why: {why}")));
@@ -103,7 +106,7 @@ impl Alert {
         lines.extend(self.diff.iter().flat_map(|diff| diff.lines()).map(str::to_owned));
         lines.extend(labelled("seen", more));
         lines.extend(labelled("symptom", &self.symptoms));
-        lines.extend(labelled("candidate", &self.candidates));
+        lines.extend(labelled("also possible", others));
         lines
     }
 

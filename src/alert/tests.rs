@@ -15,8 +15,17 @@ fn alert() -> Alert {
         since: None,
         cause: Some("file:worker was rate limited 20 times".into()),
         confidence: Some(60),
-        evidence: lines(&["20 rate_limit in file:worker within 10m", "ERROR 429", "for +10: a", "for +5: b"]),
-        candidates: lines(&["60 rate_limiting file:worker (rule slow-down): x"]),
+        evidence: lines(&[
+            "rate limited 20 times",
+            "20 rate_limit in file:worker within 10m",
+            "ERROR 429",
+            "for +10: a",
+            "for +5: b",
+        ]),
+        candidates: lines(&[
+            "60 rate_limiting file:worker (rule slow-down): x",
+            "50 x file:worker (built-in cause): y",
+        ]),
         symptoms: lines(&["api is critical: refused"]),
         actions: lines(&["proposed: /srv/a.py:5 `call sleep`: 0.8 -> 1.2"]),
         diff: Some("--- /srv/a.py\n+++ /srv/a.py\n@@ -1 +1 @@\n-sleep(0.8)\n+sleep(1.2)".into()),
@@ -45,7 +54,7 @@ held on shop1: file:worker was rate limited 20 times
   +sleep(1.2)
   seen: for +5: b
   symptom: api is critical: refused
-  candidate: 60 rate_limiting file:worker (rule slow-down): x";
+  also possible: 50 x file:worker (built-in cause): y";
     assert_eq!(alert().text(), expected);
     let late = Alert { delayed: Some("2h".into()), cause: Some("another".into()), ..alert() };
     let text = late.text();
