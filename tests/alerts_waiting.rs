@@ -239,6 +239,19 @@ fn who_is_in_the_configuration_no_more_is_waited_for_no_more() {
 }
 
 #[test]
+fn what_was_acknowledged_meanwhile_is_not_told_late() {
+    let server = HttpServer::start([not_found()], Answer::new(200, "ok"));
+    let down = Down::new(hooked(&server));
+    down.down();
+    let incident = down.waiting()[0]["alert"]["incident"].as_str().unwrap().to_owned();
+    healer(&down.scene.root, &["ack", &incident]).expect_code(0);
+    down.down();
+    assert!(!down.scene.root.path("state/alerts.jsonl").exists());
+    down.up();
+    assert_eq!(kinds(&server.requests()), ["critical", "resolved"]);
+}
+
+#[test]
 fn secrets_of_notifiers_are_in_no_output_event_or_spool() {
     const PATH: &str = "T0/B0/canary-of-the-path-4711";
     const PASSWORD: &str = "canary-of-the-mail-4712";

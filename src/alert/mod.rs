@@ -19,6 +19,7 @@ mod webhook;
 pub use heartbeat::Beat;
 pub use post::{Post, Tested, test};
 
+use crate::ack::Ack;
 use crate::config::AlertKind;
 use crate::model::Status;
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,12 @@ impl AlertKind {
 const FIRST_SEEN: usize = 3;
 
 impl Alert {
+    /// Whether an operator has acknowledged what it is about; that it is over is told all the same.
+    pub fn is_seen(&self, acks: &[Ack]) -> bool {
+        let is_own = |ack: &Ack| Some(&ack.incident) == self.incident.as_ref();
+        self.kind != AlertKind::Resolved && acks.iter().any(is_own)
+    }
+
     /// What, on which host, in one line.
     pub fn headline(&self) -> String {
         format!("{} on {}: {}", self.kind.word().replace('_', " "), self.host, self.title)

@@ -4,6 +4,7 @@
 //! costs the pass a moment before a fix and [`BUDGET`] at its end, never more, and the others nothing. What is left goes
 //! with the next pass.
 
+use crate::ack;
 use crate::alert::notifier::{self, Failure, Named, Notifier};
 use crate::alert::spool::Spool;
 use crate::alert::{Alert, journald};
@@ -57,7 +58,9 @@ impl Post {
     /// Everybody who is to be told, and what an earlier pass could not tell them.
     pub fn open(engine: &Engine, dir: &StateDir) -> Post {
         let notifiers = notifier::all(&engine.alerts);
-        let (spool, problems) = Spool::load(dir.alerts(), &names(&notifiers), clock::now());
+        let (mut spool, problems) = Spool::load(dir.alerts(), &names(&notifiers), clock::now());
+        // Acknowledgements that cannot be read silence nothing; the pass tells that by itself.
+        spool.forget_seen(&ack::read(&dir.acks(), &clock::moment()).unwrap_or_default());
         let state =
             State { spool, until: Instant::now(), busy: BTreeSet::new(), failed: BTreeMap::new(), problems, round: 0 };
         Post {

@@ -3,6 +3,7 @@
 //! An alert is written here before it is sent and taken out once it was: a pass that is killed in between may tell it
 //! twice and never loses it. Only the holder of the lock writes it.
 
+use crate::ack::Ack;
 use crate::alert::Alert;
 use crate::host::{clock, files};
 use anyhow::{Context, Result};
@@ -78,6 +79,13 @@ impl Spool {
         }
         spool.changed = !given_up.is_empty();
         (spool, given_up)
+    }
+
+    /// Nobody is told any more of what an operator has acknowledged since.
+    pub fn forget_seen(&mut self, acks: &[Ack]) {
+        let before = self.waiting.len();
+        self.waiting.retain(|one| !one.alert.is_seen(acks));
+        self.changed |= self.waiting.len() != before;
     }
 
     /// Whether the file holds what was given up.

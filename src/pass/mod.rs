@@ -16,7 +16,7 @@ use crate::alert::{self, Alert, Post};
 use crate::attempts;
 use crate::backup;
 use crate::breaker;
-use crate::config::{AlertKind, Engine};
+use crate::config::Engine;
 use crate::diagnose::symptoms::Graph;
 use crate::diagnose::{fingerprint, streaks};
 use crate::event_log;
@@ -282,11 +282,7 @@ fn unseen(world: &mut World, alerts: Vec<Alert>) -> Vec<Alert> {
         world.problems.push(format!("{error:#}"));
         Vec::new()
     });
-    let is_seen = |alert: &Alert| {
-        alert.kind != AlertKind::Resolved
-            && alert.incident.as_ref().is_some_and(|id| acks.iter().any(|ack| ack.incident == *id))
-    };
-    alerts.into_iter().filter(|alert| !is_seen(alert)).collect()
+    alerts.into_iter().filter(|alert| !alert.is_seen(&acks)).collect()
 }
 
 fn send(world: &mut World, alerts: Vec<Alert>, tell: &mut dyn PassTell) {
