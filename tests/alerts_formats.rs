@@ -144,3 +144,17 @@ fn what_logs_say_is_neither_markup_nor_a_call_to_everybody() {
         assert!(body["diff"].as_str().unwrap().contains("-\tawait asyncio.sleep(0.8)"), "{body:#}");
     });
 }
+
+#[test]
+fn a_fix_that_did_not_help_is_told_as_undone() {
+    let server = HttpServer::ok();
+    let scene = Scene::new(hooked(&server, "json"));
+    let _worker = scene.hopeless_worker().after(20);
+    scene.heal().expect_code(12);
+    let alert = server.wait_for_requests(1)[0].json();
+    assert_eq!(alert["kind"], "rolled_back");
+    assert_eq!(alert["title"], "increase_delay of file:worker did not help and was undone");
+    let action = alert["actions"][0].as_str().unwrap();
+    assert!(action.starts_with("undone: ") && action.contains("0.8 -> 1.2"), "{alert:#}");
+    assert!(alert["incident"].is_string() && alert["since"].is_string(), "{alert:#}");
+}
