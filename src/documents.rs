@@ -12,8 +12,10 @@ use crate::fix::act::Means;
 use crate::fix::{edit, present};
 use crate::host::docker::Docker;
 use crate::host::{clock, files, lock};
+use crate::hush::hush;
 use crate::learn::{self, Knowledge};
 use crate::matches;
+use crate::model::Incident;
 use crate::pass;
 use crate::pause;
 use crate::show::debt::{self, Owed};
@@ -41,7 +43,9 @@ pub fn status(engine: &Engine) -> Result<(Status, Vec<String>)> {
     let now = clock::moment();
     let attempts = attempts::read(&dir.attempts())?;
     let local = if engine.maintenance.is_empty() { Default::default() } else { clock::local(now.t) };
+    let mut pauses_unreadable = false;
     let pauses = pause::read(&dir.pauses(), &now).unwrap_or_else(|error| {
+        pauses_unreadable = true;
         warnings.push(format!("{error:#}; until then no fix is made"));
         Vec::new()
     });
@@ -60,7 +64,9 @@ pub fn status(engine: &Engine) -> Result<(Status, Vec<String>)> {
         open,
         silent: matches::silent(engine, &memory.matches).into_iter().map(|(_, why)| why).collect(),
         last_pass: memory.last_pass,
-        incidents: memory.incidents,
+        incidents: memory.incidents.into_iter().map(hushed).collect(),
+        unreadable: warnings.clone(),
+        pauses_unreadable,
         acks,
         tripped: breaker::open_targets(&attempts, &now, &engine.limits),
         held: attempts.held,
@@ -70,6 +76,11 @@ pub fn status(engine: &Engine) -> Result<(Status, Vec<String>)> {
         knowledge: learn::read(dir.knowledge_base(), None)?.with_self_recovery(memory.unaided.by_issue),
     };
     Ok((status, warnings))
+}
+
+/// A cause may repeat what a check or a log has said.
+fn hushed(incident: Incident) -> Incident {
+    Incident { cause: hush(&incident.cause).into_owned(), ..incident }
 }
 
 fn is_denied(error: &anyhow::Error) -> bool {

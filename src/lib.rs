@@ -46,6 +46,7 @@ pub mod fix;
 pub mod follow_up;
 pub mod gate;
 pub mod host;
+pub mod hush;
 pub mod incidents;
 pub mod learn;
 pub mod logs;

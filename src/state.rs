@@ -113,6 +113,11 @@ impl StateDir {
         self.root.join("pause.json")
     }
 
+    /// Held, for a moment, by who replaces pauses or acknowledgements: what two ask for at once must not be lost.
+    pub fn small_lock(&self) -> PathBuf {
+        self.root.join("pause.lock")
+    }
+
     /// Left by `healer rollback` for the pass that is validating that very fix.
     pub fn rollback_request(&self) -> PathBuf {
         self.root.join("rollback_requested")

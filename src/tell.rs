@@ -8,6 +8,7 @@ use crate::diagnose::rules::shown;
 use crate::follow_up::FollowUp;
 use crate::gate::{self, Decision, HoldReason, Permit};
 use crate::host::clock;
+use crate::hush::hush;
 use crate::incidents::{self, Changed};
 use crate::model::{Candidate, Diagnosis, Incident, Outcome, Plan, Signal, SignalRole, Status, Step};
 use crate::pass::{Judged, Report, worth_telling};
@@ -387,7 +388,7 @@ pub fn of_blocked(engine: &Engine, why: &str, now: Timestamp) -> Alert {
 
 /// Nothing secret leaves the host: a log line may repeat a password.
 fn redacted(engine: &Engine, alert: Alert) -> Alert {
-    let clean = |text: String| crate::text::clean(&engine.redactor.redact(&text));
+    let clean = |text: String| crate::text::clean(&hush(&engine.redactor.redact(&text)));
     Alert {
         title: clean(alert.title),
         component: clean(alert.component),
@@ -396,7 +397,7 @@ fn redacted(engine: &Engine, alert: Alert) -> Alert {
         candidates: alert.candidates.into_iter().map(clean).collect(),
         symptoms: alert.symptoms.into_iter().map(clean).collect(),
         actions: alert.actions.into_iter().map(clean).collect(),
-        diff: alert.diff.map(|diff| engine.redactor.redact(&diff).into_owned()),
+        diff: alert.diff.map(|diff| hush(&engine.redactor.redact(&diff)).into_owned()),
         why: alert.why.map(clean),
         next: alert.next.into_iter().map(clean).collect(),
         ..alert

@@ -4,7 +4,7 @@ use crate::commands::{Usage, duration, known_rule};
 use crate::config::Engine;
 use crate::diagnose::rules::shown;
 use crate::event_log;
-use crate::host::clock;
+use crate::host::{clock, lock};
 use crate::pause::{self, Pause};
 use crate::show::{Output, json};
 use crate::state::StateDir;
@@ -29,6 +29,7 @@ pub fn pause(engine: &Engine, time: &str, reason: &str, rule: Option<&str>, out:
         by: who(),
         rule: rule.map(str::to_owned),
     };
+    let _lock = lock::wait_for_lock(&dir.small_lock())?;
     let mut pauses = pause::read(&dir.pauses(), &now)?;
     pauses.retain(|p| p.rule != new.rule);
     pauses.push(new.clone());
@@ -43,6 +44,8 @@ pub fn pause(engine: &Engine, time: &str, reason: &str, rule: Option<&str>, out:
 
 pub fn resume(engine: &Engine, out: &Output) -> Result<u8> {
     let dir = StateDir::of(engine);
+    dir.prepare()?;
+    let _lock = lock::wait_for_lock(&dir.small_lock())?;
     let was = dir.pauses().exists();
     pause::write(&dir.pauses(), &[])?;
     if was {

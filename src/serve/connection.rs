@@ -12,12 +12,17 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 /// The head of a request must be there within this time; an idle connection is closed after it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// A peer that takes nothing of an answer for so long is gone.
+const STALLED: Duration = Duration::from_secs(10);
 /// Whatever is longer gets no answer in our own shape.
 const BUFFER: usize = 64 << 10;
 /// Connections of one address, and in all. One that is too many is closed at once.
@@ -118,6 +123,66 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Moving::new(stream)), service)
         .await;
+}
+
+/// A stream whose writes fail when they make no progress for [`STALLED`].
+struct Moving {
+    stream: TcpStream,
+    since: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl Moving {
+    fn new(stream: TcpStream) -> Self {
+        Moving { stream, since: None }
+    }
+
+    /// What a write came to, and the time that it may wait.
+    fn moved<T>(&mut self, cx: &mut Context<'_>, wrote: Poll<std::io::Result<T>>) -> Poll<std::io::Result<T>> {
+        if wrote.is_ready() {
+            self.since = None;
+            return wrote;
+        }
+        let since = self.since.get_or_insert_with(|| Box::pin(tokio::time::sleep(STALLED)));
+        since.as_mut().poll(cx).map(|()| Err(std::io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Moving {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Moving {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        let wrote = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.moved(cx, wrote)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        let wrote = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.moved(cx, wrote)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }

@@ -20,6 +20,8 @@ pub const LONGEST_BODY: u64 = 64 << 10;
 pub struct Guard {
     /// Under which names this server is reached, in lower case, without port.
     pub hosts: Vec<String>,
+    /// It listens on every address, so any of them may be named: an address cannot be made to mean another host.
+    pub any_address: bool,
     pub token: Option<Secret>,
     /// Only this host can connect.
     pub loopback: bool,
@@ -76,7 +78,10 @@ impl Guard {
         let Some(authority) = authority(head) else {
             return refuse(StatusCode::MISDIRECTED_REQUEST, "a request needs one Host header");
         };
-        if !self.hosts.iter().any(|known| *known == host_of(&authority)) {
+        let host = host_of(&authority);
+        let is_address = || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
+        let is_ours = self.hosts.iter().any(|known| *known == host) || (self.any_address && is_address());
+        if !is_ours {
             let message =
                 "this server does not answer to that Host; names it has beside its address are `hosts` in [serve]";
             return refuse(StatusCode::MISDIRECTED_REQUEST, message);
@@ -198,7 +203,13 @@ mod tests {
 
     fn guard(token: bool, loopback: bool, actions: bool) -> Guard {
         let hosts = ["127.0.0.1", "localhost", "[::1]", "ops.example.org"];
-        Guard { hosts: hosts.map(str::to_owned).to_vec(), token: token.then(|| Secret::new(TOKEN)), loopback, actions }
+        Guard {
+            hosts: hosts.map(str::to_owned).to_vec(),
+            any_address: false,
+            token: token.then(|| Secret::new(TOKEN)),
+            loopback,
+            actions,
+        }
     }
 
     fn head(method: &str, headers: &[(&str, &str)]) -> Parts {
@@ -231,6 +242,11 @@ mod tests {
             check("GET", &[("host", host)], 421);
         }
         check("GET", &[], 421);
+        // On every address any of them is one of ours, and no name is.
+        let everywhere = Guard { any_address: true, ..guard(true, false, true) };
+        for (host, fits) in [("192.0.2.7:8787", true), ("[2001:db8::1]:8787", true), ("evil.example", false)] {
+            assert_eq!(everywhere.admit(&head("GET", &[("host", host)])).is_ok(), fits, "{host}");
+        }
         check("GET", &[("host", "localhost"), ("host", "localhost")], 421);
         let from = |origin: &'static str| [("host", "localhost:8787"), ("origin", origin)];
         for method in ["GET", "POST"] {

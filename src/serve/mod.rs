@@ -26,7 +26,7 @@ use anyhow::{Context, Result, bail};
 use connection::Peers;
 use guard::{Access, Caller, Guard, Refusal, refuse};
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::HeaderName;
+use hyper::header::{ACCEPT_ENCODING, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use reading::Reading;
@@ -120,7 +120,8 @@ fn guard(serve: &Serve, address: SocketAddr, actions: bool) -> Result<Guard> {
         IpAddr::V6(ip) => format!("[{ip}]"),
     });
     hosts.extend(serve.hosts.iter().cloned());
-    Ok(Guard { hosts, token, loopback, actions })
+    let any_address = address.ip().to_canonical().is_unspecified();
+    Ok(Guard { hosts, any_address, token, loopback, actions })
 }
 
 /// Everything that answers are made from.
@@ -178,12 +179,13 @@ impl Server {
     async fn read(&self, route: Route<'_>, head: &Parts, caller: Caller) -> Result<Answer> {
         let reading = &self.reading;
         let may_act = self.guard.actions;
+        let text = |kind, text: String| answer::packed(answer::text(kind, text), head.headers.get(ACCEPT_ENCODING));
         Ok(match route {
             Route::Page if !caller.may_read => answer::text(HTML, page::locked()),
-            Route::Page => answer::text(HTML, reading.page(true, may_act, caller.may_read_all).await?),
-            Route::Dashboard => answer::text(HTML, reading.page(false, may_act, caller.may_read_all).await?),
-            Route::Script => answer::text("text/javascript; charset=utf-8", page::SCRIPT),
-            Route::Style => answer::text("text/css; charset=utf-8", page::STYLE),
+            Route::Page => text(HTML, reading.page(true, may_act, caller.may_read_all).await?),
+            Route::Dashboard => text(HTML, reading.page(false, may_act, caller.may_read_all).await?),
+            Route::Script => text("text/javascript; charset=utf-8", page::SCRIPT.to_owned()),
+            Route::Style => text("text/css; charset=utf-8", page::STYLE.to_owned()),
             Route::OpenApi => answer::document(OPENAPI),
             Route::Metrics => answer::text("text/plain; version=0.0.4; charset=utf-8", reading.metrics().await?),
             Route::Health => answer::document(reading.health().await?.as_bytes().to_vec()),
@@ -192,7 +194,7 @@ impl Server {
             Route::Stats => answer::document(reading.stats().await?.to_vec()),
             Route::Incidents => answer::document(reading.success(reading.incidents().await?)),
             Route::History => answer::document(reading.success(reading.history().await?)),
-            Route::Trends => answer::document(reading.success(reading.trends().await?)),
+            Route::Trends => answer::document(reading.success(reading.trends(caller.may_read_all).await?)),
             Route::Events => self.events(head),
             Route::Run(id) => match self.acting.runs.get(id) {
                 Some(run) => answer::document(reading.success(serde_json::to_value(run)?)),

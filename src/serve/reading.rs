@@ -7,6 +7,7 @@ use crate::config::Engine;
 use crate::documents;
 use crate::event_log::{From, Tail};
 use crate::host::{clock, lock};
+use crate::hush::hush_json;
 use crate::model::CheckResult;
 use crate::observe;
 use crate::past::{Past, Samples};
@@ -289,7 +290,8 @@ impl Reading {
         .await
     }
 
-    pub async fn trends(&self) -> Result<Value> {
+    /// Series for charts; what errors look like only for who may read log text.
+    pub async fn trends(&self, may_read: bool) -> Result<Value> {
         let status = self.status().await?;
         self.with_past(move |past, samples| {
             let checks: serde_json::Map<String, Value> = samples
@@ -308,7 +310,7 @@ impl Reading {
                 "hour": jiff::Timestamp::from_second(*hour).unwrap_or_default(), "groups": groups,
             })).collect();
             let groups: serde_json::Map<String, Value> =
-                past.groups.iter().map(|(id, group)| (id.clone(), group.template.clone().into())).collect();
+                past.groups.iter().filter(|_| may_read).map(|(id, group)| (id.clone(), group.template.clone().into())).collect();
             json!({
                 "checks": checks,
                 "host": { "cpu_percent": host(|p| p.cpu), "memory_percent": host(|p| p.memory), "disk_percent": host(|p| p.disk) },
@@ -323,9 +325,19 @@ impl Reading {
     pub async fn page(&self, whole: bool, may_act: bool, may_read: bool) -> Result<String> {
         let status = self.status().await?;
         let (engine, dir) = (Arc::clone(&self.engine), self.dir.clone());
-        self.with_past(move |past, samples| {
-            let last_pass = last_pass(&dir)?;
+        let past = Arc::clone(&self.past);
+        blocking(move || {
+            let mut reader = past.lock().unwrap_or_else(PoisonError::into_inner);
+            // A page that shows what there is, and says what it could not read, is worth more than none.
+            let mut unreadable: Vec<String> =
+                reader.catch_up().err().map(|error| format!("{error:#}")).into_iter().collect();
+            let last_pass = last_pass(&dir).unwrap_or_else(|error| {
+                unreadable.push(format!("{error:#}"));
+                None
+            });
+            let (past, samples) = (&reader.past, &reader.samples);
             let view = View {
+                unreadable: &unreadable,
                 now: clock::now(),
                 status: &status.0,
                 last_pass: last_pass.as_ref(),
@@ -337,7 +349,7 @@ impl Reading {
             let text = if whole { page::page(&view) } else { page::main(&view) };
             Ok(engine.redactor.redact(&text).into_owned())
         })
-        .await?
+        .await
     }
 
     /// The figures for Prometheus.
@@ -346,7 +358,8 @@ impl Reading {
         let (engine, dir) = (Arc::clone(&self.engine), self.dir.clone());
         blocking(move || {
             let (memory, _) = Memory::load(&dir);
-            let checks = checks_of(last_pass(&dir)?.as_ref());
+            // One damaged file must not take every figure away.
+            let checks = checks_of(last_pass(&dir).ok().flatten().as_ref());
             let Some(last) = &memory.last_pass else { return Ok(prometheus::info()) };
             let text = prometheus::text(&prometheus::Exported {
                 ended: last.ended(),
@@ -365,7 +378,7 @@ impl Reading {
 }
 
 fn success(engine: &Engine, data: Value) -> String {
-    let text = json::success(data).to_string();
+    let text = json::success(hush_json(data)).to_string();
     inert_json(&engine.redactor.redact(&text)).into_owned()
 }
 

@@ -237,7 +237,13 @@ fn answer_of(dir: PathBuf, answers: PathBuf, run_id: String) -> oneshot::Receive
         let (request, answer) = (dir.join(format!("{run_id}.json")), answers.join(format!("{run_id}.json")));
         let ended = loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            if let Some(finished) = std::fs::read(&answer).ok().and_then(|text| serde_json::from_slice(&text).ok()) {
+            let read = std::fs::read(&answer);
+            if read.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied) {
+                break failed(
+                    "it was carried out, and its answer may not be read here: healer-requests.service needs Group=healer",
+                );
+            }
+            if let Some(finished) = read.ok().and_then(|text| serde_json::from_slice(&text).ok()) {
                 break finished;
             }
             // Taking it back is what decides: who removes it first has it.

@@ -4,6 +4,7 @@
 
 use crate::backup;
 use crate::config::parse_duration;
+use crate::text::clean;
 use serde::{Deserialize, Serialize};
 
 /// One thing to be done.
@@ -64,7 +65,7 @@ impl Verb {
             }
             Verb::Pause { time, reason, rule } => {
                 duration(time)?;
-                let plain = |text: &str| !text.contains(char::is_control) && !text.trim_start().starts_with('-');
+                let plain = |text: &str| clean(text) == text.trim() && !text.trim_start().starts_with('-');
                 let sound = !reason.trim().is_empty() && reason.chars().count() <= LONGEST_REASON && plain(reason);
                 named(sound, "`reason` must be a line of at most 200 characters that says why")?;
                 let sound = rule.as_deref().is_none_or(|rule| plain(rule) && !rule.is_empty() && rule.len() <= 100);

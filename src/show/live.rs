@@ -3,6 +3,7 @@
 use crate::alert::Alert;
 use crate::event_log;
 use crate::host::{clock, files};
+use crate::hush::hush_json;
 use crate::model::{Outcome, Plan, Status};
 use crate::pass::{self, Report};
 use crate::show::{Output, checks, count, diagnosis, last_pass};
@@ -89,7 +90,7 @@ impl Live {
     /// What was seen and concluded, for those who look in from outside.
     fn leave_last_pass(&mut self, report: &Report, plan: Option<&Plan>) {
         let Some(dir) = &self.events else { return };
-        let text = last_pass::document(report, plan).to_string();
+        let text = hush_json(last_pass::document(report, plan)).to_string();
         let text = self.out.redactor.redact(&text);
         if let Err(error) = files::write_unsynced(&dir.last_pass(), text.as_bytes(), 0o640) {
             self.out.note(&format!("healer: {error}; the pass goes on"));
@@ -107,7 +108,7 @@ impl Live {
 impl Tell for Live {
     fn event(&mut self, kind: &str, data: serde_json::Value) {
         let Some(dir) = &self.events else { return };
-        let text = data.to_string();
+        let text = hush_json(data).to_string();
         let mut data: serde_json::Value = serde_json::from_str(&self.out.redactor.redact(&text)).unwrap_or_default();
         if let Some(data) = data.as_object_mut() {
             data.insert("run".into(), self.run.as_str().into());

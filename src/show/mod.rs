@@ -25,6 +25,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use std::io::{IsTerminal, Write};
 
 use crate::config::Redactor;
+use crate::hush::hush_json;
 use crate::model::Status;
 
 /// Where and how output goes.
@@ -83,7 +84,7 @@ impl Output {
     /// Writes the one JSON document of `--json`; without it nothing is made.
     pub fn document(&self, make: impl FnOnce() -> serde_json::Value) {
         if self.json {
-            self.line(&crate::text::inert_json(&make().to_string()));
+            self.line(&crate::text::inert_json(&hush_json(make()).to_string()));
         }
     }
 

@@ -36,6 +36,10 @@ pub struct Status {
     /// Those that are on.
     pub maintenance: Vec<MaintenanceWindow>,
     pub tripped: Vec<Tripped>,
+    /// What could not be read, a sentence each: how things stand may be otherwise.
+    pub unreadable: Vec<String>,
+    /// The pauses are among it: no fix is made until they can be read.
+    pub pauses_unreadable: bool,
     /// Rules that match no more, a sentence each.
     pub silent: Vec<String>,
     pub recent_backups: Vec<Metadata>,
@@ -45,13 +49,19 @@ pub struct Status {
 impl Status {
     /// No pass for two intervals since the last one ended. One that is running now is never overdue.
     pub fn overdue(&self) -> bool {
-        let late = |pass: &LastPass| clock::between(pass.ended(), self.now.t) > self.check_interval * 2;
+        // One that ends in the future was dated by another clock: nothing is known of how long ago it was.
+        let late = |pass: &LastPass| {
+            clock::between(pass.ended(), self.now.t) > self.check_interval * 2
+                || clock::between(self.now.t, pass.ended()) > self.check_interval
+        };
         self.running.is_none() && self.last_pass.as_ref().is_none_or(late)
     }
 
     pub fn mode(&self) -> &'static str {
-        let paused =
-            self.stop.is_some() || self.pauses.iter().any(|p| p.rule.is_none()) || self.maintenance_of_all().is_some();
+        let paused = self.pauses_unreadable
+            || self.stop.is_some()
+            || self.pauses.iter().any(|p| p.rule.is_none())
+            || self.maintenance_of_all().is_some();
         match (paused, self.suggest) {
             (true, _) => "paused",
             (false, true) => "suggest",
@@ -115,6 +125,7 @@ pub fn json(status: &Status) -> Value {
         "check_interval_minutes": json::rounded(status.check_interval.as_secs_f64() / 60.0),
         "fix_statistics": json::stats(&status.knowledge),
         "silent_rules": status.silent,
+        "unreadable": status.unreadable,
         "recent_backups": status.recent_backups.iter().map(json::backup).collect::<Vec<_>>(),
         "incidents": status.incidents.iter().map(|i| json!({
             "id": i.id, "issue_type": i.issue_type, "component": i.component, "severity": i.severity,

@@ -75,7 +75,8 @@ fn line(h: &mut Html, view: &View, item: &Item) {
     format::ago(h, item.t, view.now);
 }
 
-fn body(h: &mut Html, view: &View, item: &Item) {
+/// Everything that is known of it.
+pub fn body(h: &mut Html, view: &View, item: &Item) {
     let about = [
         item.component.clone(),
         item.rule.as_ref().map(|rule| format!("rule {rule}")),

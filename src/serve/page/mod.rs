@@ -18,7 +18,7 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
-use crate::past::{Past, Samples};
+use crate::past::{Fix, Past, Samples};
 use crate::show::status::Status;
 use format::Mark;
 use html::Html;
@@ -42,12 +42,21 @@ pub struct View<'a> {
     pub status: &'a Status,
     /// `last_pass.json`, where there is one.
     pub last_pass: Option<&'a Value>,
+    /// What could not be read for this page, a sentence each.
+    pub unreadable: &'a [String],
     pub past: &'a Past,
     pub samples: &'a Samples,
     /// Buttons do something: actions are on.
     pub may_act: bool,
     /// Who asks may read log text, diffs and events: he gave the token, or none is set.
     pub may_read: bool,
+}
+
+impl View<'_> {
+    /// Whether a fix has lost its pass: it was stopped, or killed, and the next one ends the fix.
+    fn is_left(&self, fix: &Fix) -> bool {
+        fix.left_open || self.status.running.is_none()
+    }
 }
 
 /// The whole page.

@@ -2,16 +2,19 @@
 
 use super::format::{self, Mark};
 use super::html::Html;
-use super::{Button, View, button, evidence, verdict};
+use super::{Button, View, button, evidence, happened, verdict};
 use crate::attempts::Held;
 use crate::breaker::Tripped;
 use crate::model::{Incident, Status};
+use crate::past::Item;
 use serde_json::Value;
 
 /// One thing that a human is asked for.
 pub enum Need<'a> {
     /// A pass cannot act at all, and says why.
     Blocked(&'a str),
+    /// Something that could not be read: what is shown may not be so.
+    Unreadable(&'a str),
     /// A diagnosis that was held, with its incident where one is open.
     Diagnosis(&'a Value, Option<&'a Incident>),
     /// No rule mends it; with what was diagnosed, where something was.
@@ -24,7 +27,7 @@ pub enum Need<'a> {
 impl Need<'_> {
     pub fn mark(&self) -> Mark {
         match self {
-            Need::Blocked(_) => Mark::Bad,
+            Need::Blocked(_) | Need::Unreadable(_) => Mark::Bad,
             Need::Diagnosis(d, _) => Mark::of(format::status(&d["severity"])),
             Need::Incident(incident, _) => Mark::of(incident.severity),
             Need::Held(held) if is_broken(held) => Mark::Bad,
@@ -58,6 +61,8 @@ pub fn of<'a>(view: &View<'a>) -> Vec<Need<'a>> {
     };
     let mut needs: Vec<Need> =
         view.last_pass.and_then(|pass| pass["blocked"].as_str()).map(Need::Blocked).into_iter().collect();
+    let unreadable = view.status.unreadable.iter().chain(view.unreadable);
+    needs.extend(unreadable.map(|why| Need::Unreadable(why)));
     needs.extend(diagnoses.iter().map(|d| Need::Diagnosis(d, of_incident(d))));
     needs.extend(incidents.iter().filter(unaided).map(|i| Need::Incident(i, diagnosed(i))));
     let status = view.status;
@@ -92,6 +97,10 @@ fn card(h: &mut Html, view: &View, need: &Need) {
             title(h, need.mark(), "blocked", "Nothing can be fixed");
             h.el("p", &[], why);
         }
+        Need::Unreadable(why) => {
+            title(h, need.mark(), "unreadable", "Not everything could be read: what is shown may not be so");
+            h.el("p", &[], why);
+        }
         Need::Diagnosis(d, incident) => diagnosis(h, view, d, *incident),
         Need::Incident(incident, d) => without_rule(h, view, incident, *d),
         Need::Held(held) => left_alone(h, view, held),
@@ -124,10 +133,38 @@ fn left_alone(h: &mut Html, view: &View, held: &Held) {
     };
     title(h, mark, word, &format!("{what}: {}", held.target));
     h.tag("p", &[("class", "meta")], |h| {
-        h.text(&format!("rule {}, {}, ", held.rule, held.reason.replace('_', " ")));
+        h.text(&format!("rule {}, {}, ", held.rule, held.reason));
         format::ago(h, held.since.t, view.now);
     });
+    let of_fix = |item: &&Item| item.fix_id.as_deref().is_some_and(|id| held.reason.contains(id));
+    let item = view.past.items.iter().rev().find(of_fix);
+    behind(h, view, item, is_broken(held));
     reset(h, &held.target, "releases it");
+}
+
+/// The fix that is behind it: what was seen and done, how it was judged, and what can be done about it from here.
+fn behind(h: &mut Html, view: &View, item: Option<&Item>, is_broken: bool) {
+    if let Some(item) = item {
+        let key = format!("behind-{}", item.t.as_millisecond());
+        h.tag("details", &[("data-key", &key)], |h| {
+            h.el("summary", &[], "Evidence, steps, difference");
+            happened::body(h, view, item);
+        });
+    }
+    if !view.may_act {
+        return;
+    }
+    h.tag("p", &[("class", "acts")], |h| {
+        let backup = item.and_then(|item| item.backup_id.as_deref()).and_then(format::id).filter(|_| is_broken);
+        if let Some(id) = backup {
+            let ask = format!("Roll back to {id}? Its files are put back as they were and its restarts are run again.");
+            button(h, &Button { act: "rollback", id, label: "Roll back", ask: &ask, strong: true });
+        }
+        if view.status.pauses.is_empty() {
+            let ask = "Make no fix for one hour? Checks and alerts go on.";
+            button(h, &Button { act: "pause", id: "", label: "Pause 1 h", ask, strong: false });
+        }
+    });
 }
 
 fn gave_up(h: &mut Html, view: &View, tripped: &Tripped) {
@@ -142,6 +179,8 @@ fn gave_up(h: &mut Html, view: &View, tripped: &Tripped) {
         h.text("one more try in ");
         format::until(h, tripped.left.as_secs(), view.now);
     });
+    let of_rule = |item: &&Item| item.fix_id.is_some() && item.rule.as_ref() == Some(&tripped.rule);
+    behind(h, view, view.past.items.iter().rev().find(of_rule), false);
     reset(h, &tripped.target, "closes it");
 }
 

@@ -8,9 +8,10 @@ use crate::past::Fix;
 /// The section; nothing while none is made.
 pub fn section(h: &mut Html, view: &View) {
     let Some(fix) = &view.past.fix else { return };
+    let is_left = view.is_left(fix);
     h.tag("section", &[("id", "progress"), ("aria-labelledby", "progress-h")], |h| {
-        h.el("h2", &[("id", "progress-h")], "Fix in progress");
-        let mark = if fix.left_open { Mark::Warn } else { Mark::Busy };
+        h.el("h2", &[("id", "progress-h")], if is_left { "A fix that was left open" } else { "Fix in progress" });
+        let mark = if is_left { Mark::Warn } else { Mark::Busy };
         h.tag("article", &[("class", &["card ", mark.class()].concat())], |h| card(h, view, fix, mark));
     });
 }
@@ -18,7 +19,7 @@ pub fn section(h: &mut Html, view: &View) {
 fn card(h: &mut Html, view: &View, fix: &Fix, mark: Mark) {
     let d = &fix.diagnosis;
     h.tag("h3", &[], |h| {
-        mark.say(h, if fix.left_open { "left open" } else { "at work" });
+        mark.say(h, if view.is_left(fix) { "left open" } else { "at work" });
         h.text(" ");
         h.text(d["cause"].as_str().unwrap_or("a fix"));
     });
@@ -29,7 +30,7 @@ fn card(h: &mut Html, view: &View, fix: &Fix, mark: Mark) {
             h.text(&format!(", {backup}"));
         }
     });
-    if fix.left_open {
+    if view.is_left(fix) {
         h.el("p", &[("class", "why")], "Its pass was stopped. The next one judges it, and undoes it where it cannot.");
     }
     wait(h, view, fix);
@@ -50,7 +51,7 @@ fn card(h: &mut Html, view: &View, fix: &Fix, mark: Mark) {
 }
 
 fn wait(h: &mut Html, view: &View, fix: &Fix) {
-    let Some(wait) = fix.wait.as_ref().filter(|_| !fix.left_open) else { return };
+    let Some(wait) = fix.wait.as_ref().filter(|_| !view.is_left(fix)) else { return };
     h.tag("p", &[("class", "wait")], |h| {
         h.tag("b", &[("class", "num")], |h| format::until(h, wait.left_at(view.now), view.now));
         h.text(if wait.settling { " left to settle: nothing counts yet" } else { " left of the window: " });

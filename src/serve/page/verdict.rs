@@ -33,21 +33,31 @@ impl Verdict {
 pub fn of(view: &View) -> Verdict {
     let needs = needs::of(view);
     let problems = problems(view, &needs);
+    let asked = needs.len() as u64;
+    // The first pass of all has left nothing yet but what it is doing.
+    let is_first = view.status.last_pass.is_none();
+    if let Some(fix) = view.past.fix.as_ref().filter(|fix| is_first || !(view.is_left(fix) && view.status.overdue())) {
+        return being_fixed(view, fix, problems.max(1), asked);
+    }
     if view.status.overdue() {
         return overdue(view, problems);
     }
-    let asked = needs.len() as u64;
-    if let Some(fix) = &view.past.fix {
-        return being_fixed(view, fix, problems.max(1), asked);
-    }
     if asked > 0 {
         let bad = needs.iter().any(|need| need.mark() == Mark::Bad);
+        if problems == 0 && needs.iter().all(|need| matches!(need, Need::Unreadable(_))) {
+            let verb = if asked == 1 { "thing needs" } else { "things need" };
+            return Verdict::new(Mark::Bad, format!("{asked} {verb} you, as not everything can be read"));
+        }
         return Verdict::new(if bad { Mark::Bad } else { Mark::Warn }, needing(problems, asked));
     }
     if problems > 0 {
         let open = view.status.incidents.iter().filter(|i| !is_mended(view, i));
         let worst = open.map(|i| Mark::of(i.severity)).max().unwrap_or(Mark::Warn);
         return Verdict::new(worst, format!("{}, nothing for you to do yet", format::count(problems, "problem")));
+    }
+    let bad = failing(view).filter(|verdict| verdict.mark == Mark::Bad && !has_open_incident(view));
+    if let Some(bad) = bad {
+        return bad;
     }
     let mended = view.status.incidents.iter().filter(|i| i.symptom_of.is_none()).count() as u64;
     if mended > 0 {
@@ -69,6 +79,11 @@ fn problems(view: &View, needs: &[Need]) -> u64 {
     (open + unopened) as u64
 }
 
+/// Whether what is red is told as an incident.
+fn has_open_incident(view: &View) -> bool {
+    view.status.incidents.iter().any(|i| i.severity == Health::Critical)
+}
+
 /// Whether a fix for it was kept and no pass has looked since: that one closes it.
 pub fn is_mended(view: &View, incident: &Incident) -> bool {
     let mended = view.past.mended(&incident.issue_type, &incident.component);
@@ -78,6 +93,10 @@ pub fn is_mended(view: &View, incident: &Incident) -> bool {
 
 fn overdue(view: &View, problems: u64) -> Verdict {
     let Some(pass) = &view.status.last_pass else { return Verdict::new(Mark::Unknown, "No pass yet") };
+    if pass.ended() > view.now {
+        let words = "The last pass is dated in the future: was the clock set back?";
+        return Verdict::new(Mark::Bad, words);
+    }
     let age = format::long_age(format::seconds(pass.ended(), view.now));
     let open = match problems {
         0 => String::new(),
@@ -94,7 +113,7 @@ fn being_fixed(view: &View, fix: &Fix, problems: u64, asked: u64) -> Verdict {
         n => format!("; {n} need you"),
     };
     let some = format::count(problems, "problem");
-    if fix.left_open {
+    if view.is_left(fix) {
         return Verdict::new(Mark::Warn, format!("{some}, a fix was left open: the next pass ends it{also}"));
     }
     let which = if problems == 1 { "being fixed" } else { "1 being fixed" };

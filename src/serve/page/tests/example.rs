@@ -47,6 +47,8 @@ impl Example {
             acks: Vec::new(),
             held: Vec::new(),
             pauses: Vec::new(),
+            unreadable: Vec::new(),
+            pauses_unreadable: false,
             maintenance: Vec::new(),
             tripped: Vec::new(),
             silent: Vec::new(),
@@ -189,6 +191,7 @@ impl Example {
 
     /// The worker's fix has been applied and is watched.
     pub fn fixing(&mut self) {
+        self.status.running = Some("process 4711".into());
         self.event(
             "fixing",
             before(45),
@@ -242,6 +245,7 @@ impl Example {
             now: self.now,
             status: &self.status,
             last_pass: self.last_pass.as_ref(),
+            unreadable: &[],
             past: &self.past,
             samples: &self.samples,
             may_act: self.may_act,

@@ -84,6 +84,20 @@ fn the_verdict_follows_a_fix_from_step_to_step() {
         e.fixing();
         e.event("pass_ended", before(1), json!({ "run": "run_2" }));
     });
+    verdict_is("▲ 1 problem, a fix was left open: the next pass ends it", |e| {
+        e.fixing();
+        e.progress(4, 76, false);
+        e.status.running = None;
+    });
+    verdict_is("◐ 1 problem, being fixed: applying", |e| {
+        e.fixing();
+        e.status.last_pass = None;
+    });
+    verdict_is("■ 1 thing needs you, as not everything can be read", |e| {
+        e.status.unreadable = vec!["pause.json is damaged".into()];
+        e.status.pauses_unreadable = true;
+    });
+    verdict_is("■ The last pass is dated in the future: was the clock set back?", |e| e.passed(-86_400));
     verdict_is("● All is well", |e| {
         e.fixing();
         e.event("healed", before(1), json!({ "fix_id": "fix_20251019_170416" }));
