@@ -30,7 +30,7 @@ pub fn run(engine: &Engine, incident: &str, time: Option<&str>, out: &Output) ->
         seconds: length.map(|length| length.as_secs().max(1)),
         by: pause::who(),
     };
-    let _lock = lock::wait_for_lock(&dir.small_lock())?;
+    let _lock = lock::wait_briefly(&dir.small_lock())?;
     let mut acks = ack::read(&dir.acks(), &now)?;
     acks.retain(|a| a.incident != new.incident && memory.incidents.iter().any(|i| i.id == a.incident));
     acks.push(new.clone());

@@ -29,7 +29,7 @@ pub fn pause(engine: &Engine, time: &str, reason: &str, rule: Option<&str>, out:
         by: who(),
         rule: rule.map(str::to_owned),
     };
-    let _lock = lock::wait_for_lock(&dir.small_lock())?;
+    let _lock = lock::wait_briefly(&dir.small_lock())?;
     let mut pauses = pause::read(&dir.pauses(), &now)?;
     pauses.retain(|p| p.rule != new.rule);
     pauses.push(new.clone());
@@ -45,7 +45,7 @@ pub fn pause(engine: &Engine, time: &str, reason: &str, rule: Option<&str>, out:
 pub fn resume(engine: &Engine, out: &Output) -> Result<u8> {
     let dir = StateDir::of(engine);
     dir.prepare()?;
-    let _lock = lock::wait_for_lock(&dir.small_lock())?;
+    let _lock = lock::wait_briefly(&dir.small_lock())?;
     let was = dir.pauses().exists();
     pause::write(&dir.pauses(), &[])?;
     if was {

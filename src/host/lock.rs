@@ -74,6 +74,16 @@ pub fn wait_for_lock(path: &Path) -> Result<Lock> {
     Ok(Lock { _file: file })
 }
 
+/// The same for a moment's work: who holds it is not written down, as nobody will ask.
+///
+/// # Errors
+/// When the file cannot be opened or locked.
+pub fn wait_briefly(path: &Path) -> Result<Lock> {
+    let file = open(path)?;
+    file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+    Ok(Lock { _file: file })
+}
+
 fn open(path: &Path) -> Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     std::fs::OpenOptions::new()
