@@ -107,6 +107,8 @@ fn a_log_that_is_rotated_or_truncated_between_passes_loses_and_repeats_nothing()
 fn a_line_without_end_is_read_in_bounded_memory() {
     let scene = watching();
     let mut file = std::fs::File::create(scene.root.path("worker.log")).unwrap();
+    /// Of a binary for debugging, most of it pages of its own.
+    const MOST_KIB: u64 = 48_000;
     let block = vec![b'a'; 1 << 20];
     for _ in 0..200 {
         file.write_all(&block).unwrap();
@@ -125,16 +127,16 @@ fn a_line_without_end_is_read_in_bounded_memory() {
     };
     let (first, stdout) = peak(&["heal"]);
     assert!(stdout.contains("6 x rate_limit"), "{stdout}");
-    assert!(first < 40_000, "{first} KiB for a first sight");
+    assert!(first < MOST_KIB, "{first} KiB for a first sight");
     // Now everything is new: the whole 200 MiB come between two passes.
     let mut file = std::fs::OpenOptions::new().append(true).open(scene.root.path("worker.log")).unwrap();
     for _ in 0..200 {
         file.write_all(&block).unwrap();
     }
     let (second, _) = peak(&["heal"]);
-    assert!(second < 40_000, "{second} KiB for 200 MiB of one line");
+    assert!(second < MOST_KIB, "{second} KiB for 200 MiB of one line");
     let (whole, stdout) = peak(&["diagnose", "--log", scene.root.path("worker.log").to_str().unwrap()]);
-    assert!(whole < 40_000, "{whole} KiB");
+    assert!(whole < MOST_KIB, "{whole} KiB");
     assert!(stdout.contains("rate_limit 6"), "{stdout}");
 }
 

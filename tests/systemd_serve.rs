@@ -103,7 +103,9 @@ fn a_server_without_rights_shows_what_passes_have_left() {
     // In tenths, as systemd-analyze counts exposure.
     for (unit, at_most) in [("healer.service", "25"), ("healer-requests.service", "25"), ("healer-serve.service", "5")]
     {
-        let path = format!("/etc/systemd/system/{unit}");
+        // As it is in the repository: under another name it has no drop-ins.
+        let path = format!("/run/shipped-{unit}");
+        machine.output(&["cp", &format!("/etc/systemd/system/{unit}"), &path]);
         let threshold = format!("--threshold={at_most}");
         machine.run(&["systemd-analyze", "security", "--offline=true", "--no-pager", &threshold, &path]).expect_code(0);
     }

@@ -36,6 +36,8 @@ missing_for_tests() {
     need systemd have systemctl
     need prometheus have promtool
     need chromium have chromium
+    need zsh have zsh
+    need fish have fish
     need chromium-driver have chromedriver
     need python3-venv have_venv
 }
