@@ -142,7 +142,7 @@ fn a_page_says_what_could_not_be_read_and_shows_the_rest() {
         assert!(page.body.contains("could be read") && page.body.contains(words), "{file}: {}", page.body);
         server.get("/metrics").expect(200);
     };
-    let garbage = |file: &'static str| move |root: &Root| _ = root.write(&format!("state/{file}"), "{ no json");
+    let garbage = |file: &'static str| move |root: &Root| _ = root.write(format!("state/{file}"), "{ no json");
     check("last_pass.json", &garbage("last_pass.json"), "last_pass.json is damaged");
     check("state.json", &garbage("state.json"), "state.json is damaged");
     check("pause.json", &garbage("pause.json"), "pause.json is damaged");
