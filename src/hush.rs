@@ -15,14 +15,14 @@ static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let names = "passw(?:or)?d|passwd|passphrase|pwd|secret|token|api[_-]?key|private[_-]?key|access[_-]?key|credential|\
                  authorization|cookie";
     let pattern = format!(
-        r#"(?i)([\w.-]*(?:{names})[\w.-]*\\?["']?\s*[=:]\s*\\?["']?(?:(?:bearer|basic|token)\s+)?)([^\s"',;&<>\\{{}}()\[\]]{{3,}})"#
+        r#"((?i-u:[\w.-]*(?:{names})[\w.-]*\\?["']?\s*[=:]\s*\\?["']?(?:(?:bearer|basic|token)\s+)?))([^\s"',;&<>\\{{}}()\[\]]{{3,}})"#
     );
     Regex::new(&pattern).ok()
 });
 static BEARER: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"(?i)\b((?:bearer|basic)\s+)([A-Za-z0-9._~+/=-]{8,})").ok());
+    LazyLock::new(|| Regex::new(r"(?i-u)\b((?:bearer|basic)\s+)([A-Za-z0-9._~+/=-]{8,})").ok());
 static IN_URL: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r#"(?i)([a-z][a-z0-9+.-]*://[^\s/:@"'<>]*:)([^\s/@"'<>]+)@"#).ok());
+    LazyLock::new(|| Regex::new(r#"([A-Za-z][A-Za-z0-9+.-]*://[^\s/:@"'<>]*:)([^\s/@"'<>]+)@"#).ok());
 
 /// The text with whatever looks like a secret in it hidden.
 pub fn hush(text: &str) -> Cow<'_, str> {

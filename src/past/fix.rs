@@ -1,5 +1,6 @@
 //! One fix as it is made: the steps that were told so far.
 
+use crate::past::is_ending;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -51,19 +52,6 @@ impl Wait {
         self.left_s.saturating_sub(u64::try_from(since).unwrap_or(0))
     }
 }
-
-/// Kinds of events that end a fix.
-const ENDS: [&str; 9] = [
-    "healed",
-    "recovered",
-    "rolled_back",
-    "failed",
-    "rollback_failed",
-    "conflict",
-    "unproven",
-    "held",
-    "rolled_back_by_operator",
-];
 
 /// More are not kept: a fix has a handful of steps.
 const MOST_TOLD: usize = 100;
@@ -127,7 +115,8 @@ impl Fix {
                 "taken up again by another pass".to_owned()
             }
             "called_off" => return event["plan_id"].as_str() == Some(&self.plan_id),
-            _ => return ENDS.contains(&kind) && self.is_mine(event),
+            // One that had not begun to change anything when its pass was killed is closed as held.
+            _ => return (is_ending(kind) || kind == "held") && self.is_mine(event),
         };
         if self.told.len() < MOST_TOLD {
             self.told.push(Told { t, kind: kind.to_owned(), text: said });

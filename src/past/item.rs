@@ -1,5 +1,6 @@
 //! One thing that happened, with what is needed to understand it.
 
+use crate::past::is_ending;
 use crate::text::clean;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -38,17 +39,6 @@ pub struct Item {
     pub validation: Option<Value>,
 }
 
-/// Endings of a fix, as events are named.
-const OUTCOMES: [&str; 8] = [
-    "healed",
-    "recovered",
-    "rolled_back",
-    "failed",
-    "rollback_failed",
-    "conflict",
-    "unproven",
-    "rolled_back_by_operator",
-];
 /// Alerts that say what an outcome has said already.
 const OF_OUTCOMES: [&str; 5] = ["healed", "unproven", "rolled_back", "rollback_failed", "recurred"];
 
@@ -62,7 +52,7 @@ impl Item {
     ) -> Option<Item> {
         let item = match kind {
             "alert" => of_alert(&event["alert"])?,
-            _ if OUTCOMES.contains(&kind) => of_outcome(kind, event, &diagnosis),
+            _ if is_ending(kind) => of_outcome(kind, event, &diagnosis),
             "durable" | "recurred" => Item {
                 title: match kind {
                     "durable" => format!("{} has held for a day", word(event, "fix_type")),

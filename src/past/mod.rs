@@ -12,6 +12,7 @@ pub use fix::{Fix, Told, Wait};
 pub use item::Item;
 pub use series::{Point, Sampled, Samples};
 
+use crate::model::Outcome;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
@@ -61,6 +62,13 @@ pub struct Group {
 struct Head {
     t: Timestamp,
     kind: String,
+}
+
+/// Whether an event of this kind is the ending of a fix: the word of its outcome.
+fn is_ending(kind: &str) -> bool {
+    use Outcome::*;
+    let all = [Healed, Recovered, RolledBack, Failed, RollbackFailed, Conflict, Unproven, RolledBackByOperator];
+    all.iter().any(|outcome| outcome.word() == kind)
 }
 
 impl Past {

@@ -363,3 +363,11 @@ mod series {
         assert_eq!(samples.all.len(), 10_080);
     }
 }
+
+#[test]
+fn a_fix_that_was_closed_before_it_began_is_over() {
+    let mut log = Log::watched();
+    log.say("run_2", "recovering", json!({ "fix_id": "fix_1" }));
+    log.say("run_2", "held", json!({ "fix_id": "fix_1", "why": "it was interrupted before it changed anything" }));
+    assert!(log.past.fix.is_none());
+}

@@ -54,6 +54,7 @@ fn end(
     match (next, open.last().cloned()) {
         (Next::Forget, _) => {
             let why = "it was interrupted before it changed anything".to_owned();
+            ground.tell.event("held", serde_json::json!({ "fix_id": open.intent.fix_id, "why": why }));
             let closed = journal.close().map(|()| Ended::Closed(ending(open.intent.clone(), Outcome::Held, None, why)));
             or_still_open(&open.intent, false, closed)
         }

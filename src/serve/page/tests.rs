@@ -57,35 +57,3 @@ fn a_look_a_minute_later_draws_the_same_but_for_what_counts_by_itself() {
     assert_ne!(first, second);
     assert_eq!(ticking.replace_all(&first, "$1"), ticking.replace_all(&second, "$1"));
 }
-
-/// `HEALER_PAGES=DIR cargo test --lib pages_to_look_at -- --ignored` writes pages with their script and style sheet.
-#[test]
-#[ignore = "writes files to look at"]
-fn pages_to_look_at() {
-    let dir = std::path::PathBuf::from(std::env::var("HEALER_PAGES").expect("HEALER_PAGES names a directory"));
-    let mut hidden = Example::busy();
-    (hidden.may_read, hidden.may_act) = (false, false);
-    let mut gave_up = Example::quiet();
-    gave_up.passed(1_020);
-    gave_up.hold("rollback_failed");
-    gave_up.trip();
-    gave_up.pause(None);
-    gave_up.status.silent.push("rule old-format has matched nothing for 9d".into());
-    let hostile = hostile::hostile("\"><img src=x onerror=alert(1)>aNameThatIsLongAndHasNoSpaceInIt_aNameThatIsLong");
-    let drawn = |example: &Example| page(&example.view());
-    let pages = [
-        ("new", drawn(&Example::new())),
-        ("quiet", drawn(&Example::quiet())),
-        ("busy", drawn(&Example::busy())),
-        ("hidden", drawn(&hidden)),
-        ("gave_up", drawn(&gave_up)),
-        ("hostile", drawn(&hostile)),
-        ("locked", locked()),
-    ];
-    for (name, html) in pages {
-        let html = html.replace("=\"/style.css\"", "=\"style.css\"").replace("=\"/app.js\"", "=\"app.js\"");
-        std::fs::write(dir.join(format!("{name}.html")), html).unwrap();
-    }
-    std::fs::write(dir.join("style.css"), STYLE).unwrap();
-    std::fs::write(dir.join("app.js"), SCRIPT).unwrap();
-}
