@@ -20,7 +20,10 @@ pub fn run(engine: &Engine, incident: &str, time: Option<&str>, out: &Output) ->
     let open = memory.incidents.iter().find(|i| i.id == incident);
     let open = open.ok_or_else(|| {
         let ids = memory.incidents.iter().map(|i| i.id.as_str());
-        anyhow!(NoSuchIncident(crate::commands::unknown("open incident", incident, ids)))
+        anyhow!(NoSuchIncident(match memory.incidents.is_empty() {
+            true => format!("no incident is open, so none is `{}`", incident.escape_debug()),
+            false => crate::commands::unknown("open incident", incident, ids),
+        }))
     })?;
     dir.prepare()?;
     let now = clock::moment();
