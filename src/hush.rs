@@ -24,8 +24,31 @@ static BEARER: LazyLock<Option<Regex>> =
 static IN_URL: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r#"([A-Za-z][A-Za-z0-9+.-]*://[^\s/:@"'<>]*:)([^\s/@"'<>]+)@"#).ok());
 
+/// Whether any of the patterns could match. Compiling them costs more than all else that is done with the texts of a
+/// healthy pass, which hold none of these.
+fn may_hold_secrets(text: &str) -> bool {
+    const STEMS: [&str; 11] = [
+        "passw",
+        "passphrase",
+        "pwd",
+        "secret",
+        "token",
+        "key",
+        "credential",
+        "authorization",
+        "cookie",
+        "bearer",
+        "basic",
+    ];
+    let lower = text.to_ascii_lowercase();
+    STEMS.iter().any(|stem| lower.contains(stem)) || (lower.contains("://") && lower.contains('@'))
+}
+
 /// The text with whatever looks like a secret in it hidden.
 pub fn hush(text: &str) -> Cow<'_, str> {
+    if !may_hold_secrets(text) {
+        return Cow::Borrowed(text);
+    }
     let named = each(&NAMED, Cow::Borrowed(text), |found| match found.get(2).map(|value| value.as_str()) {
         Some(value) if is_plain(value) => None,
         _ => Some(format!("{}{MASK}", &found[1])),
