@@ -36,6 +36,7 @@ missing_for_tests() {
     need systemd have systemctl
     need prometheus have promtool
     need chromium have chromium
+    need haproxy have haproxy
     need zsh have zsh
     need fish have fish
     need chromium-driver have chromedriver
