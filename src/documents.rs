@@ -29,7 +29,7 @@ use serde_json::Value;
 
 /// The engine of the configured Docker check.
 pub fn docker(engine: &Engine) -> Option<Docker> {
-    engine.docker().and_then(|(check, probe)| Docker::connect(&probe.socket, check.timeout).ok())
+    engine.docker().and_then(|(check, probe)| Docker::connect(&probe.socket, probe.tls.as_ref(), check.timeout).ok())
 }
 
 /// How things stand, and what could not be read.

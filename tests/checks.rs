@@ -433,7 +433,7 @@ fn the_docker_face_inspects_reads_logs_and_restarts() {
     let script = "echo out; echo err >&2; exec busybox sleep 600";
     all.start("plain", &["-v", &bind, "--label", "a=b"], script);
     all.start("tty", &["-t"], "echo out; busybox printf 'no newline'; exec busybox sleep 600");
-    let docker = Docker::connect(&all.socket, LONG).unwrap();
+    let docker = Docker::connect(&all.socket, None, LONG).unwrap();
 
     let detail = docker.inspect(&all.name("plain")).unwrap();
     assert_eq!(

@@ -1,9 +1,12 @@
-//! The proxy of `examples/socket-proxy.cfg` in front of the Docker socket: a pass looks, reads logs and restarts what it
-//! names through it, and nothing else passes.
+//! Docker behind a proxy. That of `examples/socket-proxy.cfg`: a pass looks, reads logs and restarts what it names through it,
+//! and nothing else passes. And one that speaks TLS and wants to know who asks.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod support;
 
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use support::{Docker, Root, healer};
@@ -18,10 +21,6 @@ struct Proxy {
 
 impl Proxy {
     fn start(root: &Root, docker: &Docker, containers: &str) -> Option<Proxy> {
-        if Command::new("haproxy").arg("-v").stdout(Stdio::null()).status().is_err() {
-            support::skip("haproxy is not installed");
-            return None;
-        }
         let socket = root.path("proxy.sock").display().to_string();
         let mut config = EXAMPLE.to_owned();
         for (written, meant) in [
@@ -32,12 +31,36 @@ impl Proxy {
             assert!(config.contains(written), "the example has no {written:?} any more");
             config = config.replace(written, meant);
         }
+        Proxy::run(root, config, format!("unix://{socket}"), &|| UnixStream::connect(&socket).is_ok())
+    }
+
+    /// TLS with the certificate of the fixtures, for whoever shows a certificate that `believed` has signed.
+    fn start_tls(root: &Root, docker: &Docker, believed: &Path) -> Option<Proxy> {
+        let fixture = |name: &str| std::fs::read_to_string(fixtures().join(name)).unwrap();
+        let own = root.write("own.pem", fixture("server.pem") + &fixture("server.key"));
+        let port = support::free_port();
+        let config = format!(
+            "defaults\n mode http\n timeout connect 5s\n timeout client 1m\n timeout server 1m\nlisten docker\n \
+             bind 127.0.0.1:{port} ssl crt {} ca-file {} verify required\n server engine unix@{}\n",
+            own.display(),
+            believed.display(),
+            docker.socket.strip_prefix("unix://").unwrap()
+        );
+        let listens = move || TcpStream::connect(("127.0.0.1", port)).is_ok();
+        Proxy::run(root, config, format!("tcp://localhost:{port}"), &listens)
+    }
+
+    fn run(root: &Root, config: String, socket: String, listens: &dyn Fn() -> bool) -> Option<Proxy> {
+        if Command::new("haproxy").arg("-v").stdout(Stdio::null()).status().is_err() {
+            support::skip("haproxy is not installed");
+            return None;
+        }
         let file = root.write("haproxy.cfg", config);
         let child = Command::new("haproxy").arg("-db").arg("-f").arg(file).spawn().unwrap();
-        let proxy = Proxy { child, socket: format!("unix://{socket}") };
+        let proxy = Proxy { child, socket };
         let deadline = Instant::now() + Duration::from_secs(20);
-        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
-            assert!(Instant::now() < deadline, "haproxy does not listen on {socket}");
+        while !listens() {
+            assert!(Instant::now() < deadline, "haproxy does not listen on {}", proxy.socket);
             std::thread::sleep(Duration::from_millis(20));
         }
         Some(proxy)
@@ -92,4 +115,44 @@ fn a_pass_heals_through_the_proxy_what_it_names_and_nothing_else_passes() {
         assert!(!of_proxy.command(args).output().unwrap().status.success(), "docker {args:?} has passed");
     }
     assert_eq!(container.inspect("{{.State.Running}}"), "true");
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls")
+}
+
+#[test]
+fn an_engine_behind_tls_is_believed_by_its_certificate_and_told_who_asks() {
+    let Some(docker) = Docker::require() else { return };
+    let root = Root::new();
+    let (certificate, key) = (root.path("client.pem"), root.path("client.key"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=healer"])
+        .args(["-days", "2", "-out"])
+        .arg(&certificate)
+        .arg("-keyout")
+        .arg(&key)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let Some(proxy) = Proxy::start_tls(&root, &docker, &certificate) else { return };
+    let name = Docker::unique_name("tls");
+    let container = docker.run(&name, &[], &["sleep", "600"]);
+    let (ours, other) = (fixtures().join("ca.pem"), fixtures().join("utctime.pem"));
+    let ca = |file: &Path| format!("tls_ca = \"{}\"\n", file.display());
+    let identity = format!("tls_cert = \"{}\"\ntls_key = \"{}\"\n", certificate.display(), key.display());
+    let check = |tls: &str, code: i32, text: &str| {
+        root.config(&format!(
+            "[checks.host]\nenabled = false\n[checks.docker]\ninclude = [\"{name}\"]\nsocket = \"{}\"\n{tls}",
+            proxy.socket
+        ));
+        let ran = healer(&root, &["check"]).expect_code(code);
+        assert!(ran.stdout.contains(text), "{text:?} is not in\n{}", ran.stdout);
+    };
+    check(&format!("{}{identity}", ca(&ours)), 0, "1 container");
+    check(&ca(&ours), 2, "CertificateRequired");
+    check(&format!("{}{identity}", ca(&other)), 2, "UnknownIssuer");
+    check(&format!("{}{identity}", ca(&root.path("none.pem"))), 2, "none.pem");
+    check("", 2, "connection closed");
+    drop(container);
 }

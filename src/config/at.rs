@@ -3,7 +3,7 @@
 use crate::config::duration::{DURATION_SYNTAX, parse_duration};
 use crate::config::raw::RawBound;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::time::Duration;
@@ -244,15 +244,5 @@ impl<'de> Deserialize<'de> for RawSetting {
             }
         }
         deserializer.deserialize_any(SettingVisitor)
-    }
-}
-
-/// Anything at all: a key that this version knows of and refuses.
-#[derive(Debug, Clone)]
-pub struct Anything;
-
-impl<'de> Deserialize<'de> for Anything {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        IgnoredAny::deserialize(deserializer).map(|_| Anything)
     }
 }

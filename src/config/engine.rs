@@ -4,7 +4,7 @@
 //! outside [`Secret`].
 
 use crate::config::{Evidence, Learning, Limits, MaintenanceWindow, RuleLimits, RuleTest, Secret, Serve, SignalSpec};
-use crate::model::{CheckKind, PostgresStep, RestartTarget, RunStep, Severity, Status};
+use crate::model::{CheckKind, DockerTls, PostgresStep, RestartTarget, RunStep, Severity, Status};
 use globset::{GlobMatcher, GlobSet};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -119,6 +119,7 @@ impl Probe {
 pub struct DockerProbe {
     /// `unix:///path` or `tcp://host:port`.
     pub socket: String,
+    pub tls: Option<DockerTls>,
     /// Container names; empty means every container.
     pub include: Option<GlobSet>,
     /// `key` or `key=value`; a container needs one of them. Empty means no condition.

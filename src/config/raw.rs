@@ -3,7 +3,7 @@
 //!
 //! Keys are optional even where they are required, so that all that are missing can be told at once.
 
-use crate::config::at::{Anything, At, Dur, NameOr, OneOrMany, RawScalar, RawSetting, Table};
+use crate::config::at::{At, Dur, NameOr, OneOrMany, RawScalar, RawSetting, Table};
 use crate::config::{AlertKind, Mode, TestState, TriggerState, WebhookFormat, Weekday};
 use crate::model::{Severity, Status};
 use schemars::JsonSchema;
@@ -126,9 +126,9 @@ pub struct RawDocker {
     pub labels: Texts,
     pub cpu_percent: Section<RawLevels>,
     pub memory_percent: Section<RawLevels>,
-    pub tls_ca: Key<Anything>,
-    pub tls_cert: Key<Anything>,
-    pub tls_key: Key<Anything>,
+    pub tls_ca: Key<String>,
+    pub tls_cert: Key<String>,
+    pub tls_key: Key<String>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

@@ -1,6 +1,6 @@
 //! The JSON Schema of healer.toml: shape from the types of `raw`, ranges, defaults and descriptions from healer.toml(5).
 
-use crate::config::at::{Anything, At, Dur, NameOr, OneOrMany, RawScalar, RawSetting, Table};
+use crate::config::at::{At, Dur, NameOr, OneOrMany, RawScalar, RawSetting, Table};
 use crate::config::duration::DURATION_PATTERN;
 use crate::config::manual::{self, EVERY_CHECK, Entry, MANUAL_SECTIONS, Section};
 use crate::config::raw::{RawBound, RawConfig};
@@ -63,14 +63,13 @@ fn as_of_toml(schema: &mut Value) {
     }
 }
 
-/// What the manual says of the keys of a type. Keys that this version refuses are left out.
+/// What the manual says of the keys of a type.
 fn describe(schema: &mut Value, name: &str, manual: &BTreeMap<String, Section>) {
     let Some((_, section)) = MANUAL_SECTIONS.iter().find(|(of, _)| *of == name) else { return };
     let Some(object) = schema.as_object_mut() else { return };
     object.insert("title".into(), (*section).into());
     let mut required = Vec::new();
     if let Some(keys) = object.get_mut("properties").and_then(Value::as_object_mut) {
-        keys.retain(|_, key| key.get("not").is_none());
         for (key, value) in keys {
             let of = |section: &str| manual.get(section)?.iter().find(|(k, _)| k == key).map(|(_, entry)| entry);
             let Some(entry) = of(section).or_else(|| of(EVERY_CHECK)) else { continue };
@@ -242,7 +241,6 @@ inline!(
     generator,
     json_schema!({ "anyOf": [{ "type": ["number", "string", "boolean"] }, generator.subschema_for::<RawBound>()] })
 );
-inline!(Anything, _generator, json_schema!({ "not": {} }));
 inline!(Status, _generator, json_schema!({ "type": "string", "enum": ["healthy", "warning", "critical", "unknown"] }));
 inline!(Severity, _generator, json_schema!({ "type": "string", "enum": ["warning", "error", "critical"] }));
 

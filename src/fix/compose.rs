@@ -2,7 +2,7 @@
 
 use crate::host::docker::Docker;
 use crate::host::process;
-use crate::model::{ComposeContainer, Recreation};
+use crate::model::{ComposeContainer, DockerTls, Recreation};
 use anyhow::{Context, Result, anyhow, bail};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -85,8 +85,25 @@ pub fn recreate(service: &Recreation, docker: Option<&Docker>) -> Result<()> {
 }
 
 fn command(docker: &Docker, args: &[&str]) -> Vec<String> {
-    let head = ["docker", "--host", docker.socket(), "compose"];
-    head.iter().chain(args).map(|word| (*word).to_owned()).collect()
+    let mut argv = vec!["docker".to_owned(), "--host".to_owned(), docker.socket().to_owned()];
+    argv.extend(docker.tls().map(tls_options).unwrap_or_default());
+    argv.push("compose".to_owned());
+    argv.extend(args.iter().map(|word| (*word).to_owned()));
+    argv
+}
+
+/// The same trust for the `docker` program, whose defaults are files below the home directory.
+fn tls_options(tls: &DockerTls) -> Vec<String> {
+    let identity = tls.identity.as_ref();
+    let files = [
+        ("--tlscacert", tls.ca.as_ref()),
+        ("--tlscert", identity.map(|i| &i.certificate)),
+        ("--tlskey", identity.map(|i| &i.key)),
+    ];
+    let given = files
+        .into_iter()
+        .map(|(option, file)| format!("{option}={}", file.map_or(String::new(), |f| f.display().to_string())));
+    std::iter::once("--tlsverify".to_owned()).chain(given).collect()
 }
 
 /// A service keeps its number of containers, which the files alone need not say.
@@ -107,6 +124,17 @@ fn arguments(service: &Recreation) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_docker_program_is_given_the_same_trust_and_none_of_its_own() {
+        let tls = DockerTls { ca: Some("/ca.pem".into()), identity: None };
+        let docker = Docker::connect("tcp://engine.example:2376", None, PLUGIN_TIMEOUT).unwrap();
+        assert_eq!(
+            command(&docker, &["version"]),
+            ["docker", "--host", "tcp://engine.example:2376", "compose", "version"]
+        );
+        assert_eq!(tls_options(&tls), ["--tlsverify", "--tlscacert=/ca.pem", "--tlscert=", "--tlskey="]);
+    }
 
     #[test]
     fn containers_are_known_by_their_labels() {

@@ -11,6 +11,7 @@ mod transport;
 
 pub use facts::{ContainerDetail, ListedContainer, Mount};
 
+use crate::model::DockerTls;
 use bollard::errors::Error as BollardError;
 use bollard::query_parameters::{InspectContainerOptions, LogsOptionsBuilder, RestartContainerOptionsBuilder};
 use futures_util::StreamExt;
@@ -28,6 +29,7 @@ pub struct Docker {
     client: bollard::Docker,
     address: Address,
     socket: String,
+    tls: Option<DockerTls>,
     timeout: Duration,
 }
 
@@ -85,14 +87,21 @@ pub struct LogChunk<'a> {
 }
 
 impl Docker {
-    /// An engine at `unix:///path` or `tcp://host:port`; each call is bound by `timeout`.
+    /// An engine at `unix:///path` or `tcp://host:port`, the latter with TLS or without; each call is bound by `timeout`.
     ///
     /// # Errors
-    /// [`DockerError::Other`] when the address is not of these forms or no runtime can be made.
-    pub fn connect(socket: &str, timeout: Duration) -> Result<Docker, DockerError> {
+    /// [`DockerError::Other`] when the address is not of these forms, a file of TLS cannot be used, or no runtime can be
+    /// made.
+    pub fn connect(socket: &str, tls: Option<&DockerTls>, timeout: Duration) -> Result<Docker, DockerError> {
         let address = Address::parse(socket).ok_or_else(|| {
             DockerError::Other(format!("`{socket}` is no Docker address: write unix:///path or tcp://host:port"))
         })?;
+        let address = match tls {
+            None => address,
+            Some(tls) => address
+                .through(tls)
+                .map_err(|e| DockerError::Other(format!("cannot reach Docker at {socket} through TLS: {e:#}")))?,
+        };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -110,12 +119,17 @@ impl Docker {
             bollard::API_DEFAULT_VERSION,
         )
         .map_err(|e| DockerError::Other(format!("cannot use Docker at {socket}: {e}")))?;
-        Ok(Docker { runtime, client, address, socket: socket.to_owned(), timeout })
+        Ok(Docker { runtime, client, address, socket: socket.to_owned(), tls: tls.cloned(), timeout })
     }
 
     /// The address as given.
     pub fn socket(&self) -> &str {
         &self.socket
+    }
+
+    /// How it is reached through TLS.
+    pub fn tls(&self) -> Option<&DockerTls> {
+        self.tls.as_ref()
     }
 
     /// Whether the engine runs on this host, so that paths it names can be opened here.

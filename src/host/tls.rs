@@ -3,13 +3,14 @@
 //! Lives here: rustls configurations, the host's own root certificates (read once, and only when something uses TLS),
 //! the connector of the PostgreSQL client. May not live here: protocols on top of it.
 
+use crate::model::TlsIdentity;
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, NamedGroup, RootCertStore, SignatureScheme};
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,26 @@ pub enum Roots {
 /// When there are no root certificates to be had.
 pub fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>> {
     config_of(trust, ring::default_provider())
+}
+
+/// A client configuration that holds the server to its name, and shows this identity where it is asked for one.
+///
+/// # Errors
+/// When a file cannot be read or used, or there are no root certificates to be had.
+pub fn mutual(roots: &Roots, identity: Option<&TlsIdentity>) -> Result<Arc<ClientConfig>> {
+    let Some(TlsIdentity { certificate, key }) = identity else { return client_config(&Trust::Full(roots.clone())) };
+    let unreadable = |path: &Path| format!("cannot read {}", path.display());
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| unreadable(certificate))?;
+    let secret = PrivateKeyDer::from_pem_file(key).with_context(|| unreadable(key))?;
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .context("cannot set up TLS")?
+        .with_root_certificates(root_store(roots)?)
+        .with_client_auth_cert(chain, secret)
+        .with_context(|| format!("cannot use {} with {}", certificate.display(), key.display()))?;
+    Ok(Arc::new(config))
 }
 
 fn config_of(trust: &Trust, provider: CryptoProvider) -> Result<Arc<ClientConfig>> {

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// Health of one component. Ordered from best to worst; `unknown` is worse than healthy and better than a fault
 /// that was really seen (the order of the monitoring-plugin convention: critical > warning > unknown > ok).
@@ -225,4 +226,20 @@ pub struct Container {
     /// Ports of this host that it publishes, or published when it last ran.
     #[serde(default)]
     pub ports: Vec<u16>,
+}
+
+/// How a Docker engine is reached through TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DockerTls {
+    /// PEM file of the authorities whose signature the engine's certificate must bear; `None`: the host's own.
+    pub ca: Option<PathBuf>,
+    /// Who we are to the engine.
+    pub identity: Option<TlsIdentity>,
+}
+
+/// Who one is in TLS: a certificate with its chain, and its key, both files in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsIdentity {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }

@@ -38,7 +38,7 @@ impl Check for DockerCheck {
 
 impl DockerCheck {
     fn ask(&self, moment: &Moment) -> Result<Seen, DockerError> {
-        let docker = Docker::connect(&self.0.socket, moment.timeout)?;
+        let docker = Docker::connect(&self.0.socket, self.0.tls.as_ref(), moment.timeout)?;
         let listed: Vec<ListedContainer> = docker.list()?.into_iter().filter(|c| self.includes(c)).collect();
         let boot = boot_id();
         let previous = moment.previous.docker.as_ref().filter(|p| p.socket == self.0.socket && p.boot_id == boot);

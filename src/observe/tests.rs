@@ -92,6 +92,7 @@ fn redis(address: SocketAddr) -> Probe {
 
 fn docker(socket: String, discovered: bool) -> Probe {
     Probe::Docker(DockerProbe {
+        tls: None,
         socket,
         include: None,
         labels: Vec::new(),

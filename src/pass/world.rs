@@ -62,11 +62,13 @@ impl<'a> World<'a> {
                 LogState::default()
             }
         };
-        let docker = engine.docker().and_then(|(check, probe)| match Docker::connect(&probe.socket, check.timeout) {
-            Ok(docker) => Some(docker),
-            Err(error) => {
-                problems.push(format!("docker: {error}"));
-                None
+        let docker = engine.docker().and_then(|(check, probe)| {
+            match Docker::connect(&probe.socket, probe.tls.as_ref(), check.timeout) {
+                Ok(docker) => Some(docker),
+                Err(error) => {
+                    problems.push(format!("docker: {error}"));
+                    None
+                }
             }
         });
         World { engine, dir, docker, memory, log_state, problems, post: None }

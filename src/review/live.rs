@@ -17,7 +17,9 @@ pub fn review(engine: &Engine, document: &Document) -> Vec<ConfigError> {
     let (memory, _) = Memory::load(&StateDir::of(engine));
     let (results, _) = observe::run(engine, &[], &memory.samples, clock::now());
     let mut found: Vec<ConfigError> = results.iter().filter_map(|result| check(engine, document, result)).collect();
-    let docker = engine.docker().and_then(|(check, probe)| Docker::connect(&probe.socket, check.timeout).ok());
+    let docker = engine
+        .docker()
+        .and_then(|(check, probe)| Docker::connect(&probe.socket, probe.tls.as_ref(), check.timeout).ok());
     let listed = docker.as_ref().and_then(|docker| docker.list().ok());
     for spec in &engine.logs {
         match &spec.kind {

@@ -9,7 +9,7 @@ use crate::config::{
     CheckSpec, CountQuery, DockerProbe, HostProbe, HttpProbe, Levels, PostgresProbe, Probe, QueueProbe, RedisProbe,
     Secret,
 };
-use crate::model::CheckKind;
+use crate::model::{CheckKind, DockerTls, TlsIdentity};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -176,19 +176,18 @@ impl Builder<'_> {
         let (cx, raw, span) = (self.cx, table.value, table.span);
         let name = At { value: "docker".to_owned(), span };
         let common = common(name, raw.enabled, raw.timeout, raw.depends_on, None);
-        for key in [raw.tls_ca, raw.tls_cert, raw.tls_key].into_iter().flatten() {
-            cx.not_yet(
-                &key.span,
-                "reach Docker through TLS",
-                "use the local socket, or a plain tcp:// proxy on this host",
-            );
-        }
+        let spoken =
+            [&raw.tls_ca, &raw.tls_cert, &raw.tls_key].into_iter().flatten().next().map(|key| key.span.clone());
         let socket = raw.socket.map_or(around.docker_socket.clone(), |socket| {
             if !is_docker_socket(&socket.value) {
                 cx.error(&socket.span, "this must be `unix:///path` or `tcp://host:port`");
             }
             socket.value
         });
+        if let Some(span) = spoken.filter(|_| !socket.starts_with("tcp://")) {
+            cx.error(&span, format!("TLS is for an engine at `tcp://host:port`, and `socket` is `{socket}`"));
+        }
+        let tls = docker_tls(cx, raw.tls_ca, raw.tls_cert, raw.tls_key);
         let include = raw.include.filter(|i| !i.value.is_empty()).map(|i| values::glob_set(cx, Some(i), false).1);
         let labels = raw.labels.map(|l| l.value).unwrap_or_default();
         for label in labels.iter().filter(|l| l.value.is_empty() || l.value.starts_with('=')) {
@@ -196,6 +195,7 @@ impl Builder<'_> {
         }
         let probe = DockerProbe {
             socket,
+            tls,
             include,
             labels: labels.into_iter().map(|l| l.value).collect(),
             cpu_percent: levels(cx, raw.cpu_percent, Levels::default(), 0.0..=f64::INFINITY, Worse::Above),
@@ -208,6 +208,7 @@ impl Builder<'_> {
     fn unwritten_docker(&mut self, around: &Surroundings, discovered: bool) {
         let probe = DockerProbe {
             socket: around.docker_socket.clone(),
+            tls: None,
             include: None,
             labels: Vec::new(),
             cpu_percent: Levels::default(),
@@ -294,6 +295,19 @@ fn way(edges: &[(String, At<String>)], from: &str, to: &str) -> Option<Vec<Strin
         }
     }
     None
+}
+
+fn docker_tls(cx: Cx<'_>, ca: Key<String>, certificate: Key<String>, key: Key<String>) -> Option<DockerTls> {
+    let spoken = [&ca, &certificate, &key].into_iter().any(Option::is_some);
+    if let (Some(one), None, name) | (None, Some(one), name) =
+        (&certificate, &key, if key.is_none() { "tls_key" } else { "tls_cert" })
+    {
+        cx.error(&one.span, format!("a certificate and its key go together: `{name}` is missing"));
+    }
+    let ca = values::path(cx, ca);
+    let identity = values::path(cx, certificate).zip(values::path(cx, key));
+    let identity = identity.map(|(certificate, key)| TlsIdentity { certificate, key });
+    spoken.then_some(DockerTls { ca, identity })
 }
 
 fn is_docker_socket(text: &str) -> bool {

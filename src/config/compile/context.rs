@@ -71,11 +71,6 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Something that a later version will do.
-    pub fn not_yet(self, span: &Span, what: &str, help: &str) {
-        self.error_help(span, format!("this version cannot {what} yet"), help);
-    }
-
     /// A word that names nothing that is there.
     pub fn unknown(self, word: &At<String>, what: &str, candidates: &[&str]) {
         let mut candidates = candidates.to_vec();

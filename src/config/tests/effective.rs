@@ -176,9 +176,9 @@ fn keys_of_the_types() -> BTreeSet<(String, String)> {
             of = name.split_whitespace().next().unwrap().trim_start_matches("Raw").to_owned();
         } else if let Some(name) = line.strip_prefix("#[serde(rename = \"") {
             renamed = name.split('"').next().map(str::to_owned);
-        } else if let Some((field, kind)) = line.strip_prefix("pub ").and_then(|rest| rest.split_once(": ")) {
+        } else if let Some((field, _)) = line.strip_prefix("pub ").and_then(|rest| rest.split_once(": ")) {
             let key = renamed.take().unwrap_or_else(|| field.to_owned());
-            if of != "RulesFile" && !kind.contains("Anything") {
+            if of != "RulesFile" {
                 found.insert((of.clone(), key));
             }
         }

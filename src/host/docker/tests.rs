@@ -46,7 +46,7 @@ fn addresses() {
 #[test]
 fn names_that_docker_would_not_allow_never_reach_a_path() {
     let (_dir, socket) = engine(None);
-    let docker = Docker::connect(&socket, LONG).unwrap();
+    let docker = Docker::connect(&socket, None, LONG).unwrap();
     for name in ["", "../info", "a/b", "a?b", "-a", "a b", "a%2f", "ä"] {
         assert!(matches!(docker.inspect(name), Err(DockerError::Absent { .. })), "{name}");
         assert!(matches!(docker.restart(name, LONG), Err(DockerError::Absent { .. })), "{name}");
@@ -56,7 +56,7 @@ fn names_that_docker_would_not_allow_never_reach_a_path() {
 #[test]
 fn a_silent_engine_is_a_timeout_on_every_call() {
     let (_dir, socket) = engine(None);
-    let docker = Docker::connect(&socket, SHORT).unwrap();
+    let docker = Docker::connect(&socket, None, SHORT).unwrap();
     let start = Instant::now();
     let calls: [Result<(), DockerError>; 5] = [
         docker.list().map(drop),
@@ -75,7 +75,7 @@ fn a_silent_engine_is_a_timeout_on_every_call() {
 #[test]
 fn a_body_that_stops_half_way_is_an_error() {
     let (_dir, socket) = engine(Some(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[{"));
-    assert!(Docker::connect(&socket, LONG).unwrap().list().is_err());
+    assert!(Docker::connect(&socket, None, LONG).unwrap().list().is_err());
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn no_engine_is_unreachable_and_says_where() {
     let refused = dir.path().join("left.sock");
     drop(UnixListener::bind(&refused).unwrap());
     for socket in [gone, format!("unix://{}", refused.display())] {
-        let error = Docker::connect(&socket, LONG).unwrap().list().unwrap_err();
+        let error = Docker::connect(&socket, None, LONG).unwrap().list().unwrap_err();
         assert!(matches!(&error, DockerError::Unreachable(why) if why.contains(&socket)), "{error:?}");
     }
 }
@@ -95,10 +95,10 @@ fn refusals_are_cases() {
     let (_dir, socket) = engine(Some(
         b"HTTP/1.1 404 Not Found\r\nContent-Length: 37\r\n\r\n{\"message\":\"No such container: shop\"}\n",
     ));
-    let docker = Docker::connect(&socket, LONG).unwrap();
+    let docker = Docker::connect(&socket, None, LONG).unwrap();
     assert_eq!(docker.inspect("shop"), Err(DockerError::Absent { container: "shop".into() }));
     let (_dir, socket) = engine(Some(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"));
-    let error = Docker::connect(&socket, LONG).unwrap().list().unwrap_err();
+    let error = Docker::connect(&socket, None, LONG).unwrap().list().unwrap_err();
     assert!(matches!(&error, DockerError::Denied(why) if why.ends_with("refuses: no")), "{error:?}");
 }
 
@@ -107,7 +107,7 @@ fn one_unknown_state_word_hides_no_container() {
     let (_dir, socket) = engine(Some(
         b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[{\"Id\":\"1\",\"Names\":[\"/other/link\",\"/one\"],\"State\":\"hibernating\",\"Status\":\"Zzz\",\"Labels\":null},{\"Id\":\"2\",\"Names\":[],\"State\":\"running\"}]",
     ));
-    let listed = Docker::connect(&socket, LONG).unwrap().list().unwrap();
+    let listed = Docker::connect(&socket, None, LONG).unwrap().list().unwrap();
     let names: Vec<_> = listed.iter().map(|c| (c.name(), ContainerState::from_word(&c.state))).collect();
     assert_eq!(names, [("one", ContainerState::Other("hibernating".into())), ("2", ContainerState::Running)]);
 }
@@ -117,7 +117,7 @@ fn both_kinds_of_log_stream_are_handed_over() {
     let collect = |socket: &str, tty| {
         let mut seen = Vec::new();
         let query = LogQuery { tty, ..LogQuery::default() };
-        let docker = Docker::connect(socket, LONG).unwrap();
+        let docker = Docker::connect(socket, None, LONG).unwrap();
         docker.logs("a", query, &mut |c| seen.push((c.stream, c.bytes.to_vec()))).unwrap();
         seen
     };

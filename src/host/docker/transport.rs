@@ -1,19 +1,27 @@
 //! One way to the Docker Engine for bollard and for plain requests: a connection per request over hyper.
 
+use crate::host::tls::{Roots, mutual};
+use crate::model::DockerTls;
+use anyhow::Context;
 use bollard::errors::Error as BollardError;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{CONNECTION, HOST, HeaderValue};
 use hyper::{Request, Response, Uri};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use serde::Deserialize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
 
 /// Where the engine listens.
 #[derive(Debug, Clone)]
 pub(super) enum Address {
     Unix(PathBuf),
     Tcp(String),
+    Tls { at: String, name: ServerName<'static>, config: Arc<ClientConfig> },
 }
 
 impl Address {
@@ -23,6 +31,18 @@ impl Address {
             ("tcp", at) if !at.is_empty() && !at.contains('/') => Some(Address::Tcp(at.to_owned())),
             _ => None,
         }
+    }
+
+    /// The same place, reached through TLS.
+    pub(super) fn through(self, tls: &DockerTls) -> anyhow::Result<Address> {
+        let Address::Tcp(at) = self else { anyhow::bail!("TLS is for tcp:// addresses") };
+        let host = at.rsplit_once(':').map_or(at.as_str(), |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name =
+            ServerName::try_from(host).with_context(|| format!("{at} holds no host name that TLS could check"))?;
+        let roots = tls.ca.clone().map_or(Roots::Native, Roots::File);
+        let config = mutual(&roots, tls.identity.as_ref())?;
+        Ok(Address::Tls { at, name, config })
     }
 }
 
@@ -42,6 +62,10 @@ where
     match address {
         Address::Unix(path) => exchange(tokio::net::UnixStream::connect(path).await?, request).await,
         Address::Tcp(at) => exchange(tokio::net::TcpStream::connect(at).await?, request).await,
+        Address::Tls { at, name, config } => {
+            let stream = tokio::net::TcpStream::connect(at).await?;
+            exchange(TlsConnector::from(config).connect(name, stream).await?, request).await
+        }
     }
 }
 
