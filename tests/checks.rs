@@ -279,6 +279,7 @@ impl Containers {
     fn probe(&self) -> DockerProbe {
         let glob = Glob::new(&format!("{}*", self.prefix)).unwrap();
         DockerProbe {
+            tls: None,
             socket: self.socket.clone(),
             include: Some(GlobSetBuilder::new().add(glob).build().unwrap()),
             labels: Vec::new(),
