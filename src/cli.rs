@@ -1,5 +1,9 @@
 //! What was typed. The only place that names clap.
 
+mod pages;
+
+pub use pages::pages as manual_pages;
+
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -325,29 +329,6 @@ pub fn completions(shell: Shell) -> Vec<u8> {
     };
     clap_complete::generate(shell, &mut command, "healer", &mut script);
     script
-}
-
-/// A manual page for each command, by its file's name; healer(1) itself is written by hand.
-///
-/// # Errors
-/// When a page cannot be rendered.
-pub fn manual_pages() -> std::io::Result<Vec<(String, Vec<u8>)>> {
-    let mut pages = Vec::new();
-    let mut command = Cli::command().disable_help_subcommand(true);
-    command.build();
-    of_subcommands(&command, "healer", &mut pages)?;
-    Ok(pages)
-}
-
-fn of_subcommands(command: &clap::Command, name: &str, pages: &mut Vec<(String, Vec<u8>)>) -> std::io::Result<()> {
-    for below in command.get_subcommands() {
-        let name = format!("{name}-{}", below.get_name());
-        let mut page = Vec::new();
-        clap_mangen::Man::new(below.clone()).title(name.to_uppercase()).render(&mut page)?;
-        pages.push((format!("{name}.1"), page));
-        of_subcommands(below, &name, pages)?;
-    }
-    Ok(())
 }
 
 impl Misuse {

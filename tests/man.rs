@@ -123,9 +123,141 @@ fn every_configuration_key_is_documented_in_its_section_and_no_other_is() {
     }
 }
 
+/// Every page of `man/`, by its file's name.
+fn pages() -> Vec<String> {
+    let dir = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("man")).unwrap();
+    let mut names: Vec<String> = dir.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_pages_are_those_that_the_binary_writes() {
+    let root = Root::new();
+    let made = root.path("man");
+    spawn_command(root.bare_command(&["man", made.to_str().unwrap()])).wait().expect_code(0);
+    let mut names: Vec<String> =
+        std::fs::read_dir(&made).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(pages(), names, "`cargo run -- man man` writes what is missing");
+    for name in names {
+        let [ours, its] = [page(&name), made.join(&name)].map(|path| std::fs::read_to_string(path).unwrap());
+        assert!(ours == its, "man/{name} is not current: `cargo run -- man man` renews it");
+    }
+}
+
+/// The texts between `.EX` and `.EE` of a section of a page, as they are shown.
+fn examples(name: &str, section: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(page(name)).unwrap();
+    let heading = format!(".SH {section}\n");
+    let of_section = text.split(&heading).nth(1).unwrap().split("\n.SH ").next().unwrap();
+    let blocks = of_section.split(".EX\n").skip(1).map(|rest| rest.split(".EE").next().unwrap());
+    blocks.map(|block| block.replace("\\-", "-").replace("\\e", "\\")).collect()
+}
+
+/// The `data` of a command that must succeed with a configuration.
+#[track_caller]
+fn answer(configuration: &str, args: &[&str]) -> serde_json::Value {
+    let root = Root::new();
+    let path = root.write("written.toml", configuration);
+    let arguments = [args, &["--json", "-c", path.to_str().unwrap()]].concat();
+    let ran = spawn_command(root.bare_command(&arguments)).wait();
+    assert_eq!(ran.code, Some(0), "{configuration}\n{}", ran.output());
+    ran.data()
+}
+
+#[test]
+fn the_examples_of_healer_rules_7_are_one_configuration_whose_tests_pass() {
+    let configuration = examples("healer-rules.7", "EXAMPLES").concat();
+    let tested = answer(&configuration, &["rules", "test"]);
+    let tests = tested["tests"].as_array().unwrap();
+    assert_eq!(
+        tests.len(),
+        configuration.matches("[[rule.test]]").count() + 2,
+        "and two lines of a signature: {tested:#}"
+    );
+    assert!(tests.iter().all(|test| test["differences"].as_array().unwrap().is_empty()), "{tested:#}");
+    assert_eq!(tested["untested"].as_array().map(Vec::len), Some(0), "{tested:#}");
+}
+
+#[test]
+fn what_healer_rules_7_shows_of_a_rule_is_taken_as_it_stands() {
+    const HOST: &str = r#"
+[allow]
+files = ["/srv/shop/**"]
+containers = ["shop-*"]
+units = ["shop.service"]
+commands = [["/usr/local/bin/spool", "--pause"], ["/usr/local/bin/spool", "--resume"]]
+postgres = ["database"]
+redis = ["redis"]
+[checks.docker]
+[checks.http.api]
+url = "http://127.0.0.1:8000/"
+[checks.postgres.database]
+url = "postgres://healer@127.0.0.1/shop"
+[checks.redis.redis]
+url = "redis://127.0.0.1/"
+queues = [{ key = "celery", warning = 1000 }]
+[logs.docker]
+[logs.journal.shop]
+unit = "shop.service"
+[[rule]]
+name = "shown"
+issue_type = "rate_limiting"
+confidence = 88
+"#;
+    const WHEN: &str = "when = { log = \"container:shop-worker\", signature = \"rate_limit\", count = 5 }\n";
+    const FIX: &str = "[[rule.fix]]\nfix_type = \"increase_delay\"\n\
+                       steps = [{ edit = \"/srv/shop/worker.py\", at = \"call asyncio.sleep\", multiply = 1.5, max = 5 }]\n";
+    let check = |section: &str, rules: &dyn Fn(&str) -> Vec<String>, least: usize| {
+        let written: Vec<String> = examples("healer-rules.7", section).iter().flat_map(|block| rules(block)).collect();
+        assert!(written.len() >= least, "{section}: {written:?}");
+        for rule in written {
+            answer(&format!("{HOST}{rule}"), &["config", "show"]);
+            if rule.contains("[[rule.test]]") {
+                answer(&format!("{HOST}{rule}"), &["rules", "test"]);
+            }
+        }
+    };
+    let lines = |block: &str| block.lines().map(str::to_owned).collect::<Vec<_>>();
+    check("WHEN", &lines, 5);
+    check("EVIDENCE", &|block| vec![format!("{WHEN}{block}")], 1);
+    let alone = |step: String| format!("{WHEN}[[rule.fix]]\nfix_type = \"x\"\nsteps = [{step}]\n");
+    check("FIXES", &|block| lines(block).into_iter().map(alone).collect(), 10);
+    check("VALIDATE", &|block| vec![format!("{WHEN}{FIX}{block}")], 1);
+    check("LIMITS", &|block| vec![format!("{WHEN}{FIX}{block}")], 1);
+    let against = "evidence = [{ check = \"database\", is = \"critical\", add = -40 }]\n";
+    check("TESTS", &|block| vec![format!("{WHEN}{against}{FIX}{block}")], 1);
+}
+
+#[test]
+fn healer_rules_7_names_every_reason_to_hold() {
+    let gate = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/gate.rs")).unwrap();
+    let words = gate.split("pub fn word(").nth(1).unwrap().split("\n    }\n").next().unwrap().split('"');
+    let words: BTreeSet<&str> = words.skip(1).step_by(2).collect();
+    assert!(words.len() > 15, "{words:?}");
+    let text = std::fs::read_to_string(page("healer-rules.7")).unwrap();
+    let list = text.split("first of these reasons:\n").nth(1).unwrap().split(".\nOne that").next().unwrap();
+    let named = list.split([' ', '\n', '"', ',']).filter(|word| !word.is_empty() && !word.starts_with('.'));
+    assert_eq!(named.collect::<BTreeSet<_>>(), words);
+}
+
+#[test]
+fn mandoc_has_nothing_to_say_of_the_pages() {
+    for name in pages() {
+        let ran = match Command::new("mandoc").args(["-Tlint", "-W", "warning"]).arg(page(&name)).output() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return skip("mandoc is not installed"),
+            ran => ran.unwrap(),
+        };
+        assert_eq!(String::from_utf8_lossy(&ran.stdout), "", "{name}");
+    }
+}
+
 #[test]
 fn man_shows_the_pages_without_a_warning() {
-    for name in ["healer.1", "healer.toml.5"] {
+    for name in pages() {
+        let least = if name.contains("healer-") && name.ends_with(".1") { 10 } else { 100 };
+        let name = name.as_str();
         let mut command = Command::new("man");
         command
             .args(["--warnings", "--encoding=UTF-8", "-l"])
@@ -138,6 +270,6 @@ fn man_shows_the_pages_without_a_warning() {
         };
         assert!(ran.status.success());
         assert_eq!(String::from_utf8_lossy(&ran.stderr), "", "{name}");
-        assert!(String::from_utf8_lossy(&ran.stdout).lines().count() > 100, "{name}");
+        assert!(String::from_utf8_lossy(&ran.stdout).lines().count() > least, "{name}");
     }
 }

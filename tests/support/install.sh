@@ -41,6 +41,8 @@ missing_for_tests() {
     need fish have fish
     need chromium-driver have chromedriver
     need python3-venv have_venv
+    need man-db have man
+    need mandoc have mandoc
 }
 
 missing_for_measurements() {
