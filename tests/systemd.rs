@@ -4,6 +4,7 @@
 
 mod support;
 
+use support::shop::{self, SETTINGS, configuration, slow_down};
 use support::{Machine, Root, spawn_command};
 
 /// Logs three rate limited requests and ends. systemd's own words about it are not for the journal: what is read first of
@@ -12,50 +13,16 @@ const NOISY: &str = "[Service]\nType=oneshot\nLogLevelMax=warning\nExecStart=/bi
                      echo \"<4>ERROR worker request failed: 429 Client Error: Too Many Requests for url: http://x/$i\"; \
                      done'\n";
 
-/// Is rate limited while its pause is shorter than a quarter of a second, and reads the pause only when it starts.
-const SHOP: &str = "[Service]\nEnvironmentFile=/srv/shop/shop.env\nExecStart=/bin/sh /srv/shop/worker.sh\n";
-const WORKER: &str = r#"
-while :; do
-    if [ "$PAUSE_MS" -lt 250 ]; then
-        echo "ERROR worker request failed: 429 Client Error: Too Many Requests for url: http://x/"
-    else
-        echo "INFO worker request done"
-    fi
-    sleep 0.05
-done
-"#;
-const SETTINGS: &str = "# pause between two requests\r\nPAUSE_MS=200\r\n";
-
-/// Only the journal of `unit` is looked at; `rule` is the rest of the configuration.
-fn configuration(unit: &str, rule: &str) -> String {
-    format!(
-        "[allow]\nfiles = [\"/srv/shop/shop.env\"]\nunits = [\"shop.service\"]\n\
-         [checks.docker]\nenabled = false\n[checks.host]\nenabled = false\n[logs.journal.shop]\nunit = \"{unit}\"\n\
-         [limits]\nhuman_grace = \"0s\"\nstart_grace = \"1ms\"\nmin_duration = \"0s\"\n[alerts]\non = [\"held\", \"healed\", \"rolled_back\"]\n{rule}"
-    )
-}
-
-/// Slows the worker down and restarts its unit.
-fn slow_down(window: &str) -> String {
-    format!(
-        "[[rule]]\nname = \"slow-down\"\n\
-         when = {{ log = \"journal:shop\", signature = \"rate_limit\", count = 5, within = \"10m\" }}\n\
-         issue_type = \"rate_limiting\"\nconfidence = 90\n[[rule.fix]]\nfix_type = \"increase_delay\"\n\
-         steps = [{{ edit = \"/srv/shop/shop.env\", at = \"PAUSE_MS\", multiply = 1.5, max = 1000 }},\n\
-         {{ restart = \"unit:shop.service\" }}]\n[rule.validate]\nsettle = \"500ms\"\nwindow = \"{window}\"\n"
-    )
-}
-
 const OPEN: &str = "[Service]\nReadWritePaths=/srv/shop\n";
 
 /// A machine on which shop.service is rate limited already; its settings are open to healer where `open`.
 #[track_caller]
 fn limited_shop(root: &Root, window: &str, open: bool) -> Option<Machine> {
     root.write("etc-healer/healer.toml", configuration("shop.service", &slow_down(window)));
-    root.write("srv/shop/worker.sh", WORKER);
+    root.write("srv/shop/worker.sh", shop::WORKER);
     root.write("srv/shop/shop.env", SETTINGS);
     let machine = Machine::boot(root)?;
-    machine.unit("shop.service", SHOP);
+    machine.unit("shop.service", shop::UNIT);
     if open {
         machine.unit("healer.service.d/open.conf", OPEN);
     }

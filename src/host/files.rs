@@ -110,6 +110,9 @@ pub fn snapshot(path: &Path) -> Result<Snapshot, FileError> {
     })
 }
 
+/// As a unit of ours sees what is not opened to it.
+const READ_ONLY: &str = "is on a read-only file system; where the unit's sandbox makes it so, `systemctl edit \
+                         healer.service` and ReadWritePaths= of its directory open it";
 const MOUNT_POINT: &str = "is a mount point of its own and cannot be replaced; mount its directory instead";
 
 pub(super) fn check_kind(path: &Path, dir: &OwnedFd, stat: &rustix::fs::Stat) -> Result<(), FileError> {
@@ -138,7 +141,7 @@ pub fn check_replaceable(path: &Path) -> Result<(), FileError> {
     let (dir, name) = open_parent(path)?;
     let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
     match rustix::fs::accessat(&dir, ".", access, AtFlags::EACCESS) {
-        Err(Errno::ROFS) => return Err(FileError::refused(path, "is on a read-only file system")),
+        Err(Errno::ROFS) => return Err(FileError::refused(path, READ_ONLY)),
         other => other.map_err(|e| FileError::of(path, e))?,
     }
     for (name, flags) in [(name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW), (OsStr::new("."), AtFlags::empty())] {

@@ -21,6 +21,7 @@ need() {
 
 missing_for_tests() {
     need "gcc libc6-dev" have cc
+    need binutils have strip
     need python3 test -x /usr/bin/python3
     need util-linux have setpriv
     need strace have strace

@@ -1,13 +1,14 @@
-//! A small machine of its own: a container with systemd as its first process, the binary in `/usr/bin` and the units of
-//! the repository in `/etc/systemd/system`.
+//! A small machine of its own: a container with systemd as its first process, and either the binary in `/usr/bin` and the
+//! units of the repository in `/etc/systemd/system`, or nothing of healer and a package to install.
 
 use super::docker::follow;
 use super::{Container, DEADLINE, Docker, Ran, Root, require_env};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// Booted; gone when dropped. `/etc/healer` and `/srv` are the directories of these names below the test's root.
+/// Booted; gone when dropped. `/srv`, and where nothing is to be installed `/etc/healer` too, are the directories of these
+/// names below the test's root.
 pub struct Machine {
     container: Container,
 }
@@ -16,8 +17,6 @@ impl Machine {
     /// `None`, recorded as a skip, where there is no engine or no systemd to make an image of.
     #[track_caller]
     pub fn boot(root: &Root) -> Option<Machine> {
-        let docker = Docker { image: require_env("HEALER_TEST_MACHINE_IMAGE")?, ..Docker::require()? };
-        let name = Docker::unique_name("machine");
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
         let shared = [
             (root.path("etc-healer"), "/etc/healer:rw"),
@@ -34,7 +33,24 @@ impl Machine {
         ];
         let units = units.map(|unit| (repository.join("systemd").join(unit), format!("/etc/systemd/system/{unit}:ro")));
         let shared = shared.into_iter().map(|(from, to)| (from, to.to_owned())).chain(units);
-        let volumes: Vec<String> = shared.map(|(from, to)| format!("--volume={}:{to}", from.display())).collect();
+        Machine::boot_with(shared.collect())
+    }
+
+    /// Without anything of healer; `packages` of the test's root is `/packages`.
+    #[track_caller]
+    pub fn clean(root: &Root) -> Option<Machine> {
+        let shared = [(root.path("srv"), "/srv:rw"), (root.path("packages"), "/packages:ro")];
+        let machine = Machine::boot_with(shared.map(|(from, to)| (from, to.to_owned())).into())?;
+        machine.output(&["sed", "-i", "/^healer:/d", "/etc/group"]);
+        Some(machine)
+    }
+
+    #[track_caller]
+    fn boot_with(shared: Vec<(PathBuf, String)>) -> Option<Machine> {
+        let docker = Docker { image: require_env("HEALER_TEST_MACHINE_IMAGE")?, ..Docker::require()? };
+        let name = Docker::unique_name("machine");
+        let volumes: Vec<String> =
+            shared.into_iter().map(|(from, to)| format!("--volume={}:{to}", from.display())).collect();
         let mut args = vec!["run", "--detach", "--name", &name, "--network", "none", "--env", "container=docker"];
         args.extend(["--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined"]);
         args.extend(["--tmpfs", "/run", "--tmpfs", "/run/lock"]);
@@ -71,6 +87,15 @@ impl Machine {
         }
     }
 
+    /// Paths that are there now and were not in the image, without the places that every machine writes to.
+    pub fn added(&self, containing: &str) -> Vec<String> {
+        let changes = self.container.docker.cli(&["diff", &self.container.name]);
+        let added = changes.lines().filter_map(|line| line.strip_prefix("A "));
+        let mut paths: Vec<String> = added.filter(|path| path.contains(containing)).map(str::to_owned).collect();
+        paths.sort();
+        paths
+    }
+
     /// Runs a program that must succeed; its standard output.
     #[track_caller]
     pub fn output(&self, argv: &[&str]) -> String {
@@ -84,11 +109,16 @@ impl Machine {
         self.container.docker.command(&args)
     }
 
+    /// Writes a file in it, as root would with an editor: one that is there keeps owner and mode.
+    #[track_caller]
+    pub fn write(&self, path: &str, text: &str) {
+        self.output(&["sh", "-c", "mkdir -p \"${1%/*}\" && printf %s \"$2\" >\"$1\"", "sh", path, text]);
+    }
+
     /// Writes a unit or a drop-in (`NAME.service`, `NAME.service.d/x.conf`) and has systemd read it.
     #[track_caller]
     pub fn unit(&self, name: &str, text: &str) {
-        let path = format!("/etc/systemd/system/{name}");
-        self.output(&["sh", "-c", "mkdir -p \"${1%/*}\" && printf %s \"$2\" >\"$1\"", "sh", &path, text]);
+        self.write(&format!("/etc/systemd/system/{name}"), text);
         self.output(&["systemctl", "daemon-reload"]);
     }
 

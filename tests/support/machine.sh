@@ -14,9 +14,11 @@ import_machine() {
     for link in bin sbin lib lib64; do ln -s "usr/$link" "$root/$link"; done
     chmod 1777 "$root/tmp"
     LOG=$SERVICES/machine.log
-    packaged_files systemd dash bash coreutils grep sed >"$SERVICES/machine.files"
+    packages_with systemd dash bash coreutils grep sed dpkg diffutils libc-bin init-system-helpers perl-base >"$SERVICES/machine.packages"
+    packaged_files "$SERVICES/machine.packages" >"$SERVICES/machine.files"
     tar -C / -c --no-recursion -T "$SERVICES/machine.files" | tar -C "$root" -x --keep-directory-symlink 2>"$LOG" || return 1
     configure_machine "$root"
+    package_database "$root" "$SERVICES/machine.packages"
     ldconfig -r "$root" 2>>"$LOG" || return 1
     tar -C "$root" -c . | on_docker import - "$MACHINE_IMAGE" >/dev/null 2>>"$LOG" || return 1
     rm -rf "$root"
@@ -24,18 +26,33 @@ import_machine() {
     say "systemd $(systemctl --version | sed -n '1s/.*(\(.*\))/\1/p') in image $MACHINE_IMAGE"
 }
 
-# packaged_files PACKAGE...: the files of these packages and of what they depend on, without this machine's settings.
-packaged_files() {
-    local names packages
+# packages_with PACKAGE...: these and what they depend on, as far as they are installed.
+packages_with() {
+    local names
     names=$(apt-cache depends --recurse --installed --no-recommends --no-suggests --no-conflicts --no-breaks \
         --no-replaces --no-enhances "$@" | grep '^[a-z]' | sort -u)
     # Names of virtual packages among them make dpkg-query fail beside its answer. Word splitting is meant.
-    packages=$(dpkg-query -f '${db:Status-Status} ${binary:Package}\n' -W $names 2>/dev/null |
-        sed -n 's/^installed //p') || true
-    dpkg-query -L $packages | grep -vE '^/(etc|var|usr/share/(doc|man|locale))/' | sort -u |
+    dpkg-query -f '${db:Status-Status} ${binary:Package}\n' -W $names 2>/dev/null | sed -n 's/^installed //p' || true
+}
+
+# packaged_files LIST: the files of the packages in a list, without this machine's settings.
+packaged_files() {
+    dpkg-query -L $(cat "$1") | grep -vE '^/(etc|var|usr/share/(doc|man|locale))/' | sort -u |
         while read -r file; do
             if [ -L "$file" ] || [ -f "$file" ]; then printf '%s\n' "${file#/}"; fi
         done
+}
+
+# package_database ROOT LIST: dpkg knows these packages as installed, so that one more can be installed.
+package_database() {
+    local database=$1/var/lib/dpkg package
+    mkdir -p "$database"/{info,parts,triggers,updates}
+    while read -r package; do
+        dpkg-query --status "$package"
+        echo
+        cp "/var/lib/dpkg/info/$package.list" "$database/info/"
+    done <"$2" >"$database/status"
+    mkdir -p "$1/etc/dpkg/dpkg.cfg.d" "$1/var/log" "$1/var/cache"
 }
 
 # Boots to basic.target and no further: nothing runs but the journal and what a test starts.
