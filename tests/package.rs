@@ -83,7 +83,7 @@ fn what_is_installed_acts_only_when_it_is_told_to_and_goes_away_whole() {
     }
 
     machine.output(&["systemctl", "enable", "--now", "healer.timer", "healer-serve.socket", "healer-requests.path"]);
-    machine.output(&["healer", "heal"]);
+    machine.output(&["systemctl", "start", "healer.service"]);
     assert_eq!(enabled(&machine), ["enabled active"; 3]);
     machine.output(&["dpkg", "--remove", "healer"]);
     let left = machine.run(&["systemctl", "list-units", "--all", "--plain", "--no-legend", "healer*"]).stdout;
