@@ -51,7 +51,7 @@ impl Package {
         change("DEBIAN/control", &|text| text.replace(&format!("Version: {VERSION}"), &format!("Version: {version}")));
         change("etc/healer/healer.toml", &|text| text + more);
         let name = format!("healer_{version}.deb");
-        let build = ["--root-owner-group", "-Zgzip", "-z1", "--build"];
+        let build = ["--root-owner-group", "-Znone", "--build"];
         run(Command::new("dpkg-deb").args(build).arg(&content).arg(self.dir.join(&name)));
         std::fs::remove_dir_all(&content).unwrap();
         format!("/packages/{name}")
