@@ -5,6 +5,7 @@
 mod support;
 
 use serde_json::Value;
+use std::path::{Path, PathBuf};
 use support::shop::{self, SETTINGS, configuration, slow_down};
 use support::{Machine, Package, Root};
 
@@ -62,7 +63,12 @@ fn what_is_installed_acts_only_when_it_is_told_to_and_goes_away_whole() {
     let Some((machine, package)) = installed(&root) else { return };
     assert_eq!(enabled(&machine), ["disabled inactive"; 3], "nothing begins by itself");
     let modes = ["stat", "--format", "%n %a %U:%G", "/var/lib/healer", CONFIGURATION];
-    assert_eq!(machine.output(&modes), "/var/lib/healer 750 root:healer\n/etc/healer/healer.toml 640 root:healer\n");
+    assert_eq!(machine.output(&modes), "/var/lib/healer 2750 root:healer\n/etc/healer/healer.toml 640 root:healer\n");
+    let examples = examples();
+    assert!(examples.len() > 10, "{examples:?}");
+    for example in examples {
+        machine.output(&["test", "-s", &format!("/usr/share/doc/healer/examples/{example}")]);
+    }
     let units = ["healer.service", "healer.timer", "healer-serve.socket", "healer-serve.service"];
     let units = [&units[..], &["healer-requests.path", "healer-requests.service"]].concat();
     let verified = machine.run(&[&["systemd-analyze", "verify", "--man=no"], &units[..]].concat());
@@ -77,7 +83,6 @@ fn what_is_installed_acts_only_when_it_is_told_to_and_goes_away_whole() {
         "bash-completion/completions/healer",
         "zsh/vendor-completions/_healer",
         "fish/vendor_completions.d/healer.fish",
-        "doc/healer/examples/worker/healer.toml",
     ] {
         machine.output(&["test", "-s", &format!("/usr/share/{file}")]);
     }
@@ -103,6 +108,39 @@ fn what_is_installed_acts_only_when_it_is_told_to_and_goes_away_whole() {
     machine.output(&["dpkg", "--purge", "healer"]);
     assert_eq!(machine.added("healer"), ["/etc/healer", "/etc/healer/token"], "only what the package knows nothing of");
     assert!(machine.output(&["cat", "/etc/group"]).contains("healer:"), "files may belong to the group");
+}
+
+/// Every file below `examples/` that an operator has a use for.
+fn examples() -> Vec<String> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let below = |dir: &Path| -> Vec<PathBuf> { std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect() };
+    let (dirs, files): (Vec<PathBuf>, Vec<PathBuf>) = below(&dir).into_iter().partition(|path| path.is_dir());
+    let all = dirs.iter().flat_map(|dir| below(dir)).chain(files);
+    let names = all.map(|path| path.strip_prefix(&dir).unwrap().to_str().unwrap().to_owned());
+    // The default configuration is in /etc.
+    names.filter(|name| !name.ends_with(".png") && !name.ends_with(".rs") && name != "healer.toml").collect()
+}
+
+#[test]
+fn what_a_pass_by_hand_leaves_is_the_dashboards_to_read() {
+    let root = Root::new();
+    let Some((machine, _)) = installed(&root) else { return };
+    machine.write(CONFIGURATION, "[checks.host]\nenabled = false\n[checks.docker]\nenabled = false\n");
+    machine.unit("healer-serve.service.d/container.conf", IN_A_CONTAINER);
+    machine.output(&["systemctl", "enable", "--now", "healer-serve.socket"]);
+    machine.output(&["healer", "heal"]);
+    machine.output(&["healer", "pause", "1h", "--reason", "deploy"]);
+    let check = |path: &str| {
+        let answer = ask(&machine, path);
+        assert_eq!(answer["status"], "success", "{path}: {answer:#}");
+        answer
+    };
+    check("/api/monitoring/health");
+    check("/api/monitoring/history");
+    assert_eq!(check("/api/monitoring/status")["data"]["pauses"][0]["reason"], "deploy");
+    machine.output(&["systemctl", "start", "healer.service"]);
+    machine.output(&["healer", "resume"]);
+    assert_eq!(check("/api/monitoring/status")["data"]["pauses"], serde_json::json!([]));
 }
 
 #[test]

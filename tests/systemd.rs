@@ -107,7 +107,7 @@ fn the_service_heals_a_unit_by_its_journal_its_settings_and_a_restart() {
 
     let told = ["journalctl", "--quiet", "--no-pager", "--output", "cat", "HEALER_KIND=healed"];
     assert_eq!(machine.output(&told).matches("healed on ").count(), 1, "the journal is told");
-    assert_eq!(machine.output(&["stat", "--format", "%a %U", "/var/lib/healer"]), "750 root\n");
+    assert_eq!(machine.output(&["stat", "--format", "%a %U", "/var/lib/healer"]), "2750 root\n");
 }
 
 #[test]
