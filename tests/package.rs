@@ -105,8 +105,18 @@ fn what_is_installed_acts_only_when_it_is_told_to_and_goes_away_whole() {
     machine.output(&["dpkg", "--install", &package.path()]);
     assert_eq!(enabled(&machine), ["disabled inactive"; 3]);
     machine.write("/etc/healer/token", "of the operator");
+    // As `healer init` writes them, and as somebody else may.
+    machine.write("/etc/healer/credentials/database", "secret");
+    machine.unit("healer.service.d/allow.conf", &format!("# Written by `healer init --systemd`.\n{OPEN}"));
+    machine.unit("healer-requests.service.d/allow.conf", OPEN);
     machine.output(&["dpkg", "--purge", "healer"]);
-    assert_eq!(machine.added("healer"), ["/etc/healer", "/etc/healer/token"], "only what the package knows nothing of");
+    let others = [
+        "/etc/healer",
+        "/etc/healer/token",
+        "/etc/systemd/system/healer-requests.service.d",
+        "/etc/systemd/system/healer-requests.service.d/allow.conf",
+    ];
+    assert_eq!(machine.added("healer"), others, "only what somebody else wrote");
     assert!(machine.output(&["cat", "/etc/group"]).contains("healer:"), "files may belong to the group");
 }
 

@@ -111,8 +111,7 @@ pub fn snapshot(path: &Path) -> Result<Snapshot, FileError> {
 }
 
 /// As a unit of ours sees what is not opened to it.
-const READ_ONLY: &str = "is on a read-only file system; where the unit's sandbox makes it so, `systemctl edit \
-                         healer.service` and ReadWritePaths= of its directory open it";
+const READ_ONLY: &str = "is on a read-only file system; where the unit's sandbox makes it one, `healer init --systemd` opens what [allow] names";
 const MOUNT_POINT: &str = "is a mount point of its own and cannot be replaced; mount its directory instead";
 
 pub(super) fn check_kind(path: &Path, dir: &OwnedFd, stat: &rustix::fs::Stat) -> Result<(), FileError> {
