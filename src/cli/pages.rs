@@ -29,8 +29,6 @@ fn below(above: &Command, path: &[&str], overview: &str, found: &mut Vec<(String
 fn page(command: &Command, path: &[&str], overview: &str) -> std::io::Result<Vec<u8>> {
     // What goes with every command is in healer(1).
     let own = command.clone().mut_args(|arg| if is_common(&arg) { arg.hide(true) } else { arg });
-    let words: Vec<&str> =
-        own.get_arguments().filter(|arg| !arg.is_hide_set()).map(|arg| arg.get_id().as_str()).collect();
     let title = format!("HEALER-{}", path.join("-").to_uppercase());
     let manual = clap_mangen::Man::new(own.clone())
         .title(title)
@@ -42,7 +40,7 @@ fn page(command: &Command, path: &[&str], overview: &str) -> std::io::Result<Vec
     manual.render_name_section(&mut page)?;
     writeln!(page, ".SH SYNOPSIS\n{}", synopsis(&own, path))?;
     writeln!(page, ".SH DESCRIPTION\n{}", description(overview, &path.join(" ")).trim_end())?;
-    if !words.is_empty() {
+    if shown(&own).next().is_some() {
         manual.render_options_section(&mut page)?;
     }
     if own.has_subcommands() {
@@ -67,34 +65,38 @@ fn is_common(arg: &Arg) -> bool {
         || matches!(arg.get_action(), ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version)
 }
 
+fn shown(command: &Command) -> impl Iterator<Item = &Arg> {
+    command.get_arguments().filter(|arg| !arg.is_hide_set())
+}
+
 /// `healer heal [-n] [--only RULE]`, as healer(1) writes it.
 fn synopsis(command: &Command, path: &[&str]) -> String {
-    let mut text = format!("\\fBhealer {}\\fR", escaped(&path.join(" ")));
-    for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
-        let values = arg.get_value_names().unwrap_or_default();
-        let takes =
-            arg.get_action().takes_values().then(|| values.iter().map(|v| escaped(v)).collect::<Vec<_>>().join(" "));
-        let more = if arg.get_num_args().is_some_and(|n| n.max_values() > 1)
-            || matches!(arg.get_action(), ArgAction::Append)
-        {
-            "..."
-        } else {
-            ""
-        };
-        let value = takes.map(|name| format!("\\fI{name}\\fR{more}"));
-        let flag = arg
-            .get_short()
-            .map(|c| format!("\\-{c}"))
-            .or(arg.get_long().map(|long| format!("\\-\\-{}", escaped(long))));
-        let words =
-            [flag.map(|flag| format!("\\fB{flag}\\fR")), value].into_iter().flatten().collect::<Vec<_>>().join(" ");
-        text += &if arg.is_required_set() { format!(" {words}") } else { format!(" [{words}]") };
+    let mut words = vec![format!("\\fBhealer {}\\fR", escaped(&path.join(" ")))];
+    for arg in shown(command) {
+        let word = [option(arg), value(arg)].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        words.push(if arg.is_required_set() { word } else { format!("[{word}]") });
     }
     if command.has_subcommands() {
         let needed = command.is_subcommand_required_set() || command.is_arg_required_else_help_set();
-        text += if needed { " \\fICOMMAND\\fR" } else { " [\\fICOMMAND\\fR]" };
+        words.push(if needed { "\\fICOMMAND\\fR" } else { "[\\fICOMMAND\\fR]" }.to_owned());
     }
-    text
+    words.join(" ")
+}
+
+/// `-n`, else `--only`; nothing of a positional argument.
+fn option(arg: &Arg) -> Option<String> {
+    let short = arg.get_short().map(|letter| format!("\\-{letter}"));
+    let long = || arg.get_long().map(|word| format!("\\-\\-{}", escaped(word)));
+    short.or_else(long).map(|text| format!("\\fB{text}\\fR"))
+}
+
+/// `RULE`, or `NAME...` where several may be given.
+fn value(arg: &Arg) -> Option<String> {
+    let names: Vec<String> = arg.get_value_names()?.iter().map(|name| escaped(name)).collect();
+    let is_list =
+        arg.get_num_args().is_some_and(|n| n.max_values() > 1) || matches!(arg.get_action(), ArgAction::Append);
+    let more = if is_list { "..." } else { "" };
+    arg.get_action().takes_values().then(|| format!("\\fI{}\\fR{more}", names.join(" ")))
 }
 
 fn escaped(text: &str) -> String {
