@@ -246,3 +246,21 @@ fn the_timer_heals_within_the_sandbox_and_an_operator_takes_it_back() {
     let back = machine.run(&["healer", "--no-input", "rollback", "latest"]).expect_code(0);
     assert_eq!(root.read_text("srv/shop/shop.env"), SETTINGS, "{}", back.output());
 }
+
+#[test]
+fn what_a_step_runs_writes_nowhere_else_either() {
+    let root = Root::new();
+    let Some((machine, _)) = installed(&root) else { return };
+    limited_shop(&machine, "2s", true);
+    let program = r#"["/bin/sh", "-c", "echo changed >/etc/shop.conf"]"#;
+    let [before, after] = ["[allow]\n", &format!("[allow]\ncommands = [{program}]\n")].map(str::to_owned);
+    let runs = configuration("shop.service", &slow_down("2s")).replace(&before, &after);
+    let steps = runs.find("steps = ").unwrap()..runs.find("[rule.validate]").unwrap();
+    let runs = [&runs[..steps.start], &format!("steps = [{{ run = {program} }}]\n"), &runs[steps.end..]].concat();
+    machine.write(CONFIGURATION, &runs);
+    machine.run(&["systemctl", "start", "healer.service"]);
+    let journal = machine.journal("healer.service");
+    assert!(journal.contains("/etc/shop.conf: Read-only file system"), "{journal}");
+    assert_eq!(machine.run(&["cat", "/etc/shop.conf"]).code, Some(1), "nothing is written");
+    assert_eq!(records(&machine)[0]["result_status"], "failed", "{journal}");
+}
