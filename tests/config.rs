@@ -257,10 +257,7 @@ fn a_container_log_that_only_docker_may_read_is_told_with_the_permission_that_is
 
 /// What `config check` says to somebody who is not root and in no group.
 fn as_nobody(root: &Root) -> Value {
-    // The binary is copied to where nobody may run it. By another process: a child that another test starts meanwhile
-    // would hold a file of ours open for writing, and what is open so cannot be run.
-    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_healer")).arg(root.path("healer")).status();
-    assert!(copied.unwrap().success());
+    root.copy_binary();
     std::fs::set_permissions(root.dir(), std::fs::Permissions::from_mode(0o777)).unwrap();
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(root.path("healer"));

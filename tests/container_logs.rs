@@ -114,8 +114,7 @@ fn a_user_who_may_only_use_the_socket_reads_logs_too() {
     for options in [&["--log-driver", "json-file"][..], &["--log-driver", "json-file", "--tty"]] {
         let (root, container) = (Root::new(), silent(&docker, options));
         configure(&root, &docker.socket, &container);
-        // Where the binary was built need not be open to others.
-        std::fs::copy(env!("CARGO_BIN_EXE_healer"), root.path("healer")).unwrap();
+        root.copy_binary();
         for path in [root.dir(), root.path("healer"), root.config_path()] {
             std::os::unix::fs::chown(path, Some(NOBODY), None).unwrap();
         }

@@ -184,9 +184,7 @@ fn nobody() {
     scene.root.write("worker.log", RATE_LIMITED);
     std::fs::set_permissions(scene.root.path("worker.log"), PermissionsExt::from_mode(0o600)).unwrap();
     std::fs::set_permissions(scene.root.dir(), PermissionsExt::from_mode(0o777)).unwrap();
-    // The binary is copied to where nobody may run it.
-    let binary = scene.root.path("healer");
-    std::fs::copy(env!("CARGO_BIN_EXE_healer"), &binary).unwrap();
+    let binary = scene.root.copy_binary();
     let mut command = std::process::Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary).args(["heal", "--json"]);
     command.arg("--config").arg(scene.root.config_path()).arg("--state-dir").arg(scene.root.state_dir());

@@ -61,6 +61,15 @@ impl Root {
         root
     }
 
+    /// The binary, where somebody may run it to whom the place that it was built in is closed. Copied by another process:
+    /// a child that another test starts meanwhile would hold a file of ours open for writing, and so it cannot be run.
+    pub fn copy_binary(&self) -> PathBuf {
+        let binary = self.path("healer");
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_healer")).arg(&binary).status();
+        assert!(copied.unwrap().success());
+        binary
+    }
+
     /// The absolute path, with links resolved (what `[allow]` is matched against).
     pub fn dir(&self) -> PathBuf {
         self.dir.path().canonicalize().unwrap()
