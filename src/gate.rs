@@ -3,11 +3,13 @@
 //! Pure: plan, history and limits in, decision out. It alone can make a [`Permit`], and the transaction accepts nothing
 //! else, so nothing reaches a disk around it.
 
+mod labels;
+
 use crate::attempts::{Attempt, Attempts, Held};
 use crate::breaker::{self, Circuit};
 use crate::config::{Allow, Engine, Mode, Rule};
 use crate::diagnose::rules::shown;
-use crate::model::{Act, CheckResult, Diagnosis, EditStep, Moment, Plan, RestartTarget, Step};
+use crate::model::{Act, CheckResult, Diagnosis, EditStep, Labelling, Moment, Plan, RestartTarget, Step};
 use crate::pause::{self, Pause};
 use crate::plan::{self, Proposal, Refusal, Services, TargetFiles};
 use std::time::Duration;
@@ -70,7 +72,11 @@ pub enum HoldReason {
         left: Duration,
     },
     Suggest,
+    /// A label of a container asks for a human; in a sentence.
+    SuggestedByLabel(String),
     NotAllowed(String),
+    /// A label of a container forbids it; in a sentence.
+    ForbiddenByLabel(String),
     Released {
         reason: String,
         target: String,
@@ -125,8 +131,8 @@ impl HoldReason {
             HoldReason::Uncorroborated(_) => "uncorroborated",
             HoldReason::LowConfidence { .. } | HoldReason::History { .. } => "low_confidence",
             HoldReason::CircuitOpen { .. } => "circuit_open",
-            HoldReason::Suggest => "suggest",
-            HoldReason::NotAllowed(_) => "not_allowed",
+            HoldReason::Suggest | HoldReason::SuggestedByLabel(_) => "suggest",
+            HoldReason::NotAllowed(_) | HoldReason::ForbiddenByLabel(_) => "not_allowed",
             HoldReason::Released { .. } => "held_for_human",
             HoldReason::Cooldown { .. } => "cooldown",
             HoldReason::RuleLimit { .. } | HoldReason::TargetLimit { .. } | HoldReason::HostLimit { .. } => "limit",
@@ -183,6 +189,7 @@ impl std::fmt::Display for HoldReason {
                 )
             }
             HoldReason::Suggest => f.write_str("mode is suggest: a human decides"),
+            HoldReason::SuggestedByLabel(why) | HoldReason::ForbiddenByLabel(why) => f.write_str(why),
             HoldReason::NotAllowed(what) => write!(f, "{what} is not in [allow]"),
             HoldReason::Released { reason, target } => {
                 write!(f, "{target} is held since {reason}: `healer reset` releases it")
@@ -226,6 +233,7 @@ pub struct Given<'a> {
     pub roots: &'a [String],
     pub files: &'a TargetFiles,
     pub services: &'a Services,
+    pub labels: &'a Labelling,
     pub attempts: &'a Attempts,
     pub now: &'a Moment,
     /// The `STOP` file, where there is one.
@@ -284,6 +292,12 @@ pub fn storm(engine: &Engine, roots: &[String], checks: &[CheckResult]) -> Optio
     (critical >= 3 && share > percent).then_some(HoldReason::Storm { critical, checks: all, percent })
 }
 
+/// What labels say against a plan that the gate has let through: they are looked at once more right before acting.
+pub fn held_by_labels(engine: &Engine, labels: &Labelling, plan: &Plan, approved: bool) -> Option<HoldReason> {
+    let suggested = || labels::suggested(engine, labels, plan).filter(|_| !approved);
+    labels::forbidden(engine, labels, plan).or_else(suggested)
+}
+
 /// A rung that a human has to release says more than that the ladder is spent.
 fn of_refusal(given: Given, diagnosis: &Diagnosis, rule: &Rule, refusal: Refusal) -> HoldReason {
     let held = |fix| given.attempts.hold(&rule.name, &plan::target(fix, diagnosis.container()));
@@ -297,6 +311,7 @@ fn not_corroborated(diagnosis: &Diagnosis) -> Option<HoldReason> {
 fn of_plan(given: Given, diagnosis: &Diagnosis, rule: &Rule, plan: &Plan) -> Option<HoldReason> {
     let approved = given.approved == Some(plan.id.as_str());
     not_allowed(given.engine, plan)
+        .or_else(|| labels::forbidden(given.engine, given.labels, plan))
         .or_else(|| given.attempts.hold(&rule.name, &plan.target).map(HoldReason::of_held))
         .or_else(|| circuit_open(given, plan))
         .or_else(|| low_confidence(given, plan).filter(|_| !approved))
@@ -308,6 +323,7 @@ fn of_plan(given: Given, diagnosis: &Diagnosis, rule: &Rule, plan: &Plan) -> Opt
             let suggest = [Some(given.engine.mode), rule.mode].contains(&Some(Mode::Suggest));
             (!approved && suggest).then_some(HoldReason::Suggest)
         })
+        .or_else(|| labels::suggested(given.engine, given.labels, plan).filter(|_| !approved))
 }
 
 fn not_allowed(engine: &Engine, plan: &Plan) -> Option<HoldReason> {

@@ -264,7 +264,7 @@ pub fn actions(plan: &Plan, verb: &str) -> Vec<String> {
 
 fn next_for_hold(reason: &HoldReason, plan: Option<&Plan>) -> Vec<String> {
     match (reason, plan) {
-        (HoldReason::LowConfidence { .. } | HoldReason::Suggest, Some(plan)) => {
+        (HoldReason::LowConfidence { .. } | HoldReason::Suggest | HoldReason::SuggestedByLabel(_), Some(plan)) => {
             vec![format!("healer heal --approve {}", plan.id)]
         }
         (HoldReason::Paused { .. }, _) => vec!["healer resume   (ends the pause)".to_owned()],

@@ -39,6 +39,7 @@ const PURE: Files = These(&[
     "plan.rs",
     "plan/",
     "gate.rs",
+    "gate/",
     "breaker.rs",
     "validate.rs",
     "validate/",

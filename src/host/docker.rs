@@ -11,7 +11,7 @@ mod transport;
 
 pub use facts::{ContainerDetail, ListedContainer, Mount};
 
-use crate::model::DockerTls;
+use crate::model::{DockerTls, Labelled};
 use bollard::errors::Error as BollardError;
 use bollard::query_parameters::{InspectContainerOptions, LogsOptionsBuilder, RestartContainerOptionsBuilder};
 use futures_util::StreamExt;
@@ -159,6 +159,16 @@ impl Docker {
         let body = self.get_all(vec!["/containers/json".to_owned()], self.timeout).pop();
         let body = body.unwrap_or_else(|| Err(self.silent(self.timeout)))?;
         facts::bind_mounts(&body).map_err(|e| self.unreadable_list(&e))
+    }
+
+    /// Every container, running or not, whose labels say something of healer.
+    ///
+    /// # Errors
+    /// As for [`Docker::list`].
+    pub fn labelled(&self) -> Result<Vec<Labelled>, DockerError> {
+        let body = self.get_all(vec!["/containers/json?all=1".to_owned()], self.timeout).pop();
+        let body = body.unwrap_or_else(|| Err(self.silent(self.timeout)))?;
+        facts::labelled(&body).map_err(|e| self.unreadable_list(&e))
     }
 
     /// Everything about one container.

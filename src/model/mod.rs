@@ -6,6 +6,7 @@
 
 mod check;
 mod judgement;
+mod label;
 mod log;
 mod moment;
 mod outcome;
@@ -14,6 +15,7 @@ mod step;
 
 pub use check::*;
 pub use judgement::*;
+pub use label::*;
 pub use log::*;
 pub use moment::*;
 pub use outcome::*;

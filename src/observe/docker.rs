@@ -11,7 +11,7 @@ use super::samples::{ContainerSample, DockerSample, Sample, boot_id, since_boot_
 use super::{Check, Moment, Seen, clean};
 use crate::config::DockerProbe;
 use crate::host::docker::{ContainerDetail, Docker, DockerError, ListedContainer};
-use crate::model::{Container, ContainerState, Metric, Status, Unit};
+use crate::model::{Container, ContainerState, Labels, Metric, Status, Unit};
 use cgroup::Usage;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -67,16 +67,19 @@ impl DockerCheck {
             Some((key, value)) => listed.labels.get(key).is_some_and(|v| v == value),
             None => listed.labels.contains_key(wanted),
         };
-        !has("healer.enable=false")
-            && self.0.include.as_ref().is_none_or(|names| names.is_empty() || names.is_match(listed.name()))
-            && (self.0.labels.is_empty() || self.0.labels.iter().any(|label| has(label)))
+        let enable = Labels::read(&listed.labels).enable;
+        let asked_for = self.0.include.as_ref().is_none_or(|names| names.is_empty() || names.is_match(listed.name()))
+            && (self.0.labels.is_empty() || self.0.labels.iter().any(|label| has(label)));
+        enable.unwrap_or(asked_for)
     }
 
     fn judged(&self, mut container: Container, listed: &ListedContainer, now: Timestamp) -> Container {
         let limits = judge::Limits { cpu: self.0.cpu_percent, memory: self.0.memory_percent };
         let same = ContainerState::from_word(&listed.state) == container.state;
         let words = if same { listed.status.as_str() } else { "changing just now" };
-        let (status, message) = judge::judge(&container, words, limits, now);
+        let judged = judge::judge(&container, words, limits, now);
+        let labels = Labels::read(&listed.labels);
+        let (status, message) = judge::with_labels(judged, &labels, &self.0.labels);
         container.status = status;
         container.message = clean(&message);
         container

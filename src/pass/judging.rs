@@ -7,7 +7,7 @@ use crate::config::Engine;
 use crate::diagnose::streaks::Streaks;
 use crate::diagnose::{self, Observed};
 use crate::gate;
-use crate::model::{Analysis, Diagnosis};
+use crate::model::{Analysis, Diagnosis, Labelling};
 use crate::pass::{History, Judged, Options, Sight};
 use crate::pause::Pause;
 use crate::plan::{self, FileMounts, Present, Services, TargetFiles};
@@ -30,6 +30,8 @@ pub struct Around {
     pub services: Services,
     pub mounts: FileMounts,
     pub present: Present,
+    /// What the labels of containers say.
+    pub labels: Labelling,
     /// The `STOP` file, where there is one.
     pub stop: Option<String>,
     /// Those in force.
@@ -86,6 +88,7 @@ fn judge_one(given: Given, analysis: &Analysis, diagnosis: &Diagnosis, around: &
         roots: &analysis.roots,
         files: &around.files,
         services: &around.services,
+        labels: &around.labels,
         attempts: &history.attempts,
         now: &sight.now,
         stop: around.stop.as_deref(),

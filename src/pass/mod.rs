@@ -327,7 +327,7 @@ fn act(
         recovered(world, report, permit.plan(), &why, tell);
         return Ok(());
     }
-    if let Some(why) = called_off(world, &permit) {
+    if let Some(why) = called_off(world, &permit, options) {
         tell.as_tell().line(&format!("{why}: nothing was changed"));
         tell.as_tell().event("called_off", serde_json::json!({ "plan_id": permit.plan().id, "why": why }));
         return Ok(());
@@ -376,8 +376,8 @@ fn save_cursors(world: &World) -> Result<()> {
     saved.context("cannot keep where the logs were left")
 }
 
-/// What has come since the gate decided: a `STOP` file, a pause, a storm, a root of which this is a symptom only.
-fn called_off(world: &mut World, permit: &Permit) -> Option<String> {
+/// What has come since the gate decided: a `STOP` file, a pause, a label, a storm, a root of which this is a symptom only.
+fn called_off(world: &mut World, permit: &Permit, options: &Options) -> Option<String> {
     let now = clock::moment();
     let plan = permit.plan();
     if let Some(file) = stop_file(world.engine) {
@@ -388,6 +388,10 @@ fn called_off(world: &mut World, permit: &Permit) -> Option<String> {
         return Some(format!("fixes have just been paused by {} ({})", pause.by, pause.reason));
     }
     let (checks, _) = observe::run(world.engine, &[], &world.memory.samples, now.t);
+    let approved = options.approve.as_ref() == Some(&plan.id);
+    if let Some(hold) = gate::held_by_labels(world.engine, &world.labels(), plan, approved) {
+        return Some(hold.to_string());
+    }
     let graph = Graph::new(world.engine, &checks, &world.memory.streaks.onsets);
     if let Some(storm) = gate::storm(world.engine, &graph.roots(), &checks) {
         return Some(storm.to_string());

@@ -7,7 +7,7 @@ use crate::config::{Portable, Redactor, SystemSecrets};
 use crate::diagnose::streaks::Streaks;
 use crate::host::files;
 use crate::learn::Knowledge;
-use crate::model::{RestartTarget, Service, TargetFile};
+use crate::model::{Labelling, RestartTarget, Service, TargetFile};
 use crate::pass::judging::{self, Around, Given};
 use crate::pass::{History, Options, Sight, permit};
 use crate::pause::Pause;
@@ -64,6 +64,7 @@ struct Looked {
     services: Vec<(RestartTarget, Result<Service, String>)>,
     mounts: FileMounts,
     present: Present,
+    labels: Labelling,
     stop: Option<String>,
     pauses: Vec<Pause>,
     local: jiff::civil::DateTime,
@@ -225,6 +226,7 @@ impl Looked {
             services: looked.services.iter().cloned().collect(),
             mounts: looked.mounts.clone(),
             present: looked.present.clone(),
+            labels: looked.labels.clone(),
             stop: looked.stop.clone(),
             pauses: looked.pauses.clone(),
             local: looked.local,
@@ -260,6 +262,7 @@ fn looked(around: &Around, redactor: &Redactor) -> Looked {
         services: around.services.iter().map(|(target, service)| (target.clone(), service.clone())).collect(),
         mounts: around.mounts.clone(),
         present: around.present.clone(),
+        labels: around.labels.clone(),
         stop: around.stop.clone(),
         pauses: around.pauses.clone(),
         local: around.local,
@@ -310,7 +313,7 @@ fn is_hash(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Moment;
+    use crate::model::{Labelled, Labels, Moment};
 
     #[test]
     fn what_was_looked_at_is_read_as_it_was_written() {
@@ -340,6 +343,15 @@ mod tests {
             ]
             .into(),
             present: Present::default(),
+            labels: Labelling {
+                containers: vec![Labelled {
+                    name: "a".into(),
+                    labels: Labels { enable: Some(false), suggest: true, no_restart: true, ..Labels::default() },
+                    binds: vec!["/srv".into()],
+                    ports: vec![5432],
+                }],
+                unread: Some("no answer".into()),
+            },
             mounts: [("/srv/a.py".into(), vec!["a".to_owned()])].into(),
             stop: Some("/etc/healer/STOP".into()),
             pauses: vec![Pause { since: now, seconds: 5, reason: "r".into(), by: "b".into(), rule: None }],

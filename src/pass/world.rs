@@ -11,7 +11,7 @@ use crate::host::{clock, files};
 use crate::incidents;
 use crate::learn::{self, Aging, Knowledge};
 use crate::logs::{self, LogState};
-use crate::model::{Analysis, CheckResult, Container, LogReport, Moment, RestartTarget, Status, TargetFile};
+use crate::model::{Analysis, CheckResult, Container, Labelling, LogReport, Moment, RestartTarget, Status, TargetFile};
 use crate::observe;
 use crate::pass::judging::{self, Around, Given};
 use crate::pass::{Judged, Options, stop_file};
@@ -23,6 +23,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What one look at the world gave.
@@ -108,6 +109,21 @@ impl<'a> World<'a> {
         })
     }
 
+    /// What the labels of containers say now.
+    pub(super) fn labels(&self) -> Labelling {
+        match self.docker.as_ref().map(Docker::labelled) {
+            None => Labelling::default(),
+            Some(Ok(mut containers)) => {
+                let resolved = |path: &PathBuf| std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+                for container in &mut containers {
+                    container.binds = container.binds.iter().map(resolved).collect();
+                }
+                Labelling { containers, unread: None }
+            }
+            Some(Err(error)) => Labelling { containers: Vec::new(), unread: Some(error.to_string()) },
+        }
+    }
+
     pub(super) fn ground<'g>(&'g self, interrupt: &'g Interrupt, tell: &'g mut dyn Tell) -> Ground<'g> {
         Ground { engine: self.engine, dir: &self.dir, docker: self.docker.as_ref(), interrupt, tell }
     }
@@ -164,6 +180,9 @@ fn look_around(world: &mut World, sight: &Sight, analysis: &Analysis) -> Around 
         local: local_time(world.engine, sight.now.t),
         ..Around::default()
     };
+    if analysis.diagnoses.iter().any(|diagnosis| diagnosis.rule.is_some()) {
+        around.labels = world.labels();
+    }
     for diagnosis in &analysis.diagnoses {
         let Some(rule) = diagnosis.rule.as_deref().and_then(|name| world.engine.rule(name)) else { continue };
         let targets = read_targets(rule, world, &sight.now);

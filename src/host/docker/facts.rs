@@ -1,6 +1,6 @@
 //! What the Docker Engine tells of a container, reduced to what the program reads.
 
-use crate::model::{ContainerHealth, ContainerLimits, ContainerState};
+use crate::model::{ContainerHealth, ContainerLimits, ContainerState, Labelled, Labels};
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -121,31 +121,52 @@ fn bound(bindings: bollard::models::PortMap) -> Vec<u16> {
     sorted(here.filter_map(|b| b.host_port?.parse().ok()))
 }
 
+/// One line of the container list, with its mounts.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListedWithMounts {
+    #[serde(flatten)]
+    container: ListedContainer,
+    #[serde(default, deserialize_with = "null_as_default")]
+    mounts: Vec<ListedMount>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListedMount {
+    #[serde(rename = "Type", default)]
+    kind: String,
+    #[serde(default)]
+    source: PathBuf,
+}
+
+impl ListedWithMounts {
+    fn binds(&self) -> impl Iterator<Item = PathBuf> {
+        self.mounts.iter().filter(|m| m.kind == "bind").map(|m| m.source.clone())
+    }
+}
+
 /// The bind mounts in a container list: the container's name, and the path on the host.
 pub(super) fn bind_mounts(list: &[u8]) -> Result<Vec<(String, PathBuf)>, serde_json::Error> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Listed {
-        #[serde(flatten)]
-        container: ListedContainer,
-        #[serde(default, deserialize_with = "null_as_default")]
-        mounts: Vec<ListedMount>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct ListedMount {
-        #[serde(rename = "Type", default)]
-        kind: String,
-        #[serde(default)]
-        source: PathBuf,
-    }
-    let listed: Vec<Listed> = serde_json::from_slice(list)?;
-    let of = |l: &Listed| {
+    let listed: Vec<ListedWithMounts> = serde_json::from_slice(list)?;
+    let of = |l: &ListedWithMounts| {
         let name = l.container.name().to_owned();
-        let binds = l.mounts.iter().filter(|m| m.kind == "bind");
-        binds.map(|m| (name.clone(), m.source.clone())).collect::<Vec<_>>()
+        l.binds().map(|source| (name.clone(), source)).collect::<Vec<_>>()
     };
     Ok(listed.iter().flat_map(of).collect())
+}
+
+/// The containers of a list whose labels say something of healer.
+pub(super) fn labelled(list: &[u8]) -> Result<Vec<Labelled>, serde_json::Error> {
+    let listed: Vec<ListedWithMounts> = serde_json::from_slice(list)?;
+    let of = |l: &ListedWithMounts| {
+        let labels = Labels::read(&l.container.labels);
+        let name = l.container.name().to_owned();
+        let of =
+            || Labelled { name, binds: l.binds().collect(), ports: l.container.published(), labels: labels.clone() };
+        (!labels.is_empty()).then(of)
+    };
+    Ok(listed.iter().filter_map(of).collect())
 }
 
 /// A point in time as the engine writes it; year 1 means never.

@@ -1,7 +1,7 @@
 //! What a container's state means. Pure.
 
 use crate::config::Levels;
-use crate::model::{Container, ContainerHealth, ContainerState, Status};
+use crate::model::{Container, ContainerHealth, ContainerState, Labels, Status};
 use crate::observe::{high, verdict};
 use jiff::{SignedDuration, Timestamp};
 
@@ -59,6 +59,24 @@ fn running(container: &Container, words: &str, limits: Limits, now: Timestamp) -
         parts.push((high(percent, limits.memory), format!("memory {percent:.0} %")));
     }
     verdict(parts, words.to_owned())
+}
+
+/// The same with what is wrong with the container's own labels: at least a warning. `wanted` are the labels that the
+/// configuration asks for, which mean what it says.
+pub(super) fn with_labels(judged: (Status, String), labels: &Labels, wanted: &[String]) -> (Status, String) {
+    let is_wanted = |key: &String| wanted.iter().any(|w| w.split('=').next() == Some(key.as_str()));
+    let unknown = labels
+        .unknown
+        .iter()
+        .filter(|key| !is_wanted(key))
+        .map(|key| format!("label {key} is none that healer knows (healer.enable, healer.mode, healer.restart)"));
+    let wrong: Vec<String> = labels.unclear.iter().cloned().chain(unknown).collect();
+    if wrong.is_empty() {
+        return judged;
+    }
+    let (status, message) = judged;
+    let before = if status.is_red() { format!("{message}; ") } else { String::new() };
+    (status.max(Status::Warning), format!("{before}{}", wrong.join("; ")))
 }
 
 /// Restarts by the engine between two looks. A start by hand sets the count back to zero and is none.
