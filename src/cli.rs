@@ -139,6 +139,17 @@ pub enum Command {
         #[command(subcommand)]
         action: ConfigAction,
     },
+    /// Write a commented configuration of what is found here; never overwrites
+    ///
+    /// Looks at containers and their labels, PostgreSQL, Redis, published HTTP ports, log files, units of systemd, and the
+    /// programs and configuration files that containers mount. Every check that it writes has just been tried; rules are
+    /// suggestions, and nothing is allowed until you say so. Passwords go into files of their own beside it.
+    Init {
+        /// Install the units and start the timer, with ReadWritePaths= made from [allow]; a configuration that is there is
+        /// kept. Run it again when `files` in [allow] has changed
+        #[arg(long)]
+        systemd: bool,
+    },
     /// Make no fix for a while; checks and alerts go on
     Pause {
         /// How long (`2h`)

@@ -19,6 +19,7 @@
 //! | what happened, for those who look | [`event_log`], [`past`] | [`past`] |
 //! | tests of rules | [`rehearsal`] | yes |
 //! | what a configuration will not do | [`review`] | |
+//! | a first configuration from what is here | [`init`] | what it writes |
 //! | telling | [`tell`], [`alert`], [`show`] | |
 //! | the world | [`host`] | |
 //!
@@ -48,6 +49,7 @@ pub mod gate;
 pub mod host;
 pub mod hush;
 pub mod incidents;
+pub mod init;
 pub mod learn;
 pub mod logs;
 pub mod matches;

@@ -210,11 +210,7 @@ fn the_installed_units_are_held_against_the_configuration() {
             (20, "systemd has no unit shop.service"),
         ]
     );
-    let help = format!(
-        "open it to the unit: systemctl edit healer.service, then [Service] ReadWritePaths={}",
-        root.path("app").display()
-    );
-    assert_eq!(data["warnings"][2]["help"], json!(help));
+    assert_eq!(data["warnings"][2]["help"], "`healer init --systemd` opens to the units what [allow] names");
     let offline = healer(&root, &["config", "check", "--offline", "--json"]).expect_code(0).data();
     assert_eq!(offline["warnings"], json!([]), "no program is started");
 }

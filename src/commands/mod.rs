@@ -8,6 +8,7 @@ mod demo;
 mod diagnose;
 mod heal;
 mod history;
+mod init;
 mod notify;
 mod open_fix;
 mod pause;
@@ -115,6 +116,9 @@ fn dispatch(cli: &Cli) -> Result<u8> {
     if let Command::Config { action } = &cli.command {
         return config::run(action, &options, &cli.global, &output(&cli.global, Redactor::default()));
     }
+    if let Command::Init { systemd } = &cli.command {
+        return init::run(&options, *systemd, &output(&cli.global, Redactor::default()));
+    }
     let engine = match &cli.command {
         // Tested like code, also where nobody knows the secrets.
         Command::Rules { action: RulesAction::Test { .. } } => {
@@ -154,6 +158,7 @@ fn dispatch(cli: &Cli) -> Result<u8> {
         Command::Demo
         | Command::Replay { .. }
         | Command::Config { .. }
+        | Command::Init { .. }
         | Command::Completions { .. }
         | Command::Man { .. } => Ok(0),
     }

@@ -36,12 +36,33 @@ pub fn load(options: &Options) -> Result<Engine, LoadError> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load_with(options: &Options, secrets: &dyn SecretSource) -> Result<Engine, LoadError> {
-    let process = Process {
+    load_as(options, &this_process(), secrets)
+}
+
+/// The file that a new configuration is written to: the one that was named, else the first of the usual ones.
+pub fn target(options: &Options) -> PathBuf {
+    let process = this_process();
+    let named = process.named_file(options).map(|(path, _)| path);
+    let path = named.or_else(|| process.usual_files().into_iter().next()).unwrap_or_else(|| SYSTEM_FILE.into());
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+/// Whether this is where every command looks by itself.
+pub fn is_usual(path: &Path) -> bool {
+    path == Path::new(SYSTEM_FILE)
+}
+
+/// The Docker daemon's address where a configuration names none.
+pub fn usual_socket() -> String {
+    docker_socket((this_process().variable)("DOCKER_HOST")).0
+}
+
+fn this_process<'a>() -> Process<'a> {
+    Process {
         root: rustix::process::geteuid().is_root(),
         variable: &|name| std::env::var_os(name).filter(|v| !v.is_empty()),
         system_file: Path::new(SYSTEM_FILE),
-    };
-    load_as(options, &process, secrets)
+    }
 }
 
 /// What of the process decides where things are.

@@ -28,14 +28,14 @@ mod tests;
 
 pub use compile::mail::is_address as is_mail_address;
 pub use compile::{Surroundings, builtin_signatures, compile, compile_in, typed_pattern};
-pub use document::{Document, Node, Place, Tree};
+pub use document::{Document, Node, Place, Tree, bare, quoted};
 pub use duration::{DURATION_SYNTAX, parse_duration};
 pub use effective::{Effective, Origin, Setting};
 pub use engine::*;
 pub use evidence::{Evidence, SignalSpec};
 pub use expand::{Reference, SecretSource, SecretsWhereKnown, SystemSecrets};
 pub use limits::*;
-pub use load::{Options, load, load_with};
+pub use load::{Options, is_usual, load, load_with, target, usual_socket};
 pub use manual::{EVERY_CHECK, HEALER_TOML_5, MANUAL_SECTIONS};
 pub use report::{ConfigError, LoadError, closest};
 pub use rule_test::{Expectation, RuleTest, TestState};

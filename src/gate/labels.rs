@@ -49,12 +49,15 @@ fn touched<'a>(
 
 /// Those that it restarts or makes anew.
 fn restarted(plan: &Plan) -> BTreeSet<&str> {
-    let of = |target| match target {
-        &RestartTarget::Container(ref name) => std::slice::from_ref(name),
-        RestartTarget::Recreate(service) => service.containers.as_slice(),
+    plan.restarts().flat_map(containers_of).map(String::as_str).collect()
+}
+
+fn containers_of(target: &RestartTarget) -> &[String] {
+    match target {
+        RestartTarget::Container(name) => std::slice::from_ref(name),
+        RestartTarget::Recreate(service) => &service.containers,
         RestartTarget::Unit(_) => &[],
-    };
-    plan.restarts().flat_map(of).map(String::as_str).collect()
+    }
 }
 
 /// Those that it restarts, resizes, acts in, or mends the trouble of.

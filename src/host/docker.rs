@@ -7,9 +7,11 @@
 //! decoder holds a terminal's output until a newline comes. So these two go as plain requests over the same transport.
 
 mod facts;
+mod settings;
 mod transport;
 
 pub use facts::{ContainerDetail, ListedContainer, Mount};
+pub use settings::Settings;
 
 use crate::model::{DockerTls, Labelled};
 use bollard::errors::Error as BollardError;
@@ -195,6 +197,18 @@ impl Docker {
             }
         });
         self.runtime.block_on(futures_util::stream::iter(inspections).buffered(AT_ONCE).collect())
+    }
+
+    /// How these containers are set up, a few at a time; all within `timeout`, and one that fails is left out.
+    pub fn settings(&self, ids: &[String], timeout: Duration) -> Vec<(ContainerDetail, Settings)> {
+        let until = tokio::time::Instant::from_std(Instant::now() + timeout);
+        let inspections = ids.iter().filter(|id| check_name(id).is_ok()).map(|id| async move {
+            let answer = self.client.inspect_container(id, None::<InspectContainerOptions>);
+            let answer = tokio::time::timeout_at(until, answer).await.ok()?.ok()?;
+            Some((facts::detail(answer.clone()), settings::of(answer)))
+        });
+        let all: Vec<_> = self.runtime.block_on(futures_util::stream::iter(inspections).buffered(AT_ONCE).collect());
+        all.into_iter().flatten().collect()
     }
 
     /// Bodies of `GET /containers/ID/stats` (one sample, no wait for a second), all asked at once: an engine that

@@ -5,6 +5,7 @@ use crate::attempts;
 use crate::config::{ConfigError, Document, EditSpec, Engine, Format, Place, Selector, StepSpec};
 use crate::fix::edit;
 use crate::host::files::{self, FileError};
+use crate::init;
 use crate::state::StateDir;
 use std::path::{Path, PathBuf};
 
@@ -103,22 +104,33 @@ pub fn sandbox(engine: &Engine, document: &Document) -> Vec<ConfigError> {
         return Vec::new();
     }
     let open: Vec<PathBuf> = value("ReadWritePaths").split_whitespace().map(writable).collect();
-    let outside = edits(engine, document).into_iter().filter_map(|(rule, edit, place)| {
+    let is_open = |directory: &Path| open.iter().any(|open| directory.starts_with(open));
+    let mut told: Vec<PathBuf> = Vec::new();
+    let mut found = Vec::new();
+    for (rule, edit, place) in edits(engine, document) {
         let path = std::fs::canonicalize(&edit.path).unwrap_or_else(|_| edit.path.clone());
         let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
-        let is_open = open.iter().any(|open| directory.starts_with(open));
-        (!is_open).then(|| {
+        if !is_open(&directory) {
             let message =
                 format!("healer.service may not write in {}: rule `{rule}` will be held", directory.display());
-            let help = format!(
-                "open it to the unit: systemctl edit healer.service, then [Service] ReadWritePaths={}",
-                directory.display()
-            );
-            place.child("edit").problem(&message, &help)
-        })
-    });
-    outside.collect()
+            found.push(place.child("edit").problem(&message, OPEN));
+            told.push(directory);
+        }
+    }
+    let files = document.root().child("allow").child("files");
+    for (number, pattern) in engine.allow.file_patterns.iter().enumerate() {
+        let Some(directory) = init::systemd::directory(pattern).filter(|directory| directory.is_dir()) else {
+            continue;
+        };
+        if !is_open(&directory) && !told.iter().any(|other| other.starts_with(&directory)) {
+            let message = format!("healer.service may not write in {}, which this allows", directory.display());
+            found.push(files.item(number).problem(&message, OPEN));
+        }
+    }
+    found
 }
+
+const OPEN: &str = "`healer init --systemd` opens to the units what [allow] names";
 
 /// A path as it stands in `ReadWritePaths=`: `-` allows it to be missing, `+` is of another root.
 fn writable(word: &str) -> PathBuf {

@@ -10,6 +10,7 @@ pub mod decision;
 pub mod diagnosis;
 pub mod diff;
 pub mod history;
+pub mod init;
 pub mod json;
 pub mod junit;
 pub mod last_pass;

@@ -17,6 +17,19 @@ impl Machine {
     /// `None`, recorded as a skip, where there is no engine or no systemd to make an image of.
     #[track_caller]
     pub fn boot(root: &Root) -> Option<Machine> {
+        Machine::boot_shared(root, true)
+    }
+
+    /// As [`Machine::boot`], and nothing of healer's but the binary is installed.
+    #[track_caller]
+    pub fn boot_without_units(root: &Root) -> Option<Machine> {
+        let machine = Machine::boot_shared(root, false)?;
+        machine.output(&["sed", "-i", "/^healer:/d", "/etc/group"]);
+        Some(machine)
+    }
+
+    #[track_caller]
+    fn boot_shared(root: &Root, with_units: bool) -> Option<Machine> {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
         let shared = [
             (root.path("etc-healer"), "/etc/healer:rw"),
@@ -32,6 +45,7 @@ impl Machine {
             "healer-requests.service",
         ];
         let units = units.map(|unit| (repository.join("systemd").join(unit), format!("/etc/systemd/system/{unit}:ro")));
+        let units = units.into_iter().filter(|_| with_units);
         let shared = shared.into_iter().map(|(from, to)| (from, to.to_owned())).chain(units);
         Machine::boot_with(shared.collect())
     }

@@ -70,6 +70,18 @@ pub fn locate(bytes: &[u8], format: Format, selector: &Selector) -> Result<Locat
     Ok(located(&found, bom, text))
 }
 
+/// Paths of the scalars of a file, each as a selector is written; none for Python, which has no paths.
+///
+/// # Errors
+/// When the file is too large, is no UTF-8 or does not parse.
+pub fn paths(bytes: &[u8], format: Format) -> Result<Vec<String>, LocateError> {
+    let (_, text) = decode(bytes)?;
+    Ok(match Parsed::new(text, format)? {
+        Parsed::Outline(outline) => outline.paths(),
+        Parsed::Python(_) => Vec::new(),
+    })
+}
+
 /// The file with a new literal in the place of the one that the selector means. `new_text` is a whole literal, quotes
 /// and unit suffix included: what [`next_literal`] gave, or the old literal's `raw` to undo.
 ///

@@ -192,6 +192,12 @@ impl<'a> Outline<'a> {
         Some(path)
     }
 
+    /// The path of every scalar that one can name.
+    pub fn paths(&self) -> Vec<String> {
+        let scalars = self.nodes.iter().filter(|n| matches!(n.what, What::Scalar(_)));
+        scalars.filter_map(|node| Some(Selector::Path(self.path(node)?).to_string())).collect()
+    }
+
     /// Paths that look like the wanted one, or end as it does.
     fn near(&self, wanted: &str, steps: &[Segment]) -> Vec<Near> {
         let scalars = self.nodes.iter().filter(|n| matches!(n.what, What::Scalar(_) | What::Not(_)));

@@ -103,7 +103,7 @@ impl ListedContainer {
 }
 
 /// Whether a port that is published at this address answers at the addresses of this host itself.
-fn reaches_this_host(ip: Option<&str>) -> bool {
+pub(super) fn reaches_this_host(ip: Option<&str>) -> bool {
     let address = ip.unwrap_or_default().parse::<std::net::IpAddr>();
     address.map_or(true, |a| a.is_unspecified() || a.is_loopback())
 }

@@ -1,0 +1,154 @@
+//! Which servers containers and ports of this host offer, at which addresses, with which passwords. Pure.
+
+use super::found::{Credential, Kind, Server, free_name};
+use crate::config::Secret;
+use crate::host::docker::{ContainerDetail, Settings};
+use crate::model::{ContainerState, Labels};
+use std::path::Path;
+
+/// Ports on which something else than HTTP answers by custom.
+const NOT_HTTP: [u16; 16] = [21, 22, 25, 53, 110, 143, 389, 465, 587, 993, 3306, 5672, 9042, 11211, 27017, 50051];
+const HTTP_PATHS: [&str; 3] = ["/health", "/healthz", "/"];
+
+/// The servers of a container.
+pub fn of_container(
+    detail: &ContainerDetail,
+    settings: &Settings,
+    credentials: &Path,
+    taken: &mut Vec<String>,
+) -> Vec<Server> {
+    let image = detail.image.rsplit('/').next().unwrap_or_default();
+    let image = image.split([':', '@']).next().unwrap_or_default();
+    let exposes = |port| settings.exposed.contains(&port);
+    let is_postgres =
+        ["postgres", "postgresql", "postgis", "timescaledb", "pgvector"].contains(&image) || exposes(5432);
+    let is_redis = ["redis", "redis-stack", "redis-stack-server", "valkey"].contains(&image) || exposes(6379);
+    if is_postgres {
+        return vec![postgres(detail, settings, credentials, taken)];
+    }
+    if is_redis {
+        return vec![redis(detail, settings, credentials, taken)];
+    }
+    let other = |(inner, _): &&(u16, u16)| !NOT_HTTP.contains(inner);
+    let on_host = settings.exposed.iter().map(|port| (*port, *port)).collect();
+    let ports: Vec<(u16, u16)> = if settings.on_host_network { on_host } else { settings.published.clone() };
+    let running = detail.state == ContainerState::Running;
+    ports.iter().filter(other).filter(|_| running).map(|(_, port)| http(detail, settings, *port, taken)).collect()
+}
+
+fn server(kind: Kind, detail: &ContainerDetail, settings: &Settings, taken: &mut Vec<String>) -> Server {
+    let service = detail.labels.get("com.docker.compose.service");
+    Server {
+        kind,
+        name: free_name(service.unwrap_or(&detail.name), taken),
+        from: format!("container {} ({})", detail.name, detail.image),
+        container: Some(detail.name.clone()),
+        names_container: settings.on_host_network,
+        urls: Vec::new(),
+        credential: None,
+        unreachable: None,
+        tried: Vec::new(),
+        depends_on: Vec::new(),
+    }
+}
+
+/// The port of this host at which the container's own answers; else why there is none.
+fn port(inner: u16, detail: &ContainerDetail, settings: &Settings) -> Result<u16, String> {
+    if detail.state != ContainerState::Running {
+        return Err("the container does not run now".to_owned());
+    }
+    if settings.on_host_network {
+        return Ok(inner);
+    }
+    let published = settings.published.iter().find(|(port, _)| *port == inner).map(|(_, port)| *port);
+    published.ok_or_else(|| format!("the container publishes its port {inner} on no port of this host"))
+}
+
+fn postgres(detail: &ContainerDetail, settings: &Settings, credentials: &Path, taken: &mut Vec<String>) -> Server {
+    let mut server = server(Kind::Postgres, detail, settings, taken);
+    let value = |names: [&str; 2]| names.iter().find_map(|name| settings.variable(name)).cloned();
+    let inner = settings.variable("PGPORT").and_then(|port| port.reveal().parse().ok()).unwrap_or(5432);
+    let user = value(["POSTGRES_USER", "POSTGRESQL_USERNAME"]).unwrap_or_else(|| Secret::new("postgres"));
+    let database = value(["POSTGRES_DB", "POSTGRESQL_DATABASE"]).unwrap_or_else(|| user.clone());
+    let password = value(["POSTGRES_PASSWORD", "POSTGRESQL_PASSWORD"]);
+    server.credential = password.map(|value| Credential { file: credentials.join(&server.name), value });
+    match port(inner, detail, settings) {
+        Ok(port) => {
+            let (user, database) = (encoded(user.reveal()), encoded(database.reveal()));
+            let login = login(&user, server.credential.as_ref());
+            server.urls = vec![format!("postgres://{login}127.0.0.1:{port}/{database}")];
+        }
+        Err(why) => server.unreachable = Some(why),
+    }
+    server
+}
+
+fn redis(detail: &ContainerDetail, settings: &Settings, credentials: &Path, taken: &mut Vec<String>) -> Server {
+    let mut server = server(Kind::Redis, detail, settings, taken);
+    let inner = settings.option("--port").and_then(|port| port.reveal().parse().ok()).unwrap_or(6379);
+    let password = settings.option("--requirepass").or_else(|| settings.variable("REDIS_PASSWORD").cloned());
+    server.credential = password.map(|value| Credential { file: credentials.join(&server.name), value });
+    match port(inner, detail, settings) {
+        Ok(port) => {
+            let login = login("", server.credential.as_ref());
+            server.urls = vec![format!("redis://{login}127.0.0.1:{port}/0")];
+        }
+        Err(why) => server.unreachable = Some(why),
+    }
+    server
+}
+
+fn http(detail: &ContainerDetail, settings: &Settings, port: u16, taken: &mut Vec<String>) -> Server {
+    let mut server = server(Kind::Http, detail, settings, taken);
+    let scheme = if matches!(port, 443 | 8443) { "https" } else { "http" };
+    server.urls = HTTP_PATHS.iter().map(|path| format!("{scheme}://127.0.0.1:{port}{path}")).collect();
+    server.depends_on = super::docker::depends_on(&detail.labels);
+    server
+}
+
+/// A server at its usual port of this host, which no container has.
+pub fn of_port(kind: Kind, port: u16, taken: &mut Vec<String>) -> Server {
+    let urls = match kind {
+        Kind::Postgres => vec![
+            format!("postgres://healer@127.0.0.1:{port}/postgres"),
+            format!("postgres://postgres@127.0.0.1:{port}/postgres"),
+            "postgres://postgres@%2Fvar%2Frun%2Fpostgresql/postgres".to_owned(),
+        ],
+        Kind::Redis => vec![format!("redis://127.0.0.1:{port}/0")],
+        Kind::Http => HTTP_PATHS.iter().map(|path| format!("http://127.0.0.1:{port}{path}")).collect(),
+    };
+    Server {
+        kind,
+        name: free_name(kind.word(), taken),
+        from: format!("port {port} of this host"),
+        container: None,
+        names_container: false,
+        urls,
+        credential: None,
+        unreachable: None,
+        tried: Vec::new(),
+        depends_on: Vec::new(),
+    }
+}
+
+fn login(user: &str, credential: Option<&Credential>) -> String {
+    match credential {
+        Some(credential) => format!("{user}:${{file:{}}}@", credential.file.display()),
+        None if user.is_empty() => String::new(),
+        None => format!("{user}@"),
+    }
+}
+
+/// Percent-encoded, all but letters and digits.
+fn encoded(text: &str) -> String {
+    let of = |byte: u8| match char::from(byte) {
+        c if c.is_ascii_alphanumeric() || c == '_' || c == '-' => c.to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(of).collect()
+}
+
+/// Whether anything of this container is to be looked at.
+pub fn is_wanted(labels: &Labels) -> bool {
+    labels.enable != Some(false)
+}
