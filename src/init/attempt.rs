@@ -59,6 +59,11 @@ pub fn all(found: &mut Found) {
             }
         }
     }
+    let quoted_all = |words: [String; 3]| words.map(|word| quoted(&word)).join(", ");
+    for (number, unit) in found.units.iter().enumerate() {
+        let command = quoted_all(unit.command());
+        text += &format!("[checks.command.unit-{number}]\ncommand = [{command}]\ntimeout = \"{TIMEOUT}\"\n");
+    }
     if found.docker.silent.is_none() {
         text += &format!("[checks.docker]\nsocket = {}\ntimeout = \"{TIMEOUT}\"\n", quoted(&found.docker.socket));
     }
@@ -69,6 +74,9 @@ pub fn all(found: &mut Found) {
         if let (Some(result), Some(server)) = (result(&name), found.servers.get_mut(number)) {
             server.tried.push((url, answer(result)));
         }
+    }
+    for (number, unit) in found.units.iter_mut().enumerate() {
+        unit.answer = result(&format!("unit-{number}")).map(answer);
     }
     found.host = result("host").map(answer);
     found.docker.answer = result("docker").map(answer);

@@ -128,12 +128,29 @@ pub struct LogFiles {
 }
 
 /// A service unit that is not the distribution's own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Unit {
     pub unit: String,
     pub name: String,
     pub failed: bool,
     pub active: bool,
+    pub answer: Option<Answer>,
+}
+
+impl Unit {
+    /// The check that says whether it runs: a monitoring plugin's exit codes.
+    pub fn command(&self) -> [String; 3] {
+        ["/bin/sh", "-c", &format!("systemctl is-active {} || exit 2", self.unit)].map(str::to_owned)
+    }
+
+    /// systemd's word for how it is.
+    pub fn state(&self) -> &'static str {
+        match (self.failed, self.active) {
+            (true, _) => "failed",
+            (false, true) => "active",
+            (false, false) => "inactive",
+        }
+    }
 }
 
 /// What a number in a file is for.
@@ -141,6 +158,7 @@ pub struct Unit {
 pub enum Purpose {
     Delay,
     Timeout,
+    Pool,
     Batch,
 }
 

@@ -152,7 +152,7 @@ fn python(text: &str) -> Vec<(Purpose, String)> {
     each(r"\b((?:asyncio|time|trio|anyio|gevent)\.sleep)\(\s*[0-9.]", &mut |found| {
         all.push((Purpose::Delay, format!("call {}", word(found, 1))));
     });
-    each(r"\b([A-Za-z_][\w.]*)\([^()]*\b(timeout|batch_size)\s*=\s*[0-9.]", &mut |found| {
+    each(r"\b([A-Za-z_][\w.]*)\([^()]*\b(timeout|batch_size|pool_size)\s*=\s*[0-9.]", &mut |found| {
         if let Some(purpose) = purpose(&word(found, 2)) {
             all.push((purpose, format!("keyword {} of {}", word(found, 2), word(found, 1))));
         }
@@ -173,6 +173,8 @@ fn purpose(key: &str) -> Option<Purpose> {
         Some(Purpose::Timeout)
     } else if has(&["batch_size", "batchsize", "chunk_size", "prefetch"]) {
         Some(Purpose::Batch)
+    } else if has(&["pool_size", "poolsize", "max_pool", "pool_max"]) {
+        Some(Purpose::Pool)
     } else if has(&["delay", "sleep", "request_interval", "pause"]) {
         Some(Purpose::Delay)
     } else {
@@ -197,7 +199,7 @@ mod tests {
             let expected: Vec<_> = expected.iter().map(|(p, at, v)| (*p, (*at).to_owned(), *v)).collect();
             assert_eq!(found, expected, "{name}: {text}");
         };
-        use Purpose::{Batch, Delay, Timeout};
+        use Purpose::{Batch, Delay, Pool, Timeout};
         check("a.py", "await asyncio.sleep(0.8)\n", &[(Delay, "call asyncio.sleep", 0.8)]);
         check("a.py", "time.sleep(1)\ntime.sleep(2)\n", &[]);
         check("a.py", "time.sleep(pause)\n", &[]);
@@ -208,6 +210,7 @@ mod tests {
         check("a.yaml", "hosts:\n  - timeout: 3\n", &[]);
         check("a.json", "{\"request_delay\": 1.5}", &[(Delay, "request_delay", 1.5)]);
         check(".env", "API_TIMEOUT=30\nAPI_KEY=4711\n", &[(Timeout, "API_TIMEOUT", 30.0)]);
+        check("a.py", "create_engine(url, pool_size=5)\n", &[(Pool, "keyword pool_size of create_engine", 5.0)]);
         check("a.toml", "timeout = \n", &[]);
     }
 }

@@ -55,6 +55,14 @@ fn remedy(purpose: Purpose) -> Remedy {
             factor: 1.5,
             why: "Time-outs: give an answer longer to come.",
         },
+        Purpose::Pool => Remedy {
+            word: "larger-pool",
+            issue_type: "database_connection",
+            fix_type: "raise_pool",
+            confidence: 82,
+            factor: 1.5,
+            why: "The pool of connections is used up: more of them. The server must have room for these.",
+        },
         Purpose::Batch => Remedy {
             word: "smaller-batches",
             issue_type: "resource_overload",
@@ -84,6 +92,11 @@ fn of_literals(found: &Found, literals: &[&Literal], taken: &mut Vec<String>) ->
     let (when, cause, test) = match first.purpose {
         Purpose::Delay => log(c, "rate_limit", "was rate limited", "HTTP 429 Client Error: Too Many Requests"),
         Purpose::Timeout => log(c, "timeout", "ran into time-outs", "upstream: Read timed out. (read timeout=10)"),
+        Purpose::Pool => {
+            let of = log(c, "", "found its pool of connections used up", "the connection pool is exhausted");
+            let pattern = "match = '(?i)QueuePool limit|pool (is |was )?exhausted|PoolTimeout'";
+            (of.0.replace("signature = \"\"", pattern), of.1, of.2)
+        }
         Purpose::Batch => (
             format!("{{ container = {}, state = \"oom_killed\" }}", quoted(c)),
             "{container} was killed for lack of memory".to_owned(),

@@ -17,11 +17,7 @@ pub fn of(format: Format, at: &str, raw: &str) -> Option<String> {
 }
 
 fn keys(path: &[Segment]) -> Option<Vec<&str>> {
-    let key = |segment| match segment {
-        &Segment::Key(ref key) => Some(key.as_str()),
-        _ => None,
-    };
-    path.iter().map(key).collect()
+    path.iter().map(|segment| if let Segment::Key(key) = segment { Some(key.as_str()) } else { None }).collect()
 }
 
 fn of_path(format: Format, keys: &[&str], raw: &str) -> Option<String> {

@@ -152,3 +152,70 @@ fn encoded(text: &str) -> String {
 pub fn is_wanted(labels: &Labels) -> bool {
     labels.enable != Some(false)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ContainerLimits;
+
+    fn detail(image: &str, running: bool) -> ContainerDetail {
+        ContainerDetail {
+            id: "1".into(),
+            name: "shop-db-1".into(),
+            state: if running { ContainerState::Running } else { ContainerState::Exited },
+            health: None,
+            started_at: None,
+            finished_at: None,
+            restart_count: 0,
+            oom_killed: false,
+            exit_code: None,
+            image: image.into(),
+            labels: Default::default(),
+            mounts: Vec::new(),
+            log_driver: String::new(),
+            log_path: None,
+            tty: false,
+            pid: None,
+            ports: Vec::new(),
+            limits: ContainerLimits::default(),
+        }
+    }
+
+    #[test]
+    fn a_container_is_known_by_its_image_and_reached_where_it_publishes() {
+        type Expected<'a> = &'a [(Kind, &'a str)];
+        let check =
+            |image: &str, running: bool, published: &[(u16, u16)], environment: &[(&str, &str)], expected: Expected| {
+                let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), Secret::new(*v))).collect();
+                let settings = Settings { published: published.to_vec(), environment, ..Settings::default() };
+                let all = of_container(&detail(image, running), &settings, Path::new("/c"), &mut Vec::new());
+                let first = |s: &Server| s.urls.first().cloned().or_else(|| s.unreachable.clone()).unwrap();
+                let found: Vec<_> = all.iter().map(|s| (s.kind, first(s))).collect();
+                let expected: Vec<_> = expected.iter().map(|(kind, text)| (*kind, (*text).to_owned())).collect();
+                assert_eq!(found, expected, "{image} {published:?}");
+            };
+        use Kind::{Http, Postgres, Redis};
+        let login = [("POSTGRES_USER", "shop"), ("POSTGRES_PASSWORD", "p"), ("POSTGRES_DB", "my shop")];
+        let url = "postgres://shop:${file:/c/shop-db-1}@127.0.0.1:15432/my%20shop";
+        check("registry:5000/library/postgres:16", true, &[(5432, 15432)], &login, &[(Postgres, url)]);
+        check(
+            "postgres@sha256:1",
+            true,
+            &[(5432, 5432)],
+            &[],
+            &[(Postgres, "postgres://postgres@127.0.0.1:5432/postgres")],
+        );
+        let nowhere = "the container publishes its port 5432 on no port of this host";
+        check("postgres", true, &[], &login, &[(Postgres, nowhere)]);
+        check("postgres", false, &[(5432, 5432)], &login, &[(Postgres, "the container does not run now")]);
+        check("redis:7-alpine", true, &[(6379, 6379)], &[], &[(Redis, "redis://127.0.0.1:6379/0")]);
+        let login = [("REDIS_PASSWORD", "p")];
+        check("redis", true, &[(6379, 1)], &login, &[(Redis, "redis://:${file:/c/shop-db-1}@127.0.0.1:1/0")]);
+        // The application knows the database's password too, and is none.
+        let login = [("POSTGRES_PASSWORD", "p")];
+        check("shop/api", true, &[(8000, 80)], &login, &[(Http, "http://127.0.0.1:80/health")]);
+        check("shop/api", true, &[(8443, 8443)], &[], &[(Http, "https://127.0.0.1:8443/health")]);
+        check("shop/api", false, &[(8000, 80)], &[], &[]);
+        check("mail", true, &[(25, 25), (3306, 3306)], &[], &[]);
+    }
+}

@@ -73,7 +73,7 @@ fn unit(block: &str) -> Option<Unit> {
     let enabled = value("UnitFileState").starts_with("enabled");
     let own = value("FragmentPath").starts_with(OWN);
     let is_wanted = failed || ((own || known) && (active || enabled));
-    is_wanted.then(|| Unit { unit: unit.to_owned(), name: String::new(), failed, active })
+    is_wanted.then(|| Unit { unit: unit.to_owned(), name: String::new(), failed, active, answer: None })
 }
 
 #[cfg(test)]

@@ -71,19 +71,9 @@ fn checks(found: &Found, today: &str) -> String {
         text += &of_server(server, today);
     }
     for unit in &found.units {
-        let state = if unit.failed {
-            "failed"
-        } else if unit.active {
-            "active"
-        } else {
-            "inactive"
-        };
-        let _ = write!(
-            text,
-            "# tried on {today}: {state}\n[checks.command.{}]\ncommand = [\"/bin/sh\", \"-c\", {}]\n\n",
-            bare(&unit.name),
-            quoted(&format!("systemctl is-active {} || exit 2", unit.unit)),
-        );
+        text += &unit.answer.as_ref().map(|answer| tried(today, answer)).unwrap_or_default();
+        let command = unit.command().map(|word| quoted(&word)).join(", ");
+        let _ = write!(text, "[checks.command.{}]\ncommand = [{command}]\n\n", bare(&unit.name));
     }
     if let Some(answer) = &found.host {
         text += &tried(today, answer);

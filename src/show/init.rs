@@ -67,14 +67,7 @@ fn table(found: &Found, out: &Output) -> String {
         table.add_row(["log", &clean(&log.pattern), &count(log.count as u64, "file")]);
     }
     for unit in &found.units {
-        let state = if unit.failed {
-            "failed"
-        } else if unit.active {
-            "active"
-        } else {
-            "inactive"
-        };
-        table.add_row(["unit", &clean(&unit.unit), state]);
+        table.add_row(["unit", &clean(&unit.unit), unit.state()]);
     }
     for literal in &found.literals {
         let place = format!("{}:{} `{}`", literal.path.display(), literal.line, literal.at);

@@ -64,3 +64,34 @@ pub(super) fn of(from: ContainerInspectResponse) -> Settings {
         published,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_reaches_this_host_and_what_it_was_started_with_is_read() {
+        let answer = serde_json::json!({
+            "Id": "1",
+            "Config": {
+                "Env": ["A=b=c", "EMPTY=", "odd"], "Entrypoint": ["/bin/sh", "-c"],
+                "Cmd": ["exec redis-server --requirepass 'x y' --port 6380"],
+                "ExposedPorts": { "6379/tcp": {}, "53/udp": {} }, "Healthcheck": { "Test": ["NONE"] },
+            },
+            "HostConfig": { "NetworkMode": "bridge", "RestartPolicy": { "Name": "always" } },
+            "NetworkSettings": { "Ports": {
+                "6379/tcp": [{ "HostIp": "0.0.0.0", "HostPort": "16379" }, { "HostIp": "::", "HostPort": "16379" }],
+                "80/tcp": [{ "HostIp": "192.0.2.1", "HostPort": "8080" }],
+                "81/tcp": null,
+            } },
+        });
+        let settings = of(serde_json::from_value(answer).unwrap());
+        assert_eq!(settings.published, [(6379, 16379)]);
+        assert_eq!(settings.exposed, [6379]);
+        assert_eq!((settings.restart_policy.as_str(), settings.has_health_check), ("always", false));
+        assert_eq!(settings.variable("A").map(Secret::reveal), Some("b=c"));
+        assert!(settings.variable("EMPTY").is_none() && settings.variable("odd").is_none());
+        assert_eq!(settings.option("--port"), Some(Secret::new("6380")));
+        assert!(!format!("{settings:?}").contains("requirepass"), "{settings:?}");
+    }
+}
