@@ -131,6 +131,21 @@ fn a_compose_project_is_not_restarted_where_one_of_its_containers_forbids_it() {
 }
 
 #[test]
+fn a_rule_that_a_label_holds_for_good_is_remarked_by_config_check() {
+    let Some(docker) = Docker::require() else { return };
+    let check = |label: &str, told: bool| {
+        let case = Case::new(&docker, &[label], "", RESTART);
+        let data = healer(&case.root, &["config", "check", "--json"]).expect_code(0).data();
+        let remark = format!("container {} has the label {label}: rule `slow-down` will be held", case.container.name);
+        let messages = data["warnings"].as_array().unwrap().iter().map(|w| w["message"].clone());
+        assert_eq!(messages.filter(|m| *m == remark.as_str()).count(), usize::from(told), "{data:#}");
+    };
+    check("healer.restart=false", true);
+    check("healer.enable=false", true);
+    check("healer.mode=suggest", false);
+}
+
+#[test]
 fn a_label_that_comes_between_decision_and_fix_is_obeyed() {
     let Some(docker) = Docker::require() else { return };
     let root = Root::new();

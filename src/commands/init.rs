@@ -4,7 +4,7 @@ use crate::config::{self, Engine, Options, Redactor};
 use crate::init::{self, Written, systemd};
 use crate::show::init::{self as shown, Done};
 use crate::show::{Output, json};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::path::Path;
 
 pub fn run(options: &Options, with_units: bool, out: &Output) -> Result<u8> {
@@ -22,7 +22,9 @@ pub fn run(options: &Options, with_units: bool, out: &Output) -> Result<u8> {
     let written = if keeps { None } else { Some(init::run(&target, options)?) };
     if with_units {
         match &written {
-            Some(written) => systemd::install(&written.engine, &target, &mut installed)?,
+            Some(written) => systemd::install(&written.engine, &target, &mut installed).with_context(|| {
+                format!("{} is written, but not all units are: run init --systemd again", target.display())
+            })?,
             None => {
                 init::open_to_group(&target);
                 systemd::install(&kept(&target, options)?, &target, &mut installed)?;

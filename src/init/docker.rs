@@ -39,7 +39,7 @@ pub fn look(credentials: &Path, taken: &mut Vec<String>) -> Found {
 }
 
 fn list(socket: &str, left_out: &mut Vec<String>) -> Result<Vec<(ContainerDetail, Settings)>, String> {
-    let docker = Docker::connect(socket, PATIENCE).map_err(|e| e.to_string())?;
+    let docker = Docker::connect(socket, None, PATIENCE).map_err(|e| e.to_string())?;
     let mut listed = docker.list().map_err(|e| e.to_string())?;
     listed.sort_by_key(|c| (c.state != "running", c.name().to_owned()));
     if listed.len() > MOST {

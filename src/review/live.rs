@@ -5,7 +5,7 @@ use crate::config::{CheckSpec, ConfigError, DockerProbe, Document, Engine, LogKi
 use crate::host::docker::{ContainerDetail, Docker, ListedContainer};
 use crate::host::{clock, process};
 use crate::logs;
-use crate::model::{CheckKind, CheckResult, RestartTarget, Status};
+use crate::model::{CheckKind, CheckResult, Labels, RestartTarget, Status};
 use crate::observe;
 use crate::state::{Memory, StateDir};
 use std::fs::File;
@@ -202,7 +202,29 @@ fn containers(engine: &Engine, document: &Document, listed: &[ListedContainer]) 
             }
         }
     }
+    found.extend(labels(engine, document, listed));
     found.extend(nothing_included(engine, document, &names));
+    found
+}
+
+/// Rules whose restart a label of the container forbids.
+fn labels(engine: &Engine, document: &Document, listed: &[ListedContainer]) -> Vec<ConfigError> {
+    let mut found = Vec::new();
+    for (number, rule) in engine.rules.iter().enumerate() {
+        for (step, place) in steps(rule, document.rule(number)) {
+            let StepSpec::Restart(RestartTarget::Container(name)) = step else { continue };
+            let Some(container) = listed.iter().find(|c| c.name() == name) else { continue };
+            let labels = Labels::read(&container.labels);
+            let label = match (labels.enable, labels.no_restart) {
+                (Some(false), _) => "healer.enable=false",
+                (_, true) => "healer.restart=false",
+                _ => continue,
+            };
+            let message = format!("container {name} has the label {label}: rule `{}` will be held", rule.name);
+            let help = "take the label away from the container, or this step out of the rule";
+            found.push(place.child("restart").problem(&message, help));
+        }
+    }
     found
 }
 
