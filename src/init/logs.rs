@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 /// A log that nobody wrote to for longer is none that tells of today.
 const FRESH: Duration = Duration::from_secs(24 * 3600);
 /// What the distribution itself writes there.
-const BASE: [&str; 14] = [
+const BASE: [&str; 15] = [
     "alternatives",
     "apt",
     "auth",
@@ -23,6 +23,7 @@ const BASE: [&str; 14] = [
     "cron",
     "daemon",
     "dpkg",
+    "fontconfig",
     "installer",
     "journal",
     "kern",
@@ -68,7 +69,9 @@ pub fn look(mounts: &[PathBuf], taken: &mut Vec<String>, left_out: &mut Vec<Stri
 
 fn of(pattern: PathBuf, files: &[PathBuf], taken: &mut Vec<String>) -> LogFiles {
     let is_pattern = pattern.file_name().is_some_and(|name| name == "*.log");
-    let parent = pattern.parent().and_then(Path::file_name);
+    // A directory that is called logs is known by what it is in.
+    let is_plain = |path: &&Path| path.file_name().is_some_and(|name| name == "log" || name == "logs");
+    let parent = pattern.ancestors().skip(1).find(|path| !is_plain(path)).and_then(Path::file_name);
     let stem = if is_pattern { parent } else { pattern.file_stem() };
     let name = stem.map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     LogFiles {

@@ -106,10 +106,12 @@ fn of_literals(found: &Found, literals: &[&Literal], taken: &mut Vec<String>) ->
     let name = free_name(&format!("{c}-{word}"), taken);
     let text = format!(
         "# {why}\n[[rule]]\nname       = {}\nwhen       = {when}\nissue_type = \"{issue_type}\"\ncause      = {}\n\
-         confidence = {confidence}\n{}{}[[rule.test]]\nname   = \"it is changed and the container is restarted\"\n{test}\n\
+         confidence = {confidence}{}\n{}{}[[rule.test]]\nname   = \"it is changed and the container is restarted\"\n{test}\n\
          file   = {}\nexpect = {{ fix_type = \"{fix_type}\", value = {} }}\n",
         quoted(&name),
         quoted(&cause),
+        // The default of `confidence_threshold`, which is not written.
+        if confidence < 85 { "                  # below confidence_threshold: it always waits for you" } else { "" },
         rungs.iter().map(steps).collect::<String>(),
         validate(found, c),
         quoted(file),
