@@ -242,7 +242,7 @@ fn the_proposed_rule_heals_once_it_is_allowed_to() {
     let auto = allowed.replace("mode = \"suggest\"", "mode = \"auto\"");
     root.write("etc/healer.toml", quick(&auto));
     let healed = healer(&root, &docker.socket, &only).data();
-    assert_eq!(healed["fix"]["outcome"], "healed", "{healed:#}");
+    assert_eq!(healed["fix"]["outcome"], "healed", "{:#}", healed["fix"]);
     assert!(root.read_text("worker/client.py").contains("asyncio.sleep(0.24)"));
 }
 

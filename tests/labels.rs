@@ -5,7 +5,19 @@
 mod support;
 
 use serde_json::Value;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use support::{Container, Docker, Ran, Root, healer, spawn};
+
+/// A container that says healer.enable=true is looked at by every test on this engine.
+static SHARED: RwLock<()> = RwLock::new(());
+
+fn among_others() -> RwLockReadGuard<'static, ()> {
+    SHARED.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn alone() -> RwLockWriteGuard<'static, ()> {
+    SHARED.write().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A log full of errors, a file that a container mounts with its directory, and a rule that edits it and restarts what
 /// the case says.
@@ -84,6 +96,7 @@ const RESTART: &str = r#"{ restart = "container:{name}" }"#;
 #[test]
 fn a_label_holds_the_plan_before_anything_is_written_and_the_reason_names_it() {
     let Some(docker) = Docker::require() else { return };
+    let _engine = among_others();
     let check = |label: &str, step: &str, word: &str, reason: &str, approvable: bool| {
         let case = Case::new(&docker, &[label], "", step);
         let diagnosis = Case::diagnosis(case.heal(&["-n"]));
@@ -113,6 +126,7 @@ fn a_label_holds_the_plan_before_anything_is_written_and_the_reason_names_it() {
 #[test]
 fn a_label_that_forbids_nothing_changes_nothing() {
     let Some(docker) = Docker::require() else { return };
+    let _engine = alone();
     let check = |labels: &[&str], step: &str| {
         let case = Case::new(&docker, labels, "", step);
         let healed = case.heal(&[]).expect_code(0);
@@ -129,6 +143,7 @@ fn a_label_that_forbids_nothing_changes_nothing() {
 #[test]
 fn a_compose_project_is_not_restarted_where_one_of_its_containers_forbids_it() {
     let Some(docker) = Docker::require() else { return };
+    let _engine = among_others();
     for step in [r#"{ restart = "compose:{name}" }"#, r#"{ restart = "compose:{name}/db" }"#] {
         let labels = ["healer.restart=false", "com.docker.compose.project={name}", "com.docker.compose.service=db"];
         let case = Case::new(&docker, &labels, "", step);
@@ -141,6 +156,7 @@ fn a_compose_project_is_not_restarted_where_one_of_its_containers_forbids_it() {
 #[test]
 fn a_rule_that_a_label_holds_for_good_is_remarked_by_config_check() {
     let Some(docker) = Docker::require() else { return };
+    let _engine = among_others();
     let check = |label: &str, told: bool| {
         let case = Case::new(&docker, &[label], "", RESTART);
         let data = healer(&case.root, &["config", "check", "--json"]).expect_code(0).data();
@@ -156,6 +172,7 @@ fn a_rule_that_a_label_holds_for_good_is_remarked_by_config_check() {
 #[test]
 fn a_label_that_comes_between_decision_and_fix_is_obeyed() {
     let Some(docker) = Docker::require() else { return };
+    let _engine = among_others();
     let root = Root::new();
     let name = Docker::unique_name("late");
     let container = docker.run(&name, &[], &["/bin/sh", "-c", "exit 3"]);
@@ -185,6 +202,7 @@ fn a_label_that_comes_between_decision_and_fix_is_obeyed() {
 #[test]
 fn enable_takes_a_container_out_of_the_check_or_into_it() {
     let Some(docker) = Docker::require() else { return };
+    let _engine = alone();
     let root = Root::new();
     let project = Docker::unique_name("enable");
     let start = |part: &str, label: &str| {
@@ -228,6 +246,7 @@ fn enable_takes_a_container_out_of_the_check_or_into_it() {
 #[test]
 fn what_labels_say_is_in_the_recording() {
     let Some(docker) = Docker::require() else { return };
+    let _engine = among_others();
     let case = Case::new(&docker, &["healer.mode=suggest"], "", RESTART);
     case.heal(&["-n", "--record", "recording"]).expect_code(10);
     let elsewhere = Root::new();
