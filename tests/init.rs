@@ -9,11 +9,19 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use support::{Docker, Machine, Ran, RateLimitedServer, RateLimitedWorker, Root, require_env, skip, spawn_command};
 
 /// Under this it must stay, whatever does not answer.
 const BOUND: Duration = Duration::from_secs(10);
+
+/// What one test starts on the engine is found by the other, and missed by it when it is gone.
+static ENGINE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ENGINE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A run with its configuration in `etc` of the root, and the engine of the tests, or another one.
 fn command(root: &Root, socket: &str, args: &[&str]) -> Command {
@@ -46,6 +54,7 @@ fn image(docker: &Docker, name: &str) -> Docker {
 #[test]
 fn what_is_found_is_tried_and_written_and_no_password_leaves_its_file() {
     let Some(docker) = Docker::require() else { return };
+    let _engine = alone();
     let Some(postgres) = require_env("HEALER_TEST_POSTGRES") else { return };
     if !Path::new("/usr/bin/redis-server").exists() {
         return skip("there is no /usr/bin/redis-server");
@@ -200,6 +209,7 @@ fn wait_for_port(port: &str) {
 #[test]
 fn the_proposed_rule_heals_once_it_is_allowed_to() {
     let Some(docker) = Docker::require() else { return };
+    let _engine = alone();
     let root = Root::new();
     let server = RateLimitedServer::start(Duration::from_millis(200));
     let worker = RateLimitedWorker::start(&docker, &root, "proposed", "0.16", &server.url());
