@@ -24,6 +24,7 @@ const UNITS: [(&str, &str); 6] = [
     ("healer-requests.service", include_str!("../../systemd/healer-requests.service")),
 ];
 const SYSUSERS: &str = include_str!("../../systemd/healer.sysusers.conf");
+const TMPFILES: &str = include_str!("../../systemd/healer.tmpfiles.conf");
 
 /// What was done, each in a sentence.
 #[derive(Debug, Default)]
@@ -65,10 +66,17 @@ pub fn make_group(installed: &mut Installed) -> Result<()> {
     if !packaged.iter().any(|path| Path::new(path).exists()) {
         put(Path::new("/etc/sysusers.d/healer.conf"), SYSUSERS, installed)?;
     }
+    let packaged = ["/usr/lib/tmpfiles.d/healer.conf", "/lib/tmpfiles.d/healer.conf"];
+    if !packaged.iter().any(|path| Path::new(path).exists()) {
+        put(Path::new("/etc/tmpfiles.d/healer.conf"), TMPFILES, installed)?;
+    }
     // A host without it has another way to make groups.
     call(&["systemd-sysusers"]).or_else(|error| {
         call(&["groupadd", "--system", "--force", "healer"]).map_err(|_| error.context("the group healer was not made"))
-    })
+    })?;
+    // The units make the state directory too.
+    let _ = call(&["systemd-tmpfiles", "--create", "healer.conf"]);
+    Ok(())
 }
 
 /// Installs the units, opens to them what `[allow]` names, and starts the timer.
