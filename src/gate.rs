@@ -3,7 +3,9 @@
 //! Pure: plan, history and limits in, decision out. It alone can make a [`Permit`], and the transaction accepts nothing
 //! else, so nothing reaches a disk around it.
 
+pub mod conditions;
 mod labels;
+mod limits;
 
 use crate::attempts::{Attempt, Attempts, Held};
 use crate::breaker::{self, Circuit};
@@ -315,15 +317,16 @@ fn of_plan(given: Given, diagnosis: &Diagnosis, rule: &Rule, plan: &Plan) -> Opt
         .or_else(|| given.attempts.hold(&rule.name, &plan.target).map(HoldReason::of_held))
         .or_else(|| circuit_open(given, plan))
         .or_else(|| low_confidence(given, plan).filter(|_| !approved))
-        .or_else(|| limits(given, rule, plan))
+        .or_else(|| limits::limits(given, rule, plan))
         .or_else(|| plan.edits().find_map(|edit| human_grace(given, edit)))
         .or_else(|| judged_services(diagnosis, plan).find_map(|target| start_grace(given, &target)))
-        .or_else(|| {
-            // The host's switch holds everything; a rule's own can only hold more.
-            let suggest = [Some(given.engine.mode), rule.mode].contains(&Some(Mode::Suggest));
-            (!approved && suggest).then_some(HoldReason::Suggest)
-        })
+        .or_else(|| (!approved && only_suggests(given, rule)).then_some(HoldReason::Suggest))
         .or_else(|| labels::suggested(given.engine, given.labels, plan).filter(|_| !approved))
+}
+
+/// The host's switch holds everything; a rule's own can only hold more.
+fn only_suggests(given: Given, rule: &Rule) -> bool {
+    [Some(given.engine.mode), rule.mode].contains(&Some(Mode::Suggest))
 }
 
 fn not_allowed(engine: &Engine, plan: &Plan) -> Option<HoldReason> {
@@ -384,34 +387,6 @@ fn low_confidence(given: Given, plan: &Plan) -> Option<HoldReason> {
     let wait = breaker::growing_wait(given.engine.limits.circuit_wait, failures.saturating_sub(1));
     let left = wait.saturating_sub(given.now.since(last.last_moment()));
     (!left.is_zero()).then_some(HoldReason::History { confidence, threshold, left })
-}
-
-fn limits(given: Given, rule: &Rule, plan: &Plan) -> Option<HoldReason> {
-    let touches = plan.touches();
-    let left = |target: &String| {
-        let passed = given.now.since(given.attempts.last_on(target)?.last_moment());
-        let left = rule.limits.cooldown.saturating_sub(passed);
-        (!left.is_zero()).then(|| HoldReason::Cooldown { target: target.clone(), left })
-    };
-    let count = |per: Duration, counts: &dyn Fn(&Attempt) -> bool| {
-        given.attempts.fixes.iter().filter(|a| given.now.since(&a.started) < per && counts(a)).count()
-    };
-    let limits = &given.engine.limits;
-    let of_rule = || {
-        let (rule, max, per) = (rule.name.clone(), rule.limits.max_fixes, rule.limits.per);
-        (count(per, &|a| a.rule == rule) >= max as usize).then_some(HoldReason::RuleLimit { rule, max, per })
-    };
-    let of_target = || {
-        let max = limits.fixes_per_target;
-        let spent = touches.iter().find(|t| count(DAY, &|a| a.touched(t)) >= max as usize)?;
-        Some(HoldReason::TargetLimit { target: spent.clone(), max })
-    };
-    let of_host = || {
-        let within = [(limits.fixes_per_hour, HOUR), (limits.fixes_per_day, DAY)];
-        let (max, per) = within.into_iter().find(|(max, per)| count(*per, &|_| true) >= *max as usize)?;
-        Some(HoldReason::HostLimit { max, per })
-    };
-    touches.iter().find_map(left).or_else(of_rule).or_else(of_target).or_else(of_host)
 }
 
 fn human_grace(given: Given, edit: &EditStep) -> Option<HoldReason> {

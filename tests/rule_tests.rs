@@ -240,7 +240,7 @@ fn a_rule_is_shown_with_its_past_and_what_it_would_do_now() {
     support::next_second();
     scene.log_errors(20);
     let (text, json) = show(&scene);
-    says(&text, &["fix made     increase_delay of ", ": healed, ", "fires, and would not act", "cooldown"]);
+    says(&text, &["fix made     increase_delay of ", ": healed, ", "fires, and is held", "cooldown"]);
     assert_eq!((&json["now"], &json["last_fixes"][0]["outcome"]), (&"hold".into(), &"healed".into()));
     assert!(json["last_matched"].is_string() && json["reason"].as_str().unwrap().contains("cooldown"), "{json:#}");
     let ran = healer(&scene.root, &["rules", "show", "slow-dawn"]).expect_code(2);

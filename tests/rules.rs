@@ -135,7 +135,8 @@ fn what_passes_have_left_is_listed_with_the_rule() {
     let row = &data["rules"][0];
     assert!(row["last_matched"].as_str().unwrap().ends_with('Z'), "{row:#}");
     assert_eq!((&row["last_fix"], &row["last_outcome"]), (&json!("2025-01-02T03:06:05Z"), &json!("rolled_back")));
-    assert!(healer(&root, &["rules", "list"]).stdout.contains(" ago (rolled_back)"));
+    assert_eq!(row["fixes_made"], json!({ "rolled_back": 1 }), "{row:#}");
+    assert!(healer(&root, &["rules", "list"]).stdout.contains("1 rolled back, last "));
     before.assert_unchanged(&root.snapshot());
 }
 

@@ -66,7 +66,7 @@ fn what_a_human_has_to_release_is_shown_with_the_command() {
     healer(&scene.root, &["rollback", "latest"]).expect_code(0);
     scene.root.write("STOP", "");
     let (text, json) = status(&scene);
-    assert_says(&text, &["held:      ", "rolled_back_by_operator of fix_", "`healer reset '", "mode:      stopped: "]);
+    assert_says(&text, &["held:      ", "an operator rolled back fix_", "`healer reset '", "mode:      stopped: "]);
     assert_eq!((&json["autonomous_mode"], &json["held"][0]["rule"]), (&"paused".into(), &"slow-down".into()));
     assert_eq!(json["recent_backups"].as_array().unwrap().len(), 2);
 }

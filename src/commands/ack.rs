@@ -42,6 +42,6 @@ pub fn run(engine: &Engine, incident: &str, time: Option<&str>, out: &Output) ->
     event_log::append(&dir, now.t, "acknowledged", data.clone())?;
     out.document(|| json::success(data));
     let until = length.map_or("until it is over".to_owned(), |length| format!("for {}", shown(length)));
-    out.text(&format!("no more alerts for {} {until}; checks and fixes go on", open.id));
+    out.prose(&format!("no more alerts for {} {until}; checks and fixes go on", open.id), 2);
     Ok(0)
 }

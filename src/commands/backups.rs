@@ -31,7 +31,7 @@ pub fn run(engine: &Engine, action: Option<&BackupsAction>, global: &Global, out
 fn list(dir: &StateDir, out: &Output) -> Result<u8> {
     let listed = documents::backups(dir)?;
     out.document(|| json::success(documents::backups_json(&listed)));
-    out.text(&show::backups::table(&listed, out));
+    out.text(&show::backups::table(&listed, clock::now(), out));
     Ok(0)
 }
 
@@ -43,20 +43,15 @@ fn show_one(dir: &StateDir, id: &str, out: &Output) -> Result<u8> {
         body.insert("diffs".into(), diffs.iter().map(|d| d.1.clone()).collect::<Vec<_>>().into());
     }
     out.document(|| json::success(body));
-    out.text(&format!(
-        "{} made {} for {} ({} of rule {})",
-        out.bold(&metadata.backup_id),
-        clock::to_second(metadata.created),
-        metadata.reason,
-        metadata.fix_type,
-        metadata.rule
-    ));
+    let what = format!("{} ({} of rule {})", metadata.reason, metadata.fix_type, metadata.rule);
+    let (made, at) = (show::ago(metadata.created, clock::now()), clock::to_second(metadata.created));
+    out.prose(&format!("{} made {made} ({at}) for {what}", out.bold(&metadata.backup_id)), 2);
     for restart in &metadata.restarts {
-        out.text(&format!("restarts {restart}"));
+        out.prose(&format!("restarts {restart}"), 2);
     }
     for step in &metadata.steps {
         let back = step.inverse().map_or_else(String::new, |back| format!("; a rollback would {}", back.words()));
-        out.text(&format!("did {}{back}", step.words()));
+        out.prose(&format!("did {}{back}", step.words()), 2);
     }
     for (path, diff) in diffs {
         out.text(&if diff.is_empty() {
@@ -94,11 +89,10 @@ fn verify(dir: &StateDir, id: Option<&str>, out: &Output) -> Result<u8> {
     let mut damaged = serde_json::Map::new();
     for id in &ids {
         let damage = backup::verify(&dir.backups(), id);
-        out.text(&if damage.is_empty() {
-            format!("{id}: whole")
-        } else {
-            format!("{id}: DAMAGED: {}", damage.join("; "))
-        });
+        out.prose(
+            &if damage.is_empty() { format!("{id}: whole") } else { format!("{id}: DAMAGED: {}", damage.join("; ")) },
+            2,
+        );
         if !damage.is_empty() {
             damaged.insert((*id).to_owned(), damage.into());
         }
@@ -137,13 +131,16 @@ fn prune(
     } else if !dry_run {
         out.note("nothing was done");
     }
+    if judged.is_empty() {
+        out.text("no backups yet");
+    }
     for one in &judged {
         let word = match &one.because {
             Some(why) => format!("kept: {why}"),
             None if agreed => "removed".to_owned(),
             None => "would be removed".to_owned(),
         };
-        out.text(&format!("{}  {word}", one.id));
+        out.prose(&format!("{}  {word}", one.id), 4);
     }
     let doomed = doomed_of(&judged);
     out.document(|| json::success(json!({

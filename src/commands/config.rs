@@ -52,9 +52,9 @@ fn check(options: &Options, offline: bool, strict: bool, global: &Global, out: &
     let mut warnings = review::review(&engine, if offline { Depth::Offline } else { Depth::Live });
     warnings.extend(unknown_secrets(&engine, &remembering));
     out.document(|| json::success(json!({ "errors": [], "warnings": objects(&warnings) })));
-    warnings.iter().for_each(|warning| out.text(&format!("{}\n", warning.as_warning())));
+    warnings.iter().for_each(|warning| out.text(&fitted(&format!("{}\n", warning.as_warning()), &out)));
     if !out.quiet {
-        out.text(&summary(&engine, warnings.len()));
+        out.prose(&summary(&engine, warnings.len()), 2);
     }
     Ok(if strict && !warnings.is_empty() { 10 } else { 0 })
 }
@@ -69,8 +69,18 @@ fn refused(error: &LoadError, out: &Output) -> u8 {
         }
         body
     });
-    out.text(&error.to_string());
+    out.text(&fitted(&error.to_string(), out));
     78
+}
+
+/// What is said in sentences is broken to the width; the line that is quoted, with its caret, is not.
+fn fitted(text: &str, out: &Output) -> String {
+    let fit = |line: &str| match line.trim_start().starts_with("= help:") {
+        true => out.wrapped(line, 10),
+        false if line.contains(" | ") || line.ends_with(" |") || line.contains("--> ") => line.to_owned(),
+        false => out.wrapped(line, 2),
+    };
+    text.split('\n').map(fit).collect::<Vec<_>>().join("\n")
 }
 
 /// References that this process has no value for; passes may well have one.

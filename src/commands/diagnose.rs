@@ -2,7 +2,7 @@
 
 use crate::attempts::Attempts;
 use crate::commands::{Usage, duration, known_rule};
-use crate::config::Engine;
+use crate::config::{Engine, Rule};
 use crate::diagnose::streaks::Streaks;
 use crate::diagnose::{self, Observed};
 use crate::host::clock;
@@ -11,9 +11,10 @@ use crate::logs;
 use crate::model::LogReport;
 use crate::pass::{self, Judged, Report};
 use crate::show::live::analysis_text;
-use crate::show::{self, Output, diagnosis, json};
+use crate::show::{self, Output, diagnosis, explained, json};
 use anyhow::{Result, anyhow};
 use jiff::Timestamp;
+use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,18 +29,45 @@ pub fn run(engine: &Engine, since: &str, files: &[PathBuf], rule: Option<&str>, 
             return Err(anyhow!(Usage(why)));
         }
     }
-    let mut report = pass::look_once(engine, span)?;
-    if let Some(rule) = rule {
-        only(&mut report, rule);
-    }
-    out.document(|| json::success(json::pass(&report)));
-    analysis_text(&report, out);
+    let rule = rule.and_then(|name| engine.rule(name));
+    let report = match rule {
+        Some(rule) => one_rule(engine, span, rule, out)?,
+        None => all_rules(engine, span, out)?,
+    };
     report.problems.iter().for_each(|p| out.note(&format!("healer: {p}")));
-    if let (Some(rule), false) = (rule, out.verbose) {
-        let reason = report.analysis.not_fired.iter().find(|n| n.rule == rule);
-        reason.iter().for_each(|n| out.text(&format!("rule {rule} did not fire: {}", n.reason)));
-    }
     Ok(0)
+}
+
+/// What is wrong, and every rule in short.
+fn all_rules(engine: &Engine, span: Duration, out: &Output) -> Result<Report> {
+    let report = pass::look_once(engine, span)?;
+    out.document(|| document(&report, None));
+    if !out.json {
+        analysis_text(&report, out);
+        // With -v those that did not fire have been told.
+        let rules = explained::summary(&engine.rules, &report, out).filter(|_| !out.verbose && !out.quiet);
+        rules.iter().for_each(|text| out.text(&format!("\n{text}")));
+    }
+    Ok(report)
+}
+
+/// Why one rule does what it does now.
+fn one_rule(engine: &Engine, span: Duration, rule: &Rule, out: &Output) -> Result<Report> {
+    let (mut report, explained) = pass::look_closely(engine, span, rule)?;
+    only(&mut report, &rule.name);
+    out.document(|| document(&report, Some(explained::json(rule, &explained, &report))));
+    out.text(&explained::text(rule, &explained, &report, out));
+    diagnosis::log_notes(&report.logs).iter().for_each(|note| out.prose(note, 2));
+    Ok(report)
+}
+
+/// The document of a pass, with what was asked of one rule.
+fn document(report: &Report, rule: Option<Value>) -> Value {
+    let mut body = json::pass(report);
+    if let Value::Object(body) = &mut body {
+        body.insert("rule".into(), rule.unwrap_or_default());
+    }
+    json::success(body)
 }
 
 /// Keeps what concerns one rule. Where another cause goes before it, what would be done about that is not shown.

@@ -41,6 +41,9 @@ pub fn run(engine: &Engine, options: Options, global: &Global, out: &Output) -> 
     if dry_run {
         analysis_text(&report, out);
         let plan = report.permit(&options);
+        if !report.judged.is_empty() {
+            out.text("");
+        }
         out.text(&plan.map_or("dry run: nothing would be changed".to_owned(), |p| {
             format!("dry run: {} would be carried out", p.plan().id)
         }));

@@ -175,6 +175,7 @@ fn output(global: &Global, redactor: Redactor) -> Output {
             ColorChoice::Auto => show::wants_color(),
         },
         width: show::terminal_width(),
+        note_width: show::note_width(),
         live: std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|t| t != "dumb"),
         redactor,
     }

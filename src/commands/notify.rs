@@ -12,7 +12,7 @@ pub fn test(engine: &Engine, out: &Output) -> Result<u8> {
     let tested = alert::test(engine, &tell::of_test(clock::now()));
     out.document(|| json::success(serde_json::json!({ "notifiers": tested.iter().map(document).collect::<Vec<_>>() })));
     if tested.is_empty() {
-        out.text("nobody is told but standard error and the journal: [alerts] names no webhook, command or email");
+        out.prose("nobody is told but standard error and the journal: [alerts] names no webhook, command or email", 2);
         return Ok(10);
     }
     tested.iter().for_each(|one| out.text(&line(one)));

@@ -2,10 +2,10 @@
 
 use crate::commands::{Usage, duration, known_rule};
 use crate::config::Engine;
-use crate::diagnose::rules::shown;
 use crate::event_log;
 use crate::host::{clock, lock};
 use crate::pause::{self, Pause};
+use crate::show::status::{end_of, until};
 use crate::show::{Output, json};
 use crate::state::StateDir;
 use anyhow::{Result, bail};
@@ -34,11 +34,17 @@ pub fn pause(engine: &Engine, time: &str, reason: &str, rule: Option<&str>, out:
     pauses.retain(|p| p.rule != new.rule);
     pauses.push(new.clone());
     pause::write(&dir.pauses(), &pauses)?;
-    let data = serde_json::json!({ "seconds": new.seconds, "reason": new.reason, "by": new.by, "rule": new.rule });
+    let ends = clock::to_second(end_of(length, now.t)).to_string();
+    let data = serde_json::json!({
+        "seconds": new.seconds, "until": ends, "reason": new.reason, "by": new.by, "rule": new.rule,
+    });
     event_log::append(&dir, now.t, "paused", data.clone())?;
     out.document(|| json::success(data));
     let of = rule.map(|rule| format!(" of rule {rule}")).unwrap_or_default();
-    out.text(&format!("fixes{of} are paused for {}; checks and alerts go on; `healer resume` ends it", shown(length)));
+    out.prose(
+        &format!("fixes{of} are paused {}; checks and alerts go on; `healer resume` ends it", until(length, now.t)),
+        2,
+    );
     Ok(0)
 }
 
@@ -52,7 +58,7 @@ pub fn resume(engine: &Engine, out: &Output) -> Result<u8> {
         event_log::append(&dir, clock::now(), "resumed", serde_json::json!({ "by": who() }))?;
     }
     out.document(|| json::success(serde_json::json!({ "was_paused": was })));
-    out.text(if was { "fixes are made again" } else { "fixes were not paused" });
+    out.prose(if was { "fixes are made again" } else { "fixes were not paused" }, 2);
     Ok(0)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::commands::Usage;
 use crate::pass::recording::{self, ReadError, Recorded};
-use crate::show::{Output, decision::Document, diff, json};
+use crate::show::{Output, decision::Document, diagnosis, diff, json};
 use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -15,7 +15,7 @@ pub fn run(file: &Path, out: &Output) -> Result<u8> {
     let again = recorded.decide().map_err(|e| e.context(format!("{} cannot be decided again", file.display())))?;
     let same = again == recorded.decision;
     out.document(|| json::success(data(&recorded, &again, same)));
-    out.text(&again.text);
+    out.text(&diagnosis::fitted(&again.text, out));
     let of = format!("healer {} at {}", recorded.version, crate::host::clock::to_second(recorded.recorded));
     if same {
         if !out.quiet {

@@ -28,6 +28,6 @@ pub fn run(engine: &Engine, target: &str, out: &Output) -> Result<u8> {
     attempts::append(&dir.attempts(), &Line::Release { at: clock::moment(), target: target.to_owned() })?;
     crate::event_log::append(&dir, clock::now(), "reset", serde_json::json!({ "target": target }))?;
     out.document(|| json::success(serde_json::json!({ "target": target })));
-    out.text(&format!("{target} is released"));
+    out.prose(&format!("{target} is released"), 2);
     Ok(0)
 }

@@ -26,12 +26,12 @@ pub fn run(engine: &Engine, id: &str, dry_run: bool, force: bool, global: &Globa
     }
     let steps = steps_owed(engine, &dir, &metadata, force)?;
     for step in metadata.steps.iter().filter(|step| step.inverse().is_none()) {
-        out.text(&format!("not put back: {}", step.words()));
+        out.prose(&format!("not put back: {}", step.words()), 2);
     }
     steps.iter().for_each(|step| out.text(&step.words()));
     let restart_owed = restart_owed(&dir, &metadata)?;
     if diffs.iter().all(|(_, d)| d.is_empty()) && steps.is_empty() && !restart_owed {
-        out.text(&format!("everything is already as in {id}: nothing to do"));
+        out.prose(&format!("everything is already as in {id}: nothing to do"), 2);
         out.document(|| serde_json::json!({ "status": "success", "message": format!("Already as in backup {id}") }));
         return Ok(0);
     }
@@ -39,7 +39,7 @@ pub fn run(engine: &Engine, id: &str, dry_run: bool, force: bool, global: &Globa
         metadata.restarts.iter().for_each(|r| out.text(&format!("restart {r}: it failed when {id} was put back")));
     }
     if dry_run {
-        out.text(&format!("dry run: {id} would be put back"));
+        out.prose(&format!("dry run: {id} would be put back"), 2);
         out.document(|| json::success(serde_json::json!({ "backup_id": id, "dry_run": true })));
         return Ok(10);
     }
@@ -58,10 +58,8 @@ pub fn run(engine: &Engine, id: &str, dry_run: bool, force: bool, global: &Globa
         // It was asked too late, or was killed.
         _ => roll_back(engine, &dir, &metadata, force, out)?,
     }
-    out.text(&format!(
-        "rolled back to {id}; its rule is held for this target until `healer reset '{}'`",
-        metadata.target
-    ));
+    let until = format!("its rule is held for this target until `healer reset '{}'`", metadata.target);
+    out.prose(&format!("rolled back to {id}; {until}"), 2);
     out.document(|| {
         serde_json::json!({ "status": "success", "message": format!("Rolled back to backup {id}"), "backup_id": id })
     });
@@ -98,11 +96,20 @@ pub(super) fn find(dir: &StateDir, id: &str) -> Result<Metadata> {
     if id != backup::LATEST {
         return backup::load(&dir.backups(), id);
     }
-    backup::list(&dir.backups())?
-        .into_iter()
-        .filter_map(|listed| listed.metadata.ok())
-        .find(|m| ![backup::ROLLBACK, backup::CONFLICT].contains(&m.reason.as_str()) && in_place(dir, m))
-        .ok_or_else(|| anyhow!(NoSuchBackup::latest()))
+    let all: Vec<Metadata> = backup::list(&dir.backups())?.into_iter().filter_map(|l| l.metadata.ok()).collect();
+    let mut fixes = all.iter().filter(|m| ![backup::ROLLBACK, backup::CONFLICT].contains(&m.reason.as_str()));
+    if let Some(standing) = fixes.clone().find(|m| in_place(dir, m)) {
+        return Ok(standing.clone());
+    }
+    let none = anyhow!(NoSuchBackup::latest());
+    // One that was kept and stands no more was edited by somebody else.
+    let kept = |m: &&Metadata| matches!(outcome_of(dir, m), Ok(Some(Outcome::Healed | Outcome::Unproven)));
+    Err(match fixes.find(kept).map(|m| &m.backup_id) {
+        None => none,
+        Some(id) => none.context(format!(
+            "what the newest fix wrote was changed since, and not by healer (`healer rollback -n {id}` shows it)"
+        )),
+    })
 }
 
 /// Of a fix that changed no file, how it has ended says so.

@@ -1,6 +1,7 @@
 //! `healer rules`: what is in force, and what one pattern matches in a log. Read-only.
 
 use crate::attempts::{self, Attempt, Attempts};
+use crate::breaker::{self, Tripped};
 use crate::cli::RulesAction;
 use crate::commands::{Usage, rule_show, rule_test};
 use crate::config::{self, Engine, LogKind, LogTrigger, Mode, Rule, Signature, SignatureOrigin, When};
@@ -14,6 +15,7 @@ use crate::show::{Output, json};
 use crate::state::{Memory, StateDir};
 use anyhow::{Result, anyhow};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
@@ -45,6 +47,7 @@ pub(super) struct Past {
     memory: Memory,
     tallies: Vec<Tally>,
     attempts: Attempts,
+    tripped: Vec<Tripped>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -54,13 +57,20 @@ impl Past {
         let (memory, first) = Memory::load(&dir);
         let (logs, second) = LogState::load(&dir.cursors())?;
         let (tallies, attempts) = (logs.all_tallies(), attempts::read(&dir.attempts())?);
-        Ok(Past { memory, tallies, attempts, warnings: first.into_iter().chain(second).collect() })
+        let tripped = breaker::open_targets(&attempts, &clock::moment(), &engine.limits);
+        Ok(Past { memory, tallies, attempts, tripped, warnings: first.into_iter().chain(second).collect() })
     }
 
     pub(super) fn of<'a>(&'a self, engine: &Engine, rule: &'a Rule) -> RuleRow<'a> {
         let counted = if let When::Log(when) = &rule.when { matches::newest(when, &self.tallies) } else { None };
+        let mut made = BTreeMap::new();
+        for fix in self.fixes(rule) {
+            *made.entry(fix.ended.as_ref().map_or("open", |(_, outcome)| outcome.word())).or_default() += 1;
+        }
         RuleRow {
             rule,
+            made,
+            tripped: self.tripped.iter().filter(|t| t.rule == rule.name).collect(),
             mode: if engine.mode == Mode::Suggest { Mode::Suggest } else { rule.mode.unwrap_or(Mode::Auto) },
             last_matched: self.memory.matches.get(&rule.name).and_then(|m| m.last).max(counted),
             last_fix: self.fixes(rule).next(),

@@ -14,7 +14,7 @@ pub fn run(engine: &Engine, since: Option<&str>, out: &Output) -> Result<u8> {
     let knowledge = &all.knowledge;
     all.warning.iter().for_each(|w| out.note(&format!("healer: {w}")));
     out.document(|| json::success(documents::stats_json(&all)));
-    out.text(&stats::text(knowledge, since, out));
+    out.prose(&stats::text(knowledge, since, out), 2);
     debt::text(&all.owed, clock::now(), out).iter().for_each(|text| out.text(&format!("\n{text}")));
     if let Some((line, why)) = &knowledge.first_skipped {
         out.note(&format!(

@@ -271,12 +271,21 @@ fn floor_boundary(text: &str, index: usize) -> usize {
 pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let limit = (word.chars().count() / 3).clamp(1, 4);
-    candidates
-        .into_iter()
-        .map(|c| (strsim::osa_distance(&word, &c.to_lowercase()), c))
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    let near = candidates
+        .iter()
+        .map(|c| (strsim::osa_distance(&word, &c.to_lowercase()), *c))
         .filter(|(distance, c)| *distance <= limit && *distance < c.chars().count())
         .min()
-        .map(|(_, c)| c)
+        .map(|(_, c)| c);
+    near.or_else(|| begun(&word, &candidates))
+}
+
+/// The only candidate that begins so, where the word is long enough to be no accident.
+fn begun<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    let mut begin_so = candidates.iter().filter(|c| c.to_lowercase().starts_with(word));
+    let only = begin_so.next().filter(|_| word.chars().count() >= 3)?;
+    begin_so.next().is_none().then_some(*only)
 }
 
 /// `did you mean` where a candidate is close, else what there is.
@@ -298,6 +307,8 @@ mod tests {
             ("nmae", Some("name")),
             ("rate_limt", Some("rate_limit")),
             ("Name", Some("name")),
+            ("rate", Some("rate_limit")),
+            ("ra", None),
             ("zzz", None),
             ("x", None),
         ] {

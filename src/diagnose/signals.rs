@@ -27,13 +27,26 @@ pub fn of_rule(engine: &Engine, rule: &Rule, fired: &Fired, seen: &Observed, att
         weight: Some(rule.confidence),
         held: true,
     };
-    let beside = |role, weight, spec: &SignalSpec| {
+    std::iter::once(trigger).chain(beside(engine, rule, seen, attempts)).collect()
+}
+
+/// Every signal of a rule that does not fire, and what keeps it from that.
+pub fn of_silent(engine: &Engine, rule: &Rule, reason: &str, seen: &Observed, attempts: &Attempts) -> Vec<Signal> {
+    let (kind, asked) = asked_by(&rule.when);
+    let weight = Some(rule.confidence);
+    let trigger = Signal { kind, role: SignalRole::Trigger, asked, seen: reason.to_owned(), weight, held: false };
+    std::iter::once(trigger).chain(beside(engine, rule, seen, attempts)).collect()
+}
+
+/// What is looked for beside the trigger.
+fn beside(engine: &Engine, rule: &Rule, seen: &Observed, attempts: &Attempts) -> Vec<Signal> {
+    let of = |role, weight, spec: &SignalSpec| {
         let Look { kind, asked, seen, held } = look(engine, spec, seen, attempts);
         Signal { kind, role, asked, seen, weight, held }
     };
-    let evidence = rule.evidence.iter().map(|e| beside(SignalRole::Evidence, Some(e.add), &e.signal));
-    let required = rule.require.iter().map(|spec| beside(SignalRole::Required, None, spec));
-    std::iter::once(trigger).chain(evidence).chain(required).collect()
+    let evidence = rule.evidence.iter().map(|e| of(SignalRole::Evidence, Some(e.add), &e.signal));
+    let required = rule.require.iter().map(|spec| of(SignalRole::Required, None, spec));
+    evidence.chain(required).collect()
 }
 
 /// What a signal asks for, in words.

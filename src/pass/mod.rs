@@ -16,7 +16,7 @@ use crate::alert::{self, Alert, Post};
 use crate::attempts;
 use crate::backup;
 use crate::breaker;
-use crate::config::Engine;
+use crate::config::{Engine, Rule};
 use crate::diagnose::symptoms::Graph;
 use crate::diagnose::{fingerprint, streaks};
 use crate::event_log;
@@ -28,7 +28,7 @@ use crate::incidents::{self, Changed};
 use crate::matches;
 use crate::model::{Analysis, Moment, Outcome, Plan, Watched};
 use crate::observe;
-use crate::pass::judging::{Around, Given};
+use crate::pass::judging::{Around, Explained, Given};
 use crate::pause;
 use crate::show::{decision, prometheus};
 use crate::state::{self, LastPass, StateDir, Totals};
@@ -94,14 +94,29 @@ pub fn run(engine: &Engine, options: &Options, tell: &mut dyn PassTell) -> Resul
 /// # Errors
 /// When limits or history are there and cannot be read.
 pub fn look_once(engine: &Engine, span: Duration) -> Result<Report> {
+    Ok(look_for(engine, span, None)?.0)
+}
+
+/// The same, and every condition of one rule.
+///
+/// # Errors
+/// When limits or history are there and cannot be read.
+pub fn look_closely(engine: &Engine, span: Duration, rule: &Rule) -> Result<(Report, Explained)> {
+    let (report, explained) = look_for(engine, span, Some(rule))?;
+    Ok((report, explained.context("no rule was explained")?))
+}
+
+fn look_for(engine: &Engine, span: Duration, rule: Option<&Rule>) -> Result<(Report, Option<Explained>)> {
     let (begin, started) = (clock::since_boot(), clock::now());
     let mut world = World::load(engine, StateDir::of(engine));
     let sight = world.look(span);
     world.memory.streaks = streaks::update(engine, &world.memory.streaks, &sight.checks, &sight.now);
     let history = History::read(&world, &sight)?;
     let analysis = world.diagnose(&sight, &history);
-    let (judged, _) = judge(&mut world, &sight, &analysis, &history, &Options::default());
-    Ok(Report {
+    let (judged, around) = judge(&mut world, &sight, &analysis, &history, &Options::default());
+    let given = Given { engine, sight: &sight, streaks: &world.memory.streaks, history: &history };
+    let explained = rule.map(|rule| judging::explain(given, &analysis, rule, &around));
+    let report = Report {
         started,
         duration: clock::since_boot().saturating_sub(begin),
         checks: sight.checks,
@@ -116,7 +131,8 @@ pub fn look_once(engine: &Engine, span: Duration) -> Result<Report> {
         interrupted: false,
         approve_missed: false,
         blocked: None,
-    })
+    };
+    Ok((report, explained))
 }
 
 /// A pass that holds the lock, or writes nothing.

@@ -80,7 +80,7 @@ pub fn table(checks: &[CheckResult], out: &Output) -> String {
             check.name.clone(),
             check.kind.word().to_owned(),
             check.status.word().to_owned(),
-            format!("{} ms", number(check.duration_ms.round())),
+            format!("{:>5} ms", check.duration_ms.round()),
             check.message.clone(),
         ]);
         for container in shown_containers(check, out) {

@@ -1,10 +1,9 @@
 //! The mitigation debt: literals that fixes have moved away from the value that a human last set.
 
 use crate::attempts::Debt;
-use crate::diagnose::rules::shown;
 use crate::fix::edit::{Decimal, Literal};
 use crate::host::clock;
-use crate::show::{Output, json};
+use crate::show::{Output, ago, json};
 use crate::text::clean;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -43,20 +42,19 @@ pub fn text(owed: &[Owed], now: Timestamp, out: &Output) -> Option<String> {
     if owed.is_empty() {
         return None;
     }
-    let mut table = out.table(&["file", "at", "human", "now", "factor", "fixes", "since"]);
-    for o in owed {
-        let factor = o.factor().map_or_else(|| "-".to_owned(), |f| format!("{}", json::rounded(f)));
-        table.add_row(vec![
-            clean(&o.debt.path.display().to_string()),
-            clean(&o.debt.at),
-            clean(&o.debt.human),
-            clean(&o.debt.now),
-            factor,
-            o.debt.rules.len().to_string(),
-            format!("{} ago", shown(clock::between(o.debt.since, now))),
-        ]);
-    }
     let head =
         "mitigation debt: these literals differ from what a human last set; mend the cause, or make the value yours";
-    Some(format!("{head}\n\n{}", out.rendered(&table)))
+    let lines = owed.iter().map(|o| {
+        let times = o.factor().map(|f| format!(", {} times as much", json::rounded(f))).unwrap_or_default();
+        let (human, now_is, fixes) = (clean(&o.debt.human), clean(&o.debt.now), o.debt.rules.len() as u64);
+        let place = format!("  {} `{}`", clean(&o.debt.path.display().to_string()), clean(&o.debt.at));
+        let what = format!(
+            "{human} -> {now_is}{times}, by {}, since {}",
+            if fixes == 1 { "1 fix".to_owned() } else { format!("{fixes} fixes") },
+            ago(o.debt.since, now)
+        );
+        out.wrapped(&format!("{place}\n      {}", what), 6)
+    });
+    let lines: Vec<String> = lines.collect();
+    Some(format!("{}\n\n{}", out.wrapped(head, 0), lines.join("\n")))
 }

@@ -16,17 +16,15 @@ pub struct Document {
     pub data: Value,
 }
 
-/// Columns of the text.
-const WIDTH: u16 = 100;
-
-/// `act` is the plan that is carried out.
+/// `act` is the plan that is carried out. A sentence is one line, however long.
 pub fn document(analysis: &Analysis, judged: &[Judged], act: Option<&str>) -> Document {
     let out = Output {
         json: false,
         quiet: false,
         verbose: true,
         color: false,
-        width: WIDTH,
+        width: u16::MAX,
+        note_width: u16::MAX,
         live: false,
         redactor: Redactor::default(),
     };

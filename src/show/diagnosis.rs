@@ -56,7 +56,7 @@ pub fn groups(logs: &LogReport, out: &Output) -> Option<String> {
         table.add_row(vec![
             group.count.to_string(),
             group.severity.word().to_owned(),
-            group.signatures.join(", "),
+            group.signatures.iter().map(|name| name.replacen("rule:", "rule ", 1)).collect::<Vec<_>>().join(", "),
             clean(&group.sources.join(", ")),
             format!("{}{new}", clean(&group.template)),
         ]);
@@ -103,7 +103,20 @@ pub fn judged(judged: &Judged, out: &Output) -> String {
             lines.extend(held.iter().flat_map(|p| plan(p, &judged.files, out)));
         }
     }
-    lines.join("\n")
+    fitted(&lines.join("\n"), out)
+}
+
+/// A diagnosis and its plan broken to the width, but for the lines of a diff.
+pub fn fitted(text: &str, out: &Output) -> String {
+    text.lines().map(|line| fitted_line(line, out)).collect::<Vec<_>>().join("\n")
+}
+
+fn fitted_line(line: &str, out: &Output) -> String {
+    match line.strip_prefix("    ") {
+        Some(step) if step.starts_with("| ") => line.to_owned(),
+        Some(step) if !step.starts_with(' ') => out.wrapped(line, 6),
+        _ => out.wrapped(line, 14),
+    }
 }
 
 fn diagnosis(d: &Diagnosis, out: &Output) -> Vec<String> {
@@ -210,7 +223,7 @@ pub fn others(report: &Report, out: &Output) -> Option<String> {
         return None;
     }
     let lines = others_of(&report.analysis);
-    (!lines.is_empty()).then(|| lines.join("\n"))
+    (!lines.is_empty()).then(|| out.wrapped(&lines.join("\n"), 2))
 }
 
 /// The same, line by line.

@@ -89,7 +89,7 @@ mod tests {
 
     fn output(json: bool) -> Output {
         let redactor = Redactor::default();
-        Output { json, quiet: false, verbose: false, color: false, width: 100, live: false, redactor }
+        Output { json, redactor, ..Output::plain() }
     }
 
     /// A diff for people without its three first lines.

@@ -1,28 +1,33 @@
 //! What happened, for people.
 
-use crate::diagnose::rules::shown;
-use crate::host::clock;
 use crate::past::{Fix, Item};
-use crate::show::Output;
+use crate::show::{self, Output};
 use crate::text::clean;
 use jiff::Timestamp;
-use std::time::Duration;
+
+/// Columns of how long ago.
+const WHEN: usize = 11;
 
 /// One line each, with what explains it below.
 pub fn text(items: &[&Item], fix: Option<&Fix>, since: &str, now: Timestamp, out: &Output) -> String {
+    let kinds = items.iter().map(|item| kind(&item.kind).chars().count());
+    let column = kinds.chain(fix.map(|_| BEING_FIXED.len())).max().unwrap_or(0);
+    let indent = WHEN + column + 4;
+    let line = |when: &str, kind: &str, text: &str| {
+        // Padded before it is painted: escape sequences take no columns.
+        let kind = if kind == BEING_FIXED { out.bold(&format!("{kind:<column$}")) } else { format!("{kind:<column$}") };
+        out.wrapped(format!("{when:>WHEN$}  {kind}  {}", clean(text)).trim_end(), indent)
+    };
     let mut lines = Vec::new();
     if let Some(fix) = fix {
         let what = fix.diagnosis.get("cause").and_then(|cause| cause.as_str()).unwrap_or("?");
-        lines.push(format!("{:>8}  {:<22} {}", "now", out.bold("being fixed"), clean(what)));
+        lines.push(line("now", BEING_FIXED, what));
     }
     for item in items {
-        let ago = clock::between(item.t, now);
-        let ago = Duration::from_secs(rounded(ago.as_secs()));
-        lines.push(format!("{:>8}  {:<22} {}", shown(ago), item.kind, clean(&item.title)));
-        let mut below = |label: &str, text: &str| lines.push(format!("{:>8}  {label:<22} {}", "", clean(text)));
-        item.steps.iter().for_each(|step| below("", step));
-        item.why.iter().for_each(|why| below("", why));
-        item.backup_id.iter().for_each(|id| below("", &format!("backup {id}")));
+        lines.push(line(&show::ago(item.t, now), kind(&item.kind), &item.title));
+        let backup = item.backup_id.iter().map(|id| format!("backup {id}"));
+        let below = item.steps.iter().cloned().chain(item.why.clone()).chain(backup);
+        lines.extend(below.map(|text| line("", "", &text)));
     }
     if lines.is_empty() {
         lines.push(format!("nothing has happened in the last {since}"));
@@ -30,11 +35,17 @@ pub fn text(items: &[&Item], fix: Option<&Fix>, since: &str, now: Timestamp, out
     lines.join("\n")
 }
 
-/// Of what is long ago, seconds say nothing.
-fn rounded(seconds: u64) -> u64 {
-    match seconds {
-        0..=599 => seconds,
-        600..=86_399 => seconds / 60 * 60,
-        _ => seconds / 3_600 * 3_600,
+const BEING_FIXED: &str = "being fixed";
+
+/// What happened, in few words.
+fn kind(word: &str) -> &str {
+    match word {
+        "rolled_back" => "rolled back",
+        "rolled_back_by_operator" => "undone",
+        "rollback_failed" => "not undone",
+        "circuit_open" => "circuit",
+        "pass_failed" => "pass failed",
+        "acknowledged" => "seen",
+        other => other,
     }
 }

@@ -213,7 +213,7 @@ impl PassTell for Live {
 
     fn ended(&mut self, ended: &Ended) {
         self.end_line();
-        self.out.text(&ended_text(ended));
+        self.out.prose(&ended_text(ended), 2);
     }
 
     fn as_tell(&mut self) -> &mut dyn Tell {
@@ -227,12 +227,11 @@ pub fn analysis_text(report: &Report, out: &Output) {
     if (status != Status::Healthy || out.verbose) && !report.checks.is_empty() {
         out.text(&checks::table(&report.checks, out));
     } else if !out.quiet || !report.judged.is_empty() {
-        out.text(&format!(
-            "{}: {}, {}",
-            out.status(status),
-            count(report.checks.len() as u64, "check"),
-            count(report.logs.events, "new error event")
-        ));
+        let checks = match report.checks.len() as u64 {
+            0 => "no checks".to_owned(),
+            n => format!("{} {}", count(n, "check"), out.status(status)),
+        };
+        out.text(&format!("{checks}, {}", count(report.logs.events, "new error event")));
     }
     let parts = [diagnosis::groups(&report.logs, out), diagnosis::findings(report, out)];
     for part in parts.into_iter().flatten() {
@@ -242,7 +241,7 @@ pub fn analysis_text(report: &Report, out: &Output) {
     let notes = diagnosis::log_notes(&report.logs);
     if !notes.is_empty() {
         out.text("");
-        notes.iter().for_each(|note| out.text(note));
+        notes.iter().for_each(|note| out.prose(note, 2));
     }
     let shown = |judged: &&pass::Judged| out.verbose || !diagnosis::is_shown_with_root(&judged.diagnosis, report);
     for judged in report.judged.iter().filter(shown) {

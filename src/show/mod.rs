@@ -9,6 +9,7 @@ pub mod debt;
 pub mod decision;
 pub mod diagnosis;
 pub mod diff;
+pub mod explained;
 pub mod history;
 pub mod init;
 pub mod json;
@@ -21,11 +22,15 @@ pub mod rule_tests;
 pub mod rules;
 pub mod stats;
 pub mod status;
+pub mod wrap;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use std::io::{IsTerminal, Write};
+use std::time::Duration;
 
 use crate::config::Redactor;
+use crate::diagnose::rules::shown;
+use crate::host::clock;
 use crate::hush::hush_json;
 use crate::model::Status;
 
@@ -36,8 +41,10 @@ pub struct Output {
     pub quiet: bool,
     pub verbose: bool,
     pub color: bool,
-    /// Columns of a table.
+    /// Columns of stdout.
     pub width: u16,
+    /// Columns of stderr; where it is no terminal a sentence stays one line, as journals and pipes want it.
+    pub note_width: u16,
     /// A person is at the other end of stderr: live lines may be rewritten.
     pub live: bool,
     pub redactor: Redactor,
@@ -52,6 +59,7 @@ impl Output {
             verbose: false,
             color: false,
             width: 100,
+            note_width: u16::MAX,
             live: false,
             redactor: Redactor::default(),
         }
@@ -71,8 +79,11 @@ impl Output {
 
     /// Writes one line to stderr.
     pub fn note(&self, text: &str) {
+        let text = self.redactor.redact(text);
+        // What has lines of its own, an error with its caret or a diff, keeps them.
+        let text = if text.contains('\n') { text } else { wrap::wrap(&text, self.note_width.into(), 2).into() };
         let mut stderr = std::io::stderr().lock();
-        let _ = writeln!(stderr, "{}", self.redactor.redact(text));
+        let _ = writeln!(stderr, "{text}");
     }
 
     /// Writes to stdout in text mode only.
@@ -80,6 +91,16 @@ impl Output {
         if !self.json {
             self.line(text);
         }
+    }
+
+    /// Writes sentences to stdout in text mode only, broken to its width; what follows a break stands so many columns in.
+    pub fn prose(&self, text: &str, indent: usize) {
+        self.text(&self.wrapped(text, indent));
+    }
+
+    /// The text broken to the width of stdout.
+    pub fn wrapped(&self, text: &str, indent: usize) -> String {
+        wrap::wrap(text, self.width.into(), indent)
     }
 
     /// Writes the one JSON document of `--json`; without it nothing is made.
@@ -145,11 +166,42 @@ pub fn count(n: u64, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-/// Columns of the terminal at stdout; `COLUMNS`, else 100 elsewhere.
+/// How long ago, as people say it: the seconds of the last minute, the minutes of the last hour, then hours and days.
+pub fn ago(t: jiff::Timestamp, now: jiff::Timestamp) -> String {
+    match coarse(clock::between(t, now)) {
+        span if span.is_zero() => "just now".to_owned(),
+        span => format!("{} ago", shown(span)),
+    }
+}
+
+/// A span without what says nothing beside the rest of it.
+pub fn coarse(span: Duration) -> Duration {
+    let seconds = span.as_secs();
+    let unit = match seconds {
+        0..60 => 1,
+        60..86_400 => 60,
+        86_400.. => 3600,
+    };
+    Duration::from_secs(seconds / unit * unit)
+}
+
+/// Columns of stdout: as `COLUMNS` says, else as wide as its terminal is, else 80.
 pub fn terminal_width() -> u16 {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|s| s.ws_col).filter(|c| *c > 0);
-    let columns = || std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
-    size.or_else(columns).unwrap_or(100).clamp(40, 200)
+    let size = || rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|s| s.ws_col).filter(|c| *c > 0);
+    columns_variable().or_else(size).unwrap_or(80).max(NARROWEST)
+}
+
+/// Columns of stderr, where it is a terminal or `COLUMNS` says them.
+pub fn note_width() -> u16 {
+    let size = || rustix::termios::tcgetwinsize(std::io::stderr()).ok().map(|s| s.ws_col).filter(|c| *c > 0);
+    columns_variable().or_else(size).map_or(u16::MAX, |width| width.max(NARROWEST))
+}
+
+/// On less nothing is readable.
+const NARROWEST: u16 = 40;
+
+fn columns_variable() -> Option<u16> {
+    std::env::var("COLUMNS").ok()?.parse().ok().filter(|columns| *columns > 0)
 }
 
 /// Whether colour is wanted: `NO_COLOR`, `TERM=dumb` and a missing terminal switch it off.

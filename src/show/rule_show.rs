@@ -8,7 +8,8 @@ use crate::host::clock;
 use crate::model::{Act, Diagnosis, ErrorsAllowed, Status};
 use crate::pass::Judged;
 use crate::show::rules::{RuleRow, mode_word, when};
-use crate::show::{Output, checks::number, diagnosis, json};
+use crate::show::status::next_try;
+use crate::show::{self, Output, checks::number, diagnosis, json};
 use crate::text::clean;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -33,8 +34,8 @@ pub enum Now<'a> {
 /// For people.
 pub fn text(of: &Shown, now: Timestamp, out: &Output) -> String {
     let rule = of.row.rule;
-    let row = |label: &str, text: &str| format!("  {label:<13}{}", clean(text));
-    let ago = |t: Timestamp| format!("{} ago ({})", shown(clock::between(t, now)), clock::to_second(t));
+    let row = |label: &str, text: &str| out.wrapped(&format!("  {label:<13}{}", clean(text)), 15);
+    let ago = |t: Timestamp| format!("{} ({})", show::ago(t, now), clock::to_second(t));
     let mut lines = vec![out.bold(&format!("rule {} ({})", rule.name, mode_word(of.row.mode)))];
     lines.push(row("when", &when(&rule.when)));
     lines.push(row("issue type", &rule.issue_type));
@@ -48,7 +49,8 @@ pub fn text(of: &Shown, now: Timestamp, out: &Output) -> String {
         lines.push(row("fix", "none: it diagnoses and alerts"));
     }
     for (n, fix) in rule.fixes.iter().enumerate() {
-        lines.push(row(&format!("fix {}", n + 1), &format!("{}: {}", fix.fix_type, steps(fix).join("; "))));
+        lines.push(row(&format!("fix {}", n + 1), &fix.fix_type));
+        lines.extend(steps(fix).iter().map(|step| row("", step)));
     }
     lines.push(row("validation", &validation(rule)));
     let l = &rule.limits;
@@ -60,8 +62,14 @@ pub fn text(of: &Shown, now: Timestamp, out: &Output) -> String {
     lines.push(row("last matched", &of.row.last_matched.map_or("never, as far as is known".to_owned(), ago)));
     for fix in &of.fixes {
         let ending = fix.ended.as_ref().map_or("open", |(_, outcome)| outcome.word());
-        let text = format!("{} of {}: {ending}, {}", fix.fix_type, fix.target, ago(fix.last_moment().t));
+        let ending = ending.replace('_', " ");
+        let text = format!("{} of `{}`: {ending}, {}", fix.fix_type, fix.target, ago(fix.last_moment().t));
         lines.push(row("fix made", &text));
+    }
+    for tripped in &of.row.tripped {
+        let text =
+            format!("open for `{}`: {} failures in a row; {}", tripped.target, tripped.failures, next_try(tripped));
+        lines.push(row("breaker", &text));
     }
     match &of.now {
         Now::Silent(reason) => lines.push(row("now", &format!("does not fire: {reason}"))),
@@ -73,9 +81,10 @@ pub fn text(of: &Shown, now: Timestamp, out: &Output) -> String {
         Now::Judged(judged) => {
             lines.push(row(
                 "now",
-                if judged.hold().is_some() { "fires, and would not act" } else { "fires, and would act" },
+                if judged.hold().is_some() { "fires, and is held" } else { "fires, and a pass would act" },
             ));
-            lines.extend(diagnosis::judged(judged, out).lines().map(|line| format!("    {line}")));
+            let inner = Output { width: out.width.saturating_sub(4), ..out.clone() };
+            lines.extend(diagnosis::judged(judged, &inner).lines().map(|line| format!("    {line}")));
         }
     }
     lines.join("\n")

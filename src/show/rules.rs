@@ -1,15 +1,18 @@
 //! Rules and signatures as tables; what one pattern matches, line by line.
 
 use crate::attempts::Attempt;
+use crate::breaker::Tripped;
 use crate::config::{LogTrigger, Mode, Rule, Signature, SignatureOrigin, When};
 use crate::diagnose::rules::{shown, state_word};
 use crate::host::clock;
 use crate::logs::trial::{Tried, TriedLine, Verdict};
-use crate::show::{Output, count, json};
+use crate::show::wrap::columns;
+use crate::show::{self, Output, ago, count, json};
 use crate::text::{clean, window};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// The name of a regex that was typed; no signature can be called so.
@@ -23,6 +26,10 @@ pub struct RuleRow<'a> {
     /// The newest event of a log trigger's signature; else when it last fired.
     pub last_matched: Option<Timestamp>,
     pub last_fix: Option<&'a Attempt>,
+    /// How many fixes ended how.
+    pub made: BTreeMap<&'static str, usize>,
+    /// Its circuit breakers that are not closed.
+    pub tripped: Vec<&'a Tripped>,
 }
 
 /// One signature and how it is searched.
@@ -104,23 +111,6 @@ fn signature_name(signature: &Signature) -> String {
 
 /// Both tables.
 pub fn list_text(rules: &[RuleRow<'_>], signatures: &[SignatureRow<'_>], now: Timestamp, out: &Output) -> String {
-    let ago = |t: Timestamp| format!("{} ago", shown(clock::between(clock::to_second(t), clock::to_second(now))));
-    let mut rule_table = out.table(&["rule", "mode", "when", "fixes", "last matched", "last fix"]);
-    for row in rules {
-        let fixes: Vec<&str> = row.rule.fixes.iter().map(|f| f.fix_type.as_str()).collect();
-        let fix = row.last_fix.map(|fix| {
-            let ending = fix.ended.as_ref().map_or("open", |(_, outcome)| outcome.word());
-            format!("{} ({ending})", ago(fix.last_moment().t))
-        });
-        rule_table.add_row(vec![
-            row.rule.name.clone(),
-            mode_word(row.mode).to_owned(),
-            when(&row.rule.when),
-            if fixes.is_empty() { "none".to_owned() } else { clean(&fixes.join(", ")) },
-            row.last_matched.map_or_else(|| "-".to_owned(), ago),
-            fix.unwrap_or_else(|| "-".to_owned()),
-        ]);
-    }
     let mut signature_table = out.table(&["signature", "category", "severity", "origin", "searched"]);
     for row in signatures {
         let s = row.signature;
@@ -134,13 +124,61 @@ pub fn list_text(rules: &[RuleRow<'_>], signatures: &[SignatureRow<'_>], now: Ti
     }
     let rules = match rules {
         [] => "no rule is configured: errors and causes are told, and nothing is ever changed".to_owned(),
-        _ => out.rendered(&rule_table),
+        _ => rules_text(rules, now, out),
     };
     let signatures = match signatures {
         [] => "no signature is in force: no log line counts as an error".to_owned(),
         _ => out.rendered(&signature_table),
     };
     format!("{rules}\n\n{signatures}")
+}
+
+/// A line of figures for each rule, and below it what it waits for: in a column of its own nothing of it could be read.
+fn rules_text(rules: &[RuleRow<'_>], now: Timestamp, out: &Output) -> String {
+    let mut table = out.table(&["rule", "mode", "last matched", "breaker", "fixes"]);
+    table.set_width(u16::MAX);
+    for row in rules {
+        table.add_row(vec![
+            row.rule.name.clone(),
+            mode_word(row.mode).to_owned(),
+            row.last_matched.map_or_else(|| "-".to_owned(), |t| ago(t, now)),
+            breaker_text(&row.tripped),
+            fixes_text(row, now),
+        ]);
+    }
+    let rendered = out.rendered(&table);
+    let mut lines = rendered.lines();
+    let head = lines.next().unwrap_or_default().to_owned();
+    let fixes = head.find("FIXES").unwrap_or_default();
+    let rows = lines
+        .zip(rules)
+        .flat_map(|(line, row)| [out.wrapped(line, fixes), out.wrapped(&format!("  {}", when(&row.rule.when)), 6)]);
+    std::iter::once(head).chain(rows).collect::<Vec<_>>().join("\n")
+}
+
+/// What its fixes came to: `2 healed, 1 rolled back, last 5m ago`.
+fn fixes_text(row: &RuleRow<'_>, now: Timestamp) -> String {
+    let Some(last) = row.last_fix else {
+        return if row.rule.fixes.is_empty() { "no fix: it only tells" } else { "none made yet" }.to_owned();
+    };
+    let made: Vec<String> = row.made.iter().map(|(word, n)| format!("{n} {}", word.replace('_', " "))).collect();
+    format!("{}, last {}", made.join(", "), ago(last.last_moment().t, now))
+}
+
+/// The breaker that is open the longest stands for all of a rule.
+fn breaker_text(tripped: &[&Tripped]) -> String {
+    match tripped.iter().max_by_key(|t| t.left) {
+        None => "closed".to_owned(),
+        Some(t) if t.left.is_zero() => "one try".to_owned(),
+        Some(t) => format!("open, {} left", shown(show::coarse(t.left))),
+    }
+}
+
+fn breaker_json(tripped: &Tripped) -> Value {
+    json!({
+        "target": tripped.target, "failures": tripped.failures, "left_s": tripped.left.as_secs(),
+        "state": if tripped.left.is_zero() { "half_open" } else { "open" },
+    })
 }
 
 /// The same for programs.
@@ -159,6 +197,8 @@ pub fn list_json(rules: &[RuleRow<'_>], signatures: &[SignatureRow<'_>]) -> Valu
             "fixes": rule.fixes.iter().map(|f| f.fix_type.as_str()).collect::<Vec<_>>(),
             "last_matched": row.last_matched.map(second),
             "last_fix": row.last_fix.map(|fix| second(fix.last_moment().t)),
+            "fixes_made": row.made,
+            "circuits": row.tripped.iter().map(|t| breaker_json(t)).collect::<Vec<_>>(),
             "last_outcome": row.last_fix.and_then(|fix| fix.ended.as_ref()).map(|(_, outcome)| outcome.word()),
         })
     };
@@ -196,7 +236,7 @@ impl<'a> TryShow<'a> {
             // The document is written as it comes: a log may have any number of lines.
             out.line(&format!("{{\"data\":{{{},\"lines\":[", members(&head)));
         } else if !out.quiet {
-            out.line(&head(chosen, out));
+            out.prose(&head(chosen, out), 2);
         }
         TryShow { chosen, missed, told: 0, out }
     }
@@ -221,7 +261,7 @@ impl<'a> TryShow<'a> {
             };
             self.out.line(&format!("],\"summary\":{summary}}},{status}}}"));
         } else if failed.is_none() || tried.lines > 0 {
-            self.out.line(&summary(tried, self.chosen, self.missed));
+            self.out.prose(&summary(tried, self.chosen, self.missed), 2);
         }
     }
 }
@@ -342,8 +382,10 @@ fn line_text(line: &TriedLine<'_>, chosen: &Chosen<'_>, out: &Output) -> String 
     if line.judged.is_some() && !matches!(line.verdict, Verdict::NotJudged(_)) {
         what.push_str("; an access log line, shown as it is judged");
     }
-    let marks = "^".repeat(window.width);
-    format!("{:>6} | {}\n{:6} | {:at$}{marks} {what}", line.number, window.text, "", "", at = window.at)
+    let marks = format!("{:6} | {:at$}{}", "", "", "^".repeat(window.width), at = window.at);
+    let fits = columns(&marks) + 1 + columns(&what) <= usize::from(out.width);
+    let what = if fits { format!(" {what}") } else { format!("\n{:6} | {what}", "") };
+    format!("{:>6} | {}\n{marks}{what}", line.number, window.text)
 }
 
 fn line_json(line: &TriedLine<'_>) -> Value {

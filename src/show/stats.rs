@@ -67,7 +67,7 @@ pub fn text(knowledge: &Knowledge, since: Option<&str>, out: &Output) -> String 
     let later = [knowledge.durable, knowledge.recurred, knowledge.rolled_back_later];
     let later = (later.iter().sum::<u64>() > 0).then(|| {
         let [durable, recurred, rolled_back] = later;
-        format!("later: {durable} proved durable, {recurred} came back, {rolled_back} were rolled back by an operator")
+        format!("later: {durable} held for a day, {recurred} came back, {rolled_back} undone by an operator")
     });
     let tables = [by_type, results, reliability].into_iter().chain(rest);
     let tables: Vec<_> = tables.filter(|table| !table.is_empty()).map(|table| out.rendered(&table)).collect();

@@ -10,7 +10,7 @@ use crate::host::clock;
 use crate::learn::Knowledge;
 use crate::model::{Incident, Moment};
 use crate::pause::Pause;
-use crate::show::{Output, json};
+use crate::show::{self, Output, ago, json};
 use crate::state::LastPass;
 use crate::text::clean;
 use jiff::Timestamp;
@@ -110,6 +110,7 @@ pub fn json(status: &Status) -> Value {
         })).collect::<Vec<_>>(),
         "pauses": status.paused().map(|(p, left)| json!({
             "rule": p.rule, "reason": p.reason, "by": p.by, "since": seconds(p.since.t), "left_s": left.as_secs(),
+            "until": seconds(end_of(left, status.now.t)),
         })).collect::<Vec<_>>(),
         "circuits": status.tripped.iter().map(|t| json!({
             "rule": t.rule, "target": t.target, "failures": t.failures, "left_s": t.left.as_secs(),
@@ -139,65 +140,113 @@ pub fn json(status: &Status) -> Value {
     })
 }
 
+/// Columns of what a line is about.
+const LABEL: usize = 11;
+
 /// For people: the most urgent first.
 pub fn text(status: &Status, out: &Output) -> String {
-    let ago = |t: Timestamp| format!("{} ago", shown(clock::between(t, status.now.t)));
-    let row = |label: &str, text: &str| format!("{label:<11}{}", clean(text));
-    let mut lines = vec![match &status.last_pass {
-        None => row("last pass:", "none yet; `healer heal` runs one"),
-        Some(pass) => {
-            let issues = if pass.issues == 1 { "1 issue".to_owned() } else { format!("{} issues", pass.issues) };
-            let overdue = if status.overdue() { "; OVERDUE: is the timer running?" } else { "" };
-            format!("last pass: {}, {}, {issues}{overdue}", ago(pass.started), out.status(pass.status))
-        }
-    }];
-    lines.extend(status.running.iter().map(|who| row("running:", who)));
+    let mut lines = vec![row("last pass:", &last_pass(status, out))];
+    lines.extend(status.running.iter().map(|who| row("running:", &clean(who))));
     lines.push(match &status.stop {
-        Some(file) => row("mode:", &format!("stopped: nothing is changed until {file} is removed")),
-        None => row("mode:", status.mode()),
+        Some(file) => row("mode:", &clean(&format!("stopped: nothing is changed until {file} is removed"))),
+        None => row("mode:", mode_text(status)),
     });
     for window in &status.maintenance {
         let of = if window.rules.is_empty() { String::new() } else { format!(" of {}", window.rules.join(", ")) };
-        lines.push(row("", &format!("maintenance window {}{of}", window.name)));
+        lines.push(row("", &clean(&format!("maintenance window {}{of}", window.name))));
     }
-    for (pause, left) in status.paused() {
-        let of = pause.rule.as_ref().map(|rule| format!("rule {rule} ")).unwrap_or_default();
-        let text = format!("{of}by {}: {}; {} left, `healer resume` ends it", pause.by, pause.reason, shown(left));
-        lines.push(row("paused:", &text));
-    }
-    lines.extend(status.open.iter().map(|open| row("open fix:", &format!("{open}; a pass ends it"))));
-    for incident in &status.incidents {
-        let text = format!("{}, {}, since {}", incident.cause, incident.severity, ago(incident.opened));
-        let flapping = if incident.flapping { "; flapping: it comes and goes" } else { "" };
-        lines.push(row("incident:", &format!("{text}{flapping} ({})", incident.id)));
-        lines.extend(status.ack_of(incident).map(|ack| row("", &format!("seen by {}: no alerts for it", ack.by))));
-        lines.extend(incident.symptom_of.iter().map(|root| row("", &format!("a symptom of {root} now"))));
-        if !incident.symptoms.is_empty() {
-            lines.push(row("", &format!("its symptoms: {}", incident.symptoms.join(", "))));
-        }
-        lines.extend(status.hold_of(incident).map(|why| row("", &format!("held: {why}"))));
-    }
-    if status.incidents.is_empty() && status.last_pass.is_some() {
+    lines.extend(status.paused().map(|(pause, left)| row("paused:", &clean(&pause_text(pause, left, status.now.t)))));
+    lines.extend(status.open.iter().map(|open| row("open fix:", &clean(&format!("{open}; a pass ends it")))));
+    lines.extend(status.incidents.iter().flat_map(|incident| incident_lines(status, incident, out)));
+    if !status.incidents.is_empty() {
+        lines.push(row("more:", "`healer diagnose` shows the evidence, and what would be done"));
+    } else if status.last_pass.is_some() {
         lines.push(row("incidents:", "none open"));
     }
     for held in &status.held {
-        let text = format!("{}, rule {}, {}: {}", held.target, held.rule, ago(held.since.t), held.reason);
-        lines.push(row("held:", &text));
-        lines.push(row("", &format!("`healer reset '{}'` releases it", held.target)));
+        let since = ago(held.since.t, status.now.t);
+        let reason = held.reason.replace("rolled_back_by_operator of", "an operator rolled back");
+        lines.push(row("held:", &clean(&format!("`{}`, rule {}, {since}: {reason}", held.target, held.rule))));
+        lines.push(row("", &clean(&format!("to release it: `healer reset '{}'`", held.target))));
     }
     for tripped in &status.tripped {
-        let left = if tripped.left.is_zero() {
-            "one try is let through".to_owned()
-        } else {
-            format!("one more try in {}", shown(tripped.left))
-        };
         let text = format!(
-            "{}, rule {}: {} fixes in a row failed or their problem came back; {left}",
-            tripped.target, tripped.rule, tripped.failures
+            "`{}`, rule {}: {} fixes in a row failed or their problem came back; {}",
+            tripped.target,
+            tripped.rule,
+            tripped.failures,
+            next_try(tripped)
         );
-        lines.push(row("circuit:", &text));
-        lines.push(row("", &format!("`healer reset '{}'` closes it", tripped.target)));
+        lines.push(row("circuit:", &clean(&text)));
+        lines.push(row("", &clean(&format!("to close it now: `healer reset '{}'`", tripped.target))));
     }
-    lines.extend(status.silent.iter().map(|why| row("silent:", why)));
-    lines.join("\n")
+    lines.extend(status.silent.iter().map(|why| row("silent:", &clean(why))));
+    out.wrapped(&lines.join("\n"), LABEL)
+}
+
+fn row(label: &str, text: &str) -> String {
+    format!("{label:<LABEL$}{text}")
+}
+
+fn last_pass(status: &Status, out: &Output) -> String {
+    let Some(pass) = &status.last_pass else { return "none yet; `healer heal` runs one".to_owned() };
+    let overdue = if status.overdue() { "; OVERDUE: is the timer running?" } else { "" };
+    let issues = show::count(pass.issues, "issue");
+    format!("{}, {}, {issues}{overdue}", ago(pass.started, status.now.t), out.status(pass.status))
+}
+
+fn mode_text(status: &Status) -> &'static str {
+    match status.mode() {
+        "paused" => "paused: problems are told, nothing is changed",
+        "suggest" => "suggest: plans are told, and carried out only when approved",
+        other => other,
+    }
+}
+
+/// Who, why, and until when: by the clock on the wall too, for who reads it next.
+pub fn pause_text(pause: &Pause, left: Duration, now: Timestamp) -> String {
+    let of = pause.rule.as_ref().map(|rule| format!("rule {rule} ")).unwrap_or_default();
+    format!("{of}by {}: {}; {}; `healer resume` ends it", pause.by, pause.reason, until(left, now))
+}
+
+/// `until 14:05 (1h52m left)`; with its day where that is not within a day.
+pub fn until(left: Duration, now: Timestamp) -> String {
+    let at = clock::local(end_of(left, now));
+    let format = if left < Duration::from_secs(86_400) { "%H:%M" } else { "%Y-%m-%d %H:%M" };
+    format!("until {} ({} left)", at.strftime(format), shown(show::coarse(left)))
+}
+
+/// When what is left is over.
+pub fn end_of(left: Duration, now: Timestamp) -> Timestamp {
+    jiff::SignedDuration::try_from(left).ok().and_then(|left| now.checked_add(left).ok()).unwrap_or(Timestamp::MAX)
+}
+
+/// When the breaker lets the next fix through.
+pub fn next_try(tripped: &Tripped) -> String {
+    match tripped.left.is_zero() {
+        true => "one try is let through".to_owned(),
+        false => format!("one more try in {}", shown(show::coarse(tripped.left))),
+    }
+}
+
+fn incident_lines(status: &Status, incident: &Incident, out: &Output) -> Vec<String> {
+    let lasted = match show::coarse(clock::between(incident.opened, status.now.t)) {
+        span if span.is_zero() => "since just now".to_owned(),
+        span => format!("for {}", shown(span)),
+    };
+    let flapping = if incident.flapping { "; flapping: it comes and goes" } else { "" };
+    let severity = out.status(incident.severity);
+    let cause = clean(&incident.cause);
+    let mut lines = vec![row("incident:", &format!("{cause}, {severity}, {lasted}{flapping} ({})", incident.id))];
+    lines.extend(status.ack_of(incident).map(|ack| row("", &clean(&seen_by(ack)))));
+    lines.extend(incident.symptom_of.iter().map(|root| row("", &clean(&format!("a symptom of {root} now")))));
+    if !incident.symptoms.is_empty() {
+        lines.push(row("", &clean(&format!("its symptoms: {}", incident.symptoms.join(", ")))));
+    }
+    lines.extend(status.hold_of(incident).map(|why| row("", &clean(&format!("held: {why}")))));
+    lines
+}
+
+fn seen_by(ack: &Ack) -> String {
+    format!("seen by {}: no alerts for it", ack.by)
 }

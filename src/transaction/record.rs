@@ -94,7 +94,7 @@ pub fn write_rollback(outcome: Outcome, why: &str, intent: &Intent, ground: &mut
     ground.tell.event(
         outcome.word(),
         serde_json::json!({ "fix_id": undone, "rule": intent.plan.rule, "target": intent.plan.target,
-            "component": intent.plan.component, "backup_id": intent.restores, "why": why }),
+            "fix_type": intent.plan.fix_type, "component": intent.plan.component, "backup_id": intent.restores, "why": why }),
     );
     Ok(())
 }
