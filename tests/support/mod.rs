@@ -9,9 +9,11 @@
 
 mod browser;
 mod docker;
+mod golden;
 mod http;
 mod machine;
 mod package;
+mod past;
 mod relay;
 mod run;
 mod scene;
@@ -24,9 +26,13 @@ mod unit;
 
 pub use browser::Browser;
 pub use docker::{Container, Docker, RateLimitedServer, RateLimitedWorker, follow};
+pub use golden::{
+    Look, Mask, assert_fits, assert_golden, golden, is_renewing, looks, run_looked, shown, without_escapes,
+};
 pub use http::{Answer, HttpServer, Request};
 pub use machine::Machine;
 pub use package::Package;
+pub use past::{Burst, Shop};
 pub use relay::Relay;
 pub use run::{Ran, Running, healer, spawn, spawn_command};
 pub use scene::{PROGRAM, PROGRAM_PATH, Parts, RATE_LIMITED, Scene, Worker, fix, next_second};
@@ -70,6 +76,13 @@ impl Root {
         binary
     }
 
+    /// The same, with a path that is as long wherever `TMPDIR` points: what is printed of it takes as many columns.
+    pub fn in_tmp() -> Root {
+        let root = Root { dir: tempfile::Builder::new().prefix("healer-root.").tempdir_in("/tmp").unwrap() };
+        root.config("");
+        root
+    }
+
     /// The absolute path, with links resolved (what `[allow]` is matched against).
     pub fn dir(&self) -> PathBuf {
         self.dir.path().canonicalize().unwrap()
@@ -109,6 +122,12 @@ impl Root {
         path
     }
 
+    /// The same for a thread that has no root.
+    pub fn append_to(path: &Path, bytes: impl AsRef<[u8]>) {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        file.write_all(bytes.as_ref()).unwrap();
+    }
+
     pub fn read(&self, relative: impl AsRef<Path>) -> Vec<u8> {
         let path = self.path(relative);
         std::fs::read(&path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()))
@@ -128,6 +147,23 @@ impl Root {
     pub fn set_age(&self, relative: impl AsRef<Path>, age: Duration) {
         let file = std::fs::File::options().write(true).open(self.path(relative)).unwrap();
         file.set_modified(SystemTime::now() - age).unwrap();
+    }
+
+    /// A copy of the state directory and the target files, to come back to.
+    pub fn save_state(&self) -> tempfile::TempDir {
+        let saved = tempfile::tempdir().unwrap();
+        for part in ["state", "worker"] {
+            copy(&self.path(part), &saved.path().join(part));
+        }
+        saved
+    }
+
+    /// Puts it back.
+    pub fn restore_state(&self, saved: &tempfile::TempDir) {
+        for part in ["state", "worker"] {
+            let _ = std::fs::remove_dir_all(self.path(part));
+            copy(&saved.path().join(part), &self.path(part));
+        }
     }
 
     /// Everything below the root, for tests that say 'writes nothing at all'.
@@ -150,7 +186,16 @@ impl Root {
         let inherited = std::env::var_os("PATH").unwrap_or_default();
         command.env("PATH", std::env::join_paths(own.chain(std::env::split_paths(&inherited))).unwrap());
         command.env("HOME", self.dir()).env("TZ", TIME_ZONE).env("LANG", "C.UTF-8").env("NO_COLOR", "1");
+        // Wide: a sentence that a test looks for is not broken.
+        command.env("COLUMNS", "1000");
         command
+    }
+}
+
+/// A directory as it is, modes and times included; nothing where there is none.
+fn copy(from: &Path, to: &Path) {
+    if from.exists() {
+        assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
     }
 }
 
