@@ -19,7 +19,7 @@ pub fn run(engine: &Engine, names: &[String], out: &Output) -> Result<u8> {
     out.document(|| json::success(json::health(&results)));
     out.text(&checks::plugin_line(&results));
     if !out.quiet {
-        out.text(&checks::table(&results, out));
+        out.text(&checks::plain(&checks::table(&results, out)));
     }
     Ok(state::overall(&results).plugin_code())
 }

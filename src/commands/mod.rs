@@ -192,13 +192,15 @@ fn report(cli: &Cli, error: &anyhow::Error, is_check: bool) -> u8 {
         let short = error.downcast_ref::<LoadError>().map_or_else(|| message.clone(), LoadError::in_one_line);
         out.line(&unknown_line(&short));
     }
+    // Some that run plugins read both streams as one.
+    let message = if is_check { show::checks::plain(&message) } else { message };
     out.note(&format!("healer: {message}"));
     code
 }
 
 /// The one line of a monitoring plugin that could not look at all. What follows a `|` would be read as figures.
 fn unknown_line(message: &str) -> String {
-    format!("HEALER UNKNOWN - {}", clean(message.lines().next().unwrap_or_default()).replace('|', "/"))
+    format!("HEALER UNKNOWN - {}", show::checks::plain(&clean(message.lines().next().unwrap_or_default())))
 }
 
 fn code_of(error: &anyhow::Error) -> u8 {

@@ -28,8 +28,8 @@ pub fn plugin_line(checks: &[CheckResult]) -> String {
     )
 }
 
-/// A `|` would begin the performance data.
-fn plain(message: &str) -> String {
+/// A `|` would begin the performance data, in the lines after the first one too.
+pub fn plain(message: &str) -> String {
     message.replace('|', "/")
 }
 

@@ -38,6 +38,7 @@ missing_for_tests() {
     need prometheus have promtool
     need chromium have chromium
     need haproxy have haproxy
+    need icinga2-bin have icinga2
     need zsh have zsh
     need fish have fish
     need chromium-driver have chromedriver
