@@ -130,12 +130,15 @@ fn state_line_and_figures_arrive() {
     let root = services();
     let icinga = Icinga::start(daemon, &root);
     let until = Instant::now() + DEADLINE;
-    while seen(&root).len() < 5 {
-        assert!(Instant::now() < until, "{:#?}\n{}", seen(&root), root.read_text("icinga.out"));
+    let seen = loop {
+        let seen = seen(&root);
+        if seen.len() == 5 {
+            break seen;
+        }
+        assert!(Instant::now() < until, "{seen:#?}\n{}", root.read_text("icinga.out"));
         std::thread::park_timeout(Duration::from_millis(50));
-    }
+    };
     drop(icinga);
-    let seen = seen(&root);
     let check = |name: &str, state: &str, line: &str, figures: &str| {
         let expected = (state.to_owned(), line.to_owned(), figures.to_owned());
         assert_eq!(seen[name], expected, "{name}");

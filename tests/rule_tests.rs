@@ -224,7 +224,8 @@ fn a_rule_is_shown_with_its_past_and_what_it_would_do_now() {
         &[
             "rule slow-down (auto)",
             "when         5 x rate_limit in file:worker within 10m",
-            "fix 1        increase_delay: edit ",
+            "fix 1        increase_delay",
+            "edit ",
             "at `call asyncio.sleep`: multiply by 1.5, max 5, by at most the factor 2",
             "limits       cooldown 30m, at most 3 fixes within 1d",
             "last matched never",
@@ -234,13 +235,13 @@ fn a_rule_is_shown_with_its_past_and_what_it_would_do_now() {
     assert_eq!((&json["now"], &json["last_matched"]), (&"silent".into(), &serde_json::Value::Null));
     scene.log_errors(20);
     let (text, json) = show(&scene);
-    says(&text, &["now          fires, and would act", "0.8 -> 1.2"]);
+    says(&text, &["now          fires, and a pass would act", "0.8 -> 1.2"]);
     assert_eq!((&json["now"], &json["diagnosis"]["plan"]["fix_type"]), (&"act".into(), &"increase_delay".into()));
     scene.heal().expect_code(0);
     support::next_second();
     scene.log_errors(20);
     let (text, json) = show(&scene);
-    says(&text, &["fix made     increase_delay of ", ": healed, ", "fires, and is held", "cooldown"]);
+    says(&text, &["fix made     increase_delay of `", ": healed, ", "fires, and is held", "cooldown"]);
     assert_eq!((&json["now"], &json["last_fixes"][0]["outcome"]), (&"hold".into(), &"healed".into()));
     assert!(json["last_matched"].is_string() && json["reason"].as_str().unwrap().contains("cooldown"), "{json:#}");
     let ran = healer(&scene.root, &["rules", "show", "slow-dawn"]).expect_code(2);
