@@ -9,6 +9,7 @@ use std::path::Path;
 
 const HEALER_1: &str = include_str!("../../man/healer.1");
 const HEALER_RULES_7: &str = include_str!("../../man/healer-rules.7");
+const HEALER_JSON_7: &str = include_str!("../../man/healer-json.7");
 
 pub fn completions(shell: Shell, out: &Output) -> Result<u8> {
     let script = String::from_utf8(cli::completions(shell)).context("the completions are no UTF-8")?;
@@ -21,7 +22,7 @@ pub fn completions(shell: Shell, out: &Output) -> Result<u8> {
 pub fn man(dir: &Path, out: &Output) -> Result<u8> {
     files::ensure_dir(dir, 0o755).with_context(|| format!("cannot make the directory {}", dir.display()))?;
     let of_commands = cli::manual_pages(HEALER_1).context("cannot render the manual pages")?;
-    let by_hand = [("healer.1", HEALER_1), ("healer.toml.5", HEALER_TOML_5), ("healer-rules.7", HEALER_RULES_7)];
+    let by_hand = [("healer.1", HEALER_1), ("healer.toml.5", HEALER_TOML_5), ("healer-rules.7", HEALER_RULES_7), ("healer-json.7", HEALER_JSON_7)];
     let by_hand = by_hand.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()));
     let mut written = Vec::new();
     for (name, page) in by_hand.into_iter().chain(of_commands) {

@@ -3,7 +3,7 @@
 use crate::cli::{Global, ServeArgs};
 use crate::config::Engine;
 use crate::serve::{self, Means, Options, Program};
-use crate::show::Output;
+use crate::show::{Output, json};
 use crate::state::StateDir;
 use anyhow::{Context, Result};
 use std::path::Path;
@@ -28,6 +28,7 @@ pub fn run(engine: Engine, args: &ServeArgs, global: &Global, out: &Output) -> R
 /// Carries out what was left in a directory.
 pub fn requests(engine: &Engine, dir: &Path, global: &Global, out: &Output) -> Result<u8> {
     let count = serve::carry_out(dir, &StateDir::of(engine), &program(engine, global)?)?;
+    out.document(|| json::success(serde_json::json!({ "carried_out": count })));
     out.text(&crate::show::count(count as u64, "request"));
     Ok(0)
 }

@@ -188,7 +188,11 @@ pub fn open_dir(path: &Path) -> Result<OwnedFd, FileError> {
 
 /// Syncs the directory that holds `path`.
 pub fn sync_dir(path: &Path) -> Result<(), FileError> {
-    let parent = path.parent().unwrap_or(Path::new("/"));
+    let parent = match path.parent() {
+        // A bare name lies in the directory that we are in.
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        parent => parent.unwrap_or(Path::new("/")),
+    };
     File::open(parent).and_then(|d| d.sync_all()).map_err(|e| FileError::of(parent, e))
 }
 
