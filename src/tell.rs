@@ -155,7 +155,7 @@ fn kind_of(judged: &Judged, acting: bool) -> Option<AlertKind> {
 
 fn resolved(incident: &Incident, now: Timestamp) -> Alert {
     let lasted = clock::between(incident.opened, now);
-    let title = format!("{} (over after {})", incident.cause, shown(lasted));
+    let title = format!("{} (over after {})", incident.cause, shown(crate::text::coarse(lasted)));
     of_incident(incident, blank(AlertKind::Resolved, title, incident.component.clone(), now))
 }
 

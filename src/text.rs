@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::ops::Range;
+use std::time::Duration;
 
 /// Longest message, in characters.
 const MAX_CHARS: usize = 400;
@@ -23,6 +24,17 @@ pub fn clean(text: &str) -> String {
         }
     }
     line
+}
+
+/// A span without what says nothing beside the rest of it.
+pub fn coarse(span: Duration) -> Duration {
+    let seconds = span.as_secs();
+    let unit = match seconds {
+        0..60 => 1,
+        60..86_400 => 60,
+        86_400.. => 3600,
+    };
+    Duration::from_secs(seconds / unit * unit)
 }
 
 /// A JSON text in which nothing acts on whoever prints it: characters that JSON lets through and a terminal obeys, or that

@@ -67,6 +67,7 @@ fn every_command_has_a_manual_page_that_man_takes() {
     for page in [
         "healer.1",
         "healer.toml.5",
+        "healer-json.7",
         "healer-heal.1",
         "healer-config.1",
         "healer-config-check.1",

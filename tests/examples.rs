@@ -57,6 +57,7 @@ fn the_binary_loads_every_example_without_an_error_or_a_warning() {
     for example in examples {
         let root = Root::new();
         let text = std::fs::read_to_string(example.join("healer.toml")).unwrap();
+        assert!(text.starts_with("#:schema ../healer.schema.json\n"), "{}: an editor finds no schema", name(&example));
         let ran = run(&example, &["backups"], &root, &text).expect_code(0);
         assert_eq!(ran.stderr, "", "{}", name(&example));
     }

@@ -79,6 +79,11 @@ fn diagnose_says_why() {
 fn diagnose_says_of_a_rule_what_it_asks_for_and_what_is_there() {
     let rules = ["rate-limit-delay", "database-pool", "api-down", "queue-grows", "rate-limit"];
     check("diagnose-rule", &rules.map(|rule| ["diagnose", rule]).each_ref().map(|args| &args[..]));
+    let fixed = |shop: &Shop| {
+        shop.fix_that_helps();
+        shop.age(90);
+    };
+    check_fresh("diagnose-rule-after-its-fix", fixed, &[&["diagnose", "database-pool"]]);
     check_fresh("diagnose-rule-acts", Shop::helped, &[&["diagnose", "database-pool"]]);
 }
 
@@ -275,4 +280,24 @@ fn the_first_condition_that_is_not_met_is_the_reason_to_hold() {
     check(&|| {}, "api-down", "no_fix");
     let pause = ["pause", "2h", "--reason", "deploying"];
     check(&|| drop(support::healer(&shop.root, &pause).expect_code(0)), "api-down", "paused");
+}
+
+#[test]
+fn a_text_is_as_wide_as_the_terminal_and_coloured_there_or_eighty_columns_and_plain() {
+    let shop = SHOP.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let longest = |text: &str| {
+        let lines = without_escapes(text).lines().map(|line| line.trim_end().chars().count()).collect::<Vec<_>>();
+        lines.into_iter().max().unwrap()
+    };
+    let on_terminal =
+        |columns: u16| support::Terminal::of_width(&shop.root, &["diagnose", "rate-limit-delay"], columns).end().1;
+    for columns in [60, 132] {
+        let text = on_terminal(columns);
+        assert!(longest(&text) <= usize::from(columns) && longest(&text) > usize::from(columns) * 3 / 4, "{text}");
+        assert!(text.contains("\u{1b}[1m"), "{text}");
+    }
+    let mut piped = shop.root.command(&["diagnose", "rate-limit-delay"]);
+    piped.env_remove("COLUMNS").env_remove("NO_COLOR");
+    let text = support::spawn_command(piped).wait().expect_code(0).stdout;
+    assert!(longest(&text) <= 80 && longest(&text) > 70 && !text.contains('\u{1b}'), "{text}");
 }

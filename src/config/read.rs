@@ -65,7 +65,9 @@ fn syntax_errors(source: &Source, found: &[Error]) -> Vec<ConfigError> {
             continue;
         }
         last = Some(span.start);
-        errors.push(ConfigError::at(source, &span, &format!("this is no TOML: {}", error.message()), None));
+        let twice = error.message().contains("duplicate key");
+        let help = twice.then(|| "a table or a key stands in a file once: write the two as one".to_owned());
+        errors.push(ConfigError::at(source, &span, &format!("this is no TOML: {}", error.message()), help));
         if errors.len() >= MOST_ERRORS {
             break;
         }
@@ -129,12 +131,22 @@ fn explain(message: &str, key: &str) -> (String, Option<String>) {
     if let Some((found, expected)) = message.strip_prefix("invalid ").and_then(|m| m.rsplit_once(", expected ")) {
         let found = found.split_once(": ").map_or(found, |(_, found)| found);
         let found = found.split([' ', '`', '"']).next().unwrap_or_default();
-        return (format!("{key} must be {}, not {}", kind(expected), kind(found)), None);
+        return (format!("{key} must be {}, not {}", kind(expected), kind(found)), proposal(key, kind(expected)));
     }
     match message {
         "wanted string or table" => (format!("{key} must be a string"), None),
         m if m.starts_with("wanted exactly") => (format!("{key} must be a string, not a table"), None),
         m => (m.to_owned(), None),
+    }
+}
+
+/// How such a value is written, where that is not plain from its type.
+fn proposal(key: &str, expected: &str) -> Option<String> {
+    let is_program = ["`run`", "`command`", "`undo`"].contains(&key) || key.ends_with("`commands`");
+    match expected {
+        "a list" if is_program => Some("each word by itself: [\"/path/of/program\", \"argument\"]".to_owned()),
+        "a list" => Some("in brackets: [\"...\"]".to_owned()),
+        _ => None,
     }
 }
 

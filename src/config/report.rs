@@ -292,7 +292,7 @@ fn begun<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
 pub fn suggest(word: &str, candidates: &[&str], what_there_is: &str) -> String {
     match closest(word, candidates.iter().copied()) {
         Some(found) => format!("{MEANT} `{found}`?"),
-        None if candidates.is_empty() => format!("{what_there_is}: none"),
+        None if candidates.is_empty() => "none is configured: add it, or take this out".to_owned(),
         None => format!("{what_there_is}: {}", candidates.join(", ")),
     }
 }

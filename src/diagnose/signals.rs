@@ -34,8 +34,23 @@ pub fn of_rule(engine: &Engine, rule: &Rule, fired: &Fired, seen: &Observed, att
 pub fn of_silent(engine: &Engine, rule: &Rule, reason: &str, seen: &Observed, attempts: &Attempts) -> Vec<Signal> {
     let (kind, asked) = asked_by(&rule.when);
     let weight = Some(rule.confidence);
-    let trigger = Signal { kind, role: SignalRole::Trigger, asked, seen: reason.to_owned(), weight, held: false };
+    let before = match &rule.when {
+        When::Log(trigger) => accounted_for(engine, trigger, seen, attempts),
+        _ => 0,
+    };
+    let by = "accounted for already: by the last fix, or by what they were a symptom of";
+    let seen_text = if before > 0 { format!("{reason}; {before} more are {by}") } else { reason.to_owned() };
+    let trigger = Signal { kind, role: SignalRole::Trigger, asked, seen: seen_text, weight, held: false };
     std::iter::once(trigger).chain(beside(engine, rule, seen, attempts)).collect()
+}
+
+/// Events of the window that say nothing any more.
+fn accounted_for(engine: &Engine, trigger: &LogTrigger, seen: &Observed, attempts: &Attempts) -> u64 {
+    let now = seen.now.t.as_second();
+    let begin = now.saturating_sub(i64::try_from(trigger.within.as_secs()).unwrap_or(i64::MAX));
+    let matching = |t: &&crate::model::Tally| t.signature == trigger.signature && trigger.sources.is_match(&t.source);
+    let tallies = seen.logs.tallies.iter().filter(matching);
+    tallies.map(|t| t.count(begin, now).saturating_sub(count_in(engine, trigger, t, seen, attempts))).sum()
 }
 
 /// What is looked for beside the trigger.

@@ -142,7 +142,10 @@ impl Tell for Live {
             format!("watching  {watched}: {} so far, {left} left", count(progress.errors, "error"))
         };
         if self.out.live {
-            let _ = write!(std::io::stderr(), "\r\u{1b}[2K{}", self.out.redactor.redact(&text));
+            // A line that is broken by the terminal could not be taken back.
+            let most = usize::from(self.out.note_width).saturating_sub(1);
+            let text: String = self.out.redactor.redact(&text).chars().take(most).collect();
+            let _ = write!(std::io::stderr(), "\r\u{1b}[2K{text}");
             let _ = std::io::stderr().flush();
             self.line_open = true;
             return;

@@ -33,6 +33,7 @@ use crate::diagnose::rules::shown;
 use crate::host::clock;
 use crate::hush::hush_json;
 use crate::model::Status;
+pub use crate::text::coarse;
 
 /// Where and how output goes.
 #[derive(Debug, Clone)]
@@ -172,17 +173,6 @@ pub fn ago(t: jiff::Timestamp, now: jiff::Timestamp) -> String {
         span if span.is_zero() => "just now".to_owned(),
         span => format!("{} ago", shown(span)),
     }
-}
-
-/// A span without what says nothing beside the rest of it.
-pub fn coarse(span: Duration) -> Duration {
-    let seconds = span.as_secs();
-    let unit = match seconds {
-        0..60 => 1,
-        60..86_400 => 60,
-        86_400.. => 3600,
-    };
-    Duration::from_secs(seconds / unit * unit)
 }
 
 /// Columns of stdout: as `COLUMNS` says, else as wide as its terminal is, else 80.

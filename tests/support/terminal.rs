@@ -20,13 +20,27 @@ impl Terminal {
     /// Starts the binary with the root's configuration and state directory.
     #[track_caller]
     pub fn run(root: &Root, args: &[&str]) -> Terminal {
+        Terminal::of_command(root.command(args), 0)
+    }
+
+    /// On one of so many columns, and with nothing in the environment that says otherwise.
+    #[track_caller]
+    pub fn of_width(root: &Root, args: &[&str], columns: u16) -> Terminal {
+        let mut command = root.command(args);
+        command.env_remove("COLUMNS").env_remove("NO_COLOR").env("TERM", "xterm");
+        Terminal::of_command(command, columns)
+    }
+
+    #[track_caller]
+    fn of_command(mut command: Command, columns: u16) -> Terminal {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let keyboard = openpt(flags).unwrap();
         grantpt(&keyboard).unwrap();
         unlockpt(&keyboard).unwrap();
         let name = ptsname(&keyboard, Vec::new()).unwrap();
         let side = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-        let mut command: Command = root.command(args);
+        let size = rustix::termios::Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(&side, size).unwrap();
         command.stdin(side.try_clone().unwrap()).stdout(side.try_clone().unwrap()).stderr(side);
         let child = command.spawn().unwrap();
         // The screen ends when nobody holds the other side any more.

@@ -152,7 +152,7 @@ fn engine(
     let threshold_place = raw.confidence_threshold.as_ref().map(|c| c.span.clone());
     let confidence_threshold = values::number(cx, raw.confidence_threshold, 85.0, 0.0..=100.0, "confidence_threshold");
     if let Some(fraction) = threshold_place.filter(|_| confidence_threshold.fract() != 0.0) {
-        cx.error(&fraction, "`confidence_threshold` must be a whole number");
+        cx.error(&fraction, "`confidence_threshold` must be a whole number from 0 to 100, such as 85");
     }
     let state_dir = values::path(cx, raw.state_dir).unwrap_or_else(|| surroundings.state_dir.clone());
     let state_dir = surroundings.state_dir_wanted.clone().unwrap_or(state_dir);
