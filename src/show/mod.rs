@@ -26,7 +26,6 @@ pub mod wrap;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use std::io::{IsTerminal, Write};
-use std::time::Duration;
 
 use crate::config::Redactor;
 use crate::diagnose::rules::shown;
