@@ -22,7 +22,12 @@ pub fn completions(shell: Shell, out: &Output) -> Result<u8> {
 pub fn man(dir: &Path, out: &Output) -> Result<u8> {
     files::ensure_dir(dir, 0o755).with_context(|| format!("cannot make the directory {}", dir.display()))?;
     let of_commands = cli::manual_pages(HEALER_1).context("cannot render the manual pages")?;
-    let by_hand = [("healer.1", HEALER_1), ("healer.toml.5", HEALER_TOML_5), ("healer-rules.7", HEALER_RULES_7), ("healer-json.7", HEALER_JSON_7)];
+    let by_hand = [
+        ("healer.1", HEALER_1),
+        ("healer.toml.5", HEALER_TOML_5),
+        ("healer-rules.7", HEALER_RULES_7),
+        ("healer-json.7", HEALER_JSON_7),
+    ];
     let by_hand = by_hand.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()));
     let mut written = Vec::new();
     for (name, page) in by_hand.into_iter().chain(of_commands) {
