@@ -188,7 +188,12 @@ fn what_is_found_is_tried_and_written_and_no_password_leaves_its_file() {
         assert!(ran.stdout.contains(word), "{word}: {}", ran.stdout);
     }
     std::fs::remove_dir_all(root.path("etc")).unwrap();
-    let data = healer(&root, &docker.socket, &["init", "--json"]).expect_code(0).data();
+    let mut document = healer(&root, &docker.socket, &["init", "--json"]).expect_code(0).json();
+    // Whether systemd runs, and what, is this host's.
+    document["data"]["found"]["units"] = serde_json::json!([]);
+    document["data"]["cron"] = Value::Null;
+    support::check_keys("init", std::slice::from_ref(&document));
+    let data = document["data"].clone();
     assert_eq!(data["config"], root.path("etc/healer.toml").to_str().unwrap());
     let server =
         |name: &str| data["found"]["servers"].as_array().unwrap().iter().find(|s| s["name"] == name).unwrap().clone();

@@ -25,7 +25,7 @@ mod status;
 
 use crate::backup::NoSuchBackup;
 use crate::cli::{Cli, ColorChoice, Command, Global, Misuse, NotifyAction, RulesAction};
-use crate::config::{self as configuration, Engine, LoadError, Redactor};
+use crate::config::{self as configuration, ConfigError, Engine, LoadError, Redactor};
 use crate::pass::{self, Busy};
 use crate::show::{self, Output};
 use crate::text::clean;
@@ -132,7 +132,7 @@ fn dispatch(cli: &Cli) -> Result<u8> {
     };
     let out = output(&cli.global, engine.redactor.clone());
     if !out.quiet {
-        engine.warnings.iter().for_each(|w| out.note(&format!("warning: {}", w.in_one_line())));
+        remark(&engine.warnings, &out);
     }
     match &cli.command {
         Command::Check { names } => check::run(&engine, names, &out),
@@ -162,6 +162,18 @@ fn dispatch(cli: &Cli) -> Result<u8> {
         | Command::Completions { .. }
         | Command::Man { .. } => Ok(0),
     }
+}
+
+/// A few remarks on the configuration are told whole. Many would bury what the command says, in the journal every five
+/// minutes.
+fn remark(warnings: &[ConfigError], out: &Output) {
+    const FEW: usize = 2;
+    if warnings.len() > FEW {
+        let told =
+            format!("warning: the configuration has {} warnings: `healer config check` shows them", warnings.len());
+        return out.note(&told);
+    }
+    warnings.iter().for_each(|warning| out.note(&format!("warning: {}", warning.in_one_line())));
 }
 
 fn output(global: &Global, redactor: Redactor) -> Output {

@@ -11,6 +11,7 @@ mod browser;
 mod docker;
 mod golden;
 mod http;
+mod keys;
 mod machine;
 mod package;
 mod past;
@@ -30,6 +31,7 @@ pub use golden::{
     Look, Mask, assert_fits, assert_golden, golden, is_renewing, looks, run_looked, shown, without_escapes,
 };
 pub use http::{Answer, HttpServer, Request};
+pub use keys::{check_keys, committed_keys};
 pub use machine::Machine;
 pub use package::Package;
 pub use past::{Burst, Shop};
