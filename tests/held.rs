@@ -20,9 +20,14 @@ fn check(change: impl FnOnce(&mut Parts), prepare: impl FnOnce(&Scene), word: &s
 fn check_held(scene: &Scene, word: &str, reason: &[&str]) {
     let before = support::Tree::of(&scene.root.path("worker"));
     scene.log_errors(20);
+    let asked = healer(&scene.root, &["diagnose", "slow-down", "--json"]).expect_code(0).data();
     let pass = scene.heal_json(&[], 10);
     let diagnosis = &pass["diagnoses"][0];
     assert_eq!((&diagnosis["decision"], &diagnosis["hold"]), (&"hold".into(), &word.into()), "{diagnosis:#}");
+    // Asked for the rule, the first condition that is not met is the gate's reason.
+    let conditions = asked["rule"]["conditions"].as_array().unwrap();
+    let unmet = conditions.iter().find(|condition| condition["met"] == false).unwrap();
+    assert_eq!(unmet["name"], word, "{conditions:#?}");
     for text in reason {
         let given = diagnosis["hold_reason"].as_str().unwrap();
         assert!(given.contains(text), "{text:?} is not in {given:?}");

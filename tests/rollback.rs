@@ -174,6 +174,19 @@ fn the_fix_that_is_being_watched_is_undone_by_its_own_pass_on_request() {
 }
 
 #[test]
+fn a_pass_that_makes_no_fix_is_waited_for() {
+    let (scene, backup) = healed();
+    let lock = std::fs::File::open(scene.root.path("state/lock")).unwrap();
+    lock.lock().unwrap();
+    let mut rollback = spawn(&scene.root, &["rollback", &backup]);
+    rollback.wait_for("is at work: waiting for its end");
+    scene.assert_program("1.2");
+    lock.unlock().unwrap();
+    rollback.wait().expect_code(0);
+    scene.assert_program("0.8");
+}
+
+#[test]
 fn another_fix_is_not_rolled_back_while_a_pass_is_at_work() {
     let (mut scene, backup) = healed();
     scene.configure(|p| {

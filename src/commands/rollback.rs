@@ -7,14 +7,15 @@ use crate::commands::backups::differences;
 use crate::commands::{Conflict, confirmed, open_fix};
 use crate::config::Engine;
 use crate::fix::act::Means;
-use crate::host::files;
 use crate::host::lock::{self, Lock};
+use crate::host::{clock, files};
 use crate::model::{Act, Outcome};
 use crate::show::{Output, json};
 use crate::state::StateDir;
 use crate::transaction::journal;
 use crate::transaction::{self, Ended};
 use anyhow::{Context, Result, anyhow, bail};
+use std::time::Duration;
 
 pub fn run(engine: &Engine, id: &str, dry_run: bool, force: bool, global: &Global, out: &Output) -> Result<u8> {
     let dir = StateDir::of(engine);
@@ -124,17 +125,31 @@ fn in_place(dir: &StateDir, metadata: &Metadata) -> bool {
     metadata.files.iter().all(|f| files::snapshot(&f.path).is_ok_and(|s| s.sha256 == f.replaced_by))
 }
 
-/// Takes the lock. When a pass holds it that is validating this very fix, asks it to undo the fix and waits for its end;
-/// the second value then says so.
+/// A pass that makes no fix is over by then.
+const PATIENCE: Duration = Duration::from_secs(10);
+const BETWEEN_TRIES: Duration = Duration::from_millis(50);
+
+/// Takes the lock, waiting for a pass that only looks. When one holds it that is validating this very fix, asks it to undo
+/// the fix and waits for its end; the second value then says so.
 fn take_lock(dir: &StateDir, metadata: &Metadata, out: &Output) -> Result<(Lock, bool)> {
-    let holder = match lock::try_lock(&dir.lock())? {
-        Ok(lock) => return Ok((lock, false)),
-        Err(holder) => holder,
+    let until = clock::since_boot() + PATIENCE;
+    let mut waits = false;
+    let holder = loop {
+        let holder = match lock::try_lock(&dir.lock())? {
+            Ok(lock) => return Ok((lock, false)),
+            Err(holder) => holder,
+        };
+        match journal::open(&dir.journal())? {
+            Some(open) if open.intent.backup_id.as_ref() == Some(&metadata.backup_id) => break holder,
+            None if clock::since_boot() < until => {}
+            _ => bail!(crate::pass::Busy(holder)),
+        }
+        if !waits {
+            out.note(&format!("{holder} is at work: waiting for its end"));
+        }
+        waits = true;
+        std::thread::sleep(BETWEEN_TRIES);
     };
-    let open = journal::open(&dir.journal())?;
-    if open.and_then(|o| o.intent.backup_id).as_deref() != Some(&metadata.backup_id) {
-        bail!(crate::pass::Busy(holder));
-    }
     out.note(&format!("{holder} is watching this fix: asking it to undo it"));
     files::write_atomic(&dir.rollback_request(), metadata.backup_id.as_bytes(), 0o640)?;
     let lock = lock::wait_for_lock(&dir.lock())?;
