@@ -3,7 +3,9 @@
 //! Pure: the incidents of the pass before and this pass's diagnoses in, the open and the resolved ones out. May not live
 //! here: telling anybody.
 
-use crate::model::{Closed, Diagnosis, Incident, Moment, Symptom};
+use crate::attempts::Attempts;
+use crate::config::{Engine, Rule, When};
+use crate::model::{Closed, Diagnosis, Incident, Moment, Outcome, Symptom};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -27,9 +29,35 @@ const FLAPPING: usize = 3;
 /// So many of those that are over are remembered.
 const MOST_CLOSED: usize = 200;
 
-/// Opens, goes on with and resolves incidents. A symptom is no incident of its own, but an incident that has become one
+/// Fingerprints of incidents that cannot be called over yet. What was seen before the end of a fix is no evidence any more,
+/// so after one that did not help a rule on a log sees nothing at first: silence says something when it has lasted as long
+/// as the rule looks back.
+pub fn unsettled(open: &[Incident], engine: &Engine, attempts: &Attempts, now: &Moment) -> BTreeSet<String> {
+    let is_unsettled = |incident: &&Incident| {
+        let looks_back = |rule: &Rule| match &rule.when {
+            When::Log(trigger) if rule.issue_type == incident.issue_type => Some(trigger.within),
+            _ => None,
+        };
+        let of_component = attempts.fixes.iter().filter(|a| a.component == incident.component);
+        let tried = of_component.filter_map(|a| Some((a, looks_back(engine.rule(&a.rule)?)?)));
+        let last = tried.max_by_key(|(attempt, _)| attempt.last_moment().t);
+        last.is_some_and(|(attempt, within)| {
+            let helped = attempts.outcome_of(&attempt.fix) == Some(Outcome::Healed);
+            !helped && now.since(attempt.last_moment()) < within
+        })
+    };
+    open.iter().filter(is_unsettled).map(|incident| incident.fingerprint.clone()).collect()
+}
+
+/// Opens, goes on with and resolves incidents, but for those that are `unsettled`. A symptom is no incident of its own, but an incident that has become one
 /// goes on, and is neither told as resolved nor as anything else until it is over or has outlived its root.
-pub fn update(previous: &[Incident], closed: &[Closed], diagnoses: &[Diagnosis], now: &Moment) -> Changed {
+pub fn update(
+    previous: &[Incident],
+    closed: &[Closed],
+    diagnoses: &[Diagnosis],
+    unsettled: &BTreeSet<String>,
+    now: &Moment,
+) -> Changed {
     let mut changed = Changed::default();
     let roots_first = |symptoms: bool| diagnoses.iter().filter(move |d| d.symptom_of.is_some() == symptoms);
     for diagnosis in roots_first(false).chain(roots_first(true)) {
@@ -45,6 +73,10 @@ pub fn update(previous: &[Incident], closed: &[Closed], diagnoses: &[Diagnosis],
         let number = changed.opened.len();
         changed.open.push(going_on(diagnosis, known, came_back(diagnosis, closed, now), number, now));
     }
+    let unseen = |i: &&Incident| !changed.open.iter().any(|o| o.fingerprint == i.fingerprint);
+    let waits: Vec<Incident> =
+        previous.iter().filter(unseen).filter(|i| unsettled.contains(&i.fingerprint)).map(waiting).collect();
+    changed.open.extend(waits);
     let is_open = |i: &Incident| changed.open.iter().any(|o| o.fingerprint == i.fingerprint);
     let over: Vec<Incident> = previous.iter().filter(|i| !is_open(i)).cloned().collect();
     let (kept, forgotten): (Vec<&Closed>, Vec<&Closed>) =
@@ -55,6 +87,12 @@ pub fn update(previous: &[Incident], closed: &[Closed], diagnoses: &[Diagnosis],
     let newly = over.into_iter().map(|incident| Closed { incident, at: now.clone() });
     changed.closed = newly.chain(kept.into_iter().cloned()).take(MOST_CLOSED).collect();
     changed
+}
+
+/// Its plan is of a pass that saw it; nothing would be done now.
+fn waiting(incident: &Incident) -> Incident {
+    let hold = "its last fix did not help, and it has not been quiet for long enough since to be called over";
+    Incident { hold: Some(hold.into()), hold_kind: None, ..incident.clone() }
 }
 
 fn came_back<'a>(diagnosis: &Diagnosis, closed: &'a [Closed], now: &Moment) -> Option<&'a Incident> {
@@ -135,6 +173,8 @@ pub fn is_over(told: Timestamp, repeat: Duration, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attempts::tests::attempt;
+    use crate::config::tests::compiled;
     use crate::model::{Status, Trigger};
 
     fn diagnosis(component: &str, symptom_of: Option<&str>) -> Diagnosis {
@@ -180,7 +220,7 @@ mod tests {
                     d.split_once('<').map_or_else(|| diagnosis(d, None), |(name, root)| diagnosis(name, Some(root)))
                 })
                 .collect();
-            update(&before.open, &before.closed, &red, &at(*second))
+            update(&before.open, &before.closed, &red, &BTreeSet::new(), &at(*second))
         })
     }
 
@@ -196,11 +236,38 @@ mod tests {
     fn an_incident_keeps_its_id_until_it_is_over() {
         let first = after(&[(100, &["a", "b<db"])]);
         assert_eq!((names(&first.open), first.opened.len()), (vec!["a".to_owned()], 1));
-        let second = update(&first.open, &[], &[diagnosis("a", None)], &at(400));
+        let second = update(&first.open, &[], &[diagnosis("a", None)], &BTreeSet::new(), &at(400));
         assert_eq!((&second.open[0].id, second.open[0].opened), (&first.open[0].id, at(100).t));
         assert!(second.opened.is_empty());
-        let third = update(&second.open, &[], &[], &at(400));
+        let third = update(&second.open, &[], &[], &BTreeSet::new(), &at(400));
         assert_eq!((third.open.len(), third.resolved.len()), (0, 1));
+    }
+
+    #[test]
+    fn after_a_fix_that_did_not_help_silence_says_something_once_it_has_lasted() {
+        let rule = "[[rule]]\nname = \"r\"\nissue_type = \"container_crash\"\nconfidence = 90\n";
+        let log = "when = { log = \"container:a\", signature = \"timeout\", count = 5, within = \"10m\" }\n";
+        let state = "when = { container = \"a\", state = \"exited\" }\n";
+        let docker = "[checks.docker]\n[logs.docker]\n";
+        let check = |when: &str, outcome: Outcome, now: u64, over: bool| {
+            let engine = compiled(&format!("{docker}{rule}{when}"), &[]).unwrap();
+            let mut attempts = Attempts::default();
+            attempts.fixes.push(attempt("f", 0, 100, outcome));
+            let before = after(&[(50, &["container:a", "container:b"])]);
+            let waits = unsettled(&before.open, &engine, &attempts, &at(now));
+            let changed = update(&before.open, &[], &[], &waits, &at(now));
+            let open: &[&str] = if over { &[] } else { &["container:a"] };
+            assert_eq!(names(&changed.open), open, "{when} {outcome:?} {now}");
+            assert_eq!(changed.resolved.len(), 2 - open.len());
+        };
+        check(log, Outcome::RolledBack, 110, false);
+        check(log, Outcome::RolledBack, 699, false);
+        check(log, Outcome::RolledBack, 700, true);
+        check(log, Outcome::Failed, 110, false);
+        check(log, Outcome::Unproven, 110, false);
+        check(log, Outcome::Healed, 110, true);
+        // What is seen as it is needs no waiting.
+        check(state, Outcome::Failed, 110, true);
     }
 
     #[test]
@@ -256,7 +323,7 @@ mod tests {
         let before = after(&passes);
         assert_eq!(flapping(&before.open, &before.closed, &at(6)), BTreeSet::from(["container_crash@a".to_owned()]));
         assert_eq!(flapping(&before.open, &before.closed, &at(3700)), BTreeSet::new());
-        let open = update(&before.open, &before.closed, &[diagnosis("a", None)], &at(6));
+        let open = update(&before.open, &before.closed, &[diagnosis("a", None)], &BTreeSet::new(), &at(6));
         assert_eq!(flapping(&open.open, &open.closed, &at(7)).len(), 1);
     }
 

@@ -78,6 +78,28 @@ fn a_check_that_goes_down_and_comes_back_is_told_both_times() {
 }
 
 #[test]
+fn a_trouble_that_its_fix_did_not_end_is_not_told_as_over_because_no_error_has_come_for_a_moment() {
+    let scene = Scene::new(|p| {
+        alerting(KEEP)(p);
+        // What the fix breaks is whole again when it is undone.
+        p.checks = "[checks.command.own]\ncommand = [\"/bin/sh\", \"-c\", \"! grep -q 'sleep(1.2)' {root}/worker/client.py || exit 2\"]"
+            .into();
+        p.validate.push_str("\nchecks = [\"own\"]");
+    });
+    scene.log_errors(20);
+    // None of them in the second in which the fix ends.
+    support::next_second();
+    scene.heal().expect_code(12);
+    let before = told(&scene);
+    let ran = scene.heal().expect_code(10);
+    assert!(!ran.output().contains("resolved"), "{}", ran.output());
+    assert_eq!(told(&scene), before, "there is nothing new to tell");
+    let status = healer(&scene.root, &["status", "--json"]).expect_code(0).data();
+    let hold = status["incidents"][0]["hold_reason"].as_str().unwrap();
+    assert!(hold.contains("did not help") && hold.contains("not been quiet for long enough"), "{status:#}");
+}
+
+#[test]
 fn what_is_not_asked_for_is_not_told() {
     let scene = Scene::new(alerting(&format!("on = [\"rolled_back\"]\n{KEEP}")));
     scene.log_errors(20);

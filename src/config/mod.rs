@@ -24,7 +24,7 @@ mod selector;
 mod serve;
 mod stand_in;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use compile::mail::is_address as is_mail_address;
 pub use compile::{Surroundings, builtin_signatures, compile, compile_in, typed_pattern};

@@ -69,9 +69,13 @@ pub fn of_diagnosis(
         Ok(proposal) => {
             let plan = &proposal.plan;
             all.push(condition("no_fix", "a fix that can be made", &format!("{} ({})", plan.fix_type, plan.id), None));
-            all.extend(of_plan(given, diagnosis, rule, plan));
         }
     }
+    if !rule.require.is_empty() {
+        let missing = super::not_corroborated(diagnosis);
+        all.push(condition("uncorroborated", "all that the rule requires", "it is there", missing));
+    }
+    all.extend(proposal.iter().flat_map(|proposal| of_plan(given, diagnosis, rule, &proposal.plan)));
     all
 }
 

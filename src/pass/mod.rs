@@ -130,6 +130,7 @@ fn look_for(engine: &Engine, span: Duration, rule: Option<&Rule>) -> Result<(Rep
         dry_run: true,
         interrupted: false,
         approve_missed: false,
+        unsettled: Default::default(),
         blocked: None,
     };
     Ok((report, explained))
@@ -173,6 +174,8 @@ fn run_alone(engine: &Engine, dir: StateDir, options: &Options, tell: &mut dyn P
     world.memory.streaks.explain(&analysis, &sight.now);
 
     let looked = sight.now;
+    let mut unsettled = incidents::unsettled(&world.memory.incidents, engine, &history.attempts, &looked);
+    analysis.diagnoses.iter().for_each(|seen| _ = unsettled.remove(&seen.fingerprint));
     let mut report = Report {
         started,
         duration: Duration::ZERO,
@@ -187,6 +190,7 @@ fn run_alone(engine: &Engine, dir: StateDir, options: &Options, tell: &mut dyn P
         dry_run: options.dry_run,
         interrupted: false,
         approve_missed: false,
+        unsettled,
         blocked,
     };
     report.approve_missed = options.approve.as_ref().is_some_and(|id| !report.plans().any(|p| p.id == *id));
@@ -324,8 +328,9 @@ fn act(
     tell: &mut dyn PassTell,
 ) -> Result<()> {
     let now = clock::now();
-    let changed =
-        incidents::update(&world.memory.incidents, &world.memory.closed, &report.analysis.diagnoses, &clock::moment());
+    let memory = &world.memory;
+    let (seen, unsettled) = (&report.analysis.diagnoses, &report.unsettled);
+    let changed = incidents::update(&memory.incidents, &memory.closed, seen, unsettled, &clock::moment());
     let permit = report.permit(options).cloned();
     world.memory.incidents = changed.open.clone();
     world.memory.closed = changed.closed.clone();

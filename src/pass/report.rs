@@ -5,6 +5,7 @@ use crate::model::{Analysis, CheckResult, Diagnosis, LogReport, Outcome, Plan, T
 use crate::pass::Options;
 use crate::transaction::{Ended, Ending};
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// One diagnosis with what the gate said of it.
@@ -37,6 +38,8 @@ pub struct Report {
     pub interrupted: bool,
     /// `--approve` named a plan that is none of this pass's.
     pub approve_missed: bool,
+    /// Fingerprints of incidents that this pass does not see, and that cannot be called over yet.
+    pub unsettled: BTreeSet<String>,
     /// Why what an earlier pass left open could not even be looked at: nothing may be changed before a human has.
     pub blocked: Option<String>,
 }
@@ -100,6 +103,7 @@ impl Report {
             _ => self.recovered_by_itself.as_ref().map(|p| &p.component),
         };
         self.approve_missed
+            || !self.unsettled.is_empty()
             || self
                 .judged
                 .iter()
