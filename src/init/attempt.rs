@@ -59,9 +59,8 @@ pub fn all(found: &mut Found) {
             }
         }
     }
-    let quoted_all = |words: [String; 3]| words.map(|word| quoted(&word)).join(", ");
     for (number, unit) in found.units.iter().enumerate() {
-        let command = quoted_all(unit.command());
+        let command = unit.command().map(quoted).join(", ");
         text += &format!("[checks.command.unit-{number}]\ncommand = [{command}]\ntimeout = \"{TIMEOUT}\"\n");
     }
     if found.docker.silent.is_none() {

@@ -134,13 +134,21 @@ pub struct Unit {
     pub name: String,
     pub failed: bool,
     pub active: bool,
+    /// It does its work and ends: that it is inactive is as it should be.
+    pub is_job: bool,
     pub answer: Option<Answer>,
 }
 
 impl Unit {
-    /// The check that says whether it runs: a monitoring plugin's exit codes.
-    pub fn command(&self) -> [String; 3] {
-        ["/bin/sh", "-c", &format!("systemctl is-active {} || exit 2", self.unit)].map(str::to_owned)
+    /// The check that says whether it runs, and of a job whether it failed: a monitoring plugin's exit codes. The name is
+    /// no part of the script: `\x2d` in it would be the shell's.
+    pub fn command(&self) -> [&str; 4] {
+        let ask = if self.is_job {
+            r#"! systemctl is-failed "$0" || exit 2"#
+        } else {
+            r#"systemctl is-active "$0" || exit 2"#
+        };
+        ["/bin/sh", "-c", ask, &self.unit]
     }
 
     /// systemd's word for how it is.
@@ -175,6 +183,11 @@ pub struct Literal {
     pub line: usize,
 }
 
+/// A pattern that matches this text alone.
+pub fn literal_pattern(text: &str) -> String {
+    globset::escape(&text.replace('\\', r"\\"))
+}
+
 /// A name for a check, a log or a rule.
 pub fn slug(text: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c.to_ascii_lowercase() } else { '-' };
@@ -191,4 +204,39 @@ pub fn free_name(wanted: &str, taken: &mut Vec<String>) -> String {
     let free = std::iter::once(wanted.clone()).chain(numbered).find(|name| !taken.contains(name)).unwrap_or(wanted);
     taken.push(free.clone());
     free
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_literal_pattern_matches_its_text_alone() {
+        let check = |text: &str, other: &str| {
+            let glob = globset::Glob::new(&literal_pattern(text)).unwrap().compile_matcher();
+            assert!(glob.is_match(text) && !glob.is_match(other), "{text}: {glob:?}");
+        };
+        check("/srv/[a]/{b}/*?.py", "/srv/a/b/x1.py");
+        check(r"systemd-fsck@dev-disk-by\x2duuid-1.service", "systemd-fsck@dev-disk-byx2duuid-1.service");
+    }
+
+    #[test]
+    fn the_name_of_a_unit_reaches_the_command_as_it_is() {
+        let unit = Unit {
+            unit: r"systemd-fsck@dev-disk-by\x2duuid-1.service".to_owned(),
+            name: String::new(),
+            failed: true,
+            active: false,
+            is_job: false,
+            answer: None,
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let systemctl = directory.path().join("systemctl");
+        std::fs::write(&systemctl, "#!/bin/sh\nprintf '%s\\n' \"$@\"; exit 3\n").unwrap();
+        std::fs::set_permissions(&systemctl, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let [program, rest @ ..] = unit.command();
+        let ran = std::process::Command::new(program).args(rest).env("PATH", directory.path()).output().unwrap();
+        let said = String::from_utf8(ran.stdout).unwrap();
+        assert_eq!((said, ran.status.code()), (format!("is-active\n{}\n", unit.unit), Some(2)));
+    }
 }

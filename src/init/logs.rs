@@ -1,6 +1,6 @@
 //! Log files that are being written: below /var/log, and in directories that containers mount.
 
-use super::found::{LogFiles, free_name};
+use super::found::{LogFiles, free_name, literal_pattern};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -86,8 +86,8 @@ fn of(pattern: PathBuf, files: &[PathBuf], taken: &mut Vec<String>) -> LogFiles 
 fn escaped(pattern: &Path, is_pattern: bool) -> String {
     let text = pattern.to_string_lossy();
     match text.strip_suffix("/*.log").filter(|_| is_pattern) {
-        Some(directory) => format!("{}/*.log", globset::escape(directory)),
-        None => globset::escape(&text),
+        Some(directory) => format!("{}/*.log", literal_pattern(directory)),
+        None => literal_pattern(&text),
     }
 }
 

@@ -23,7 +23,7 @@ pub fn rules(found: &Found) -> Vec<Proposed> {
     }
     let mut rules: Vec<Proposed> = groups.values().filter_map(|g| of_literals(found, g, &mut taken)).collect();
     rules.extend(of_containers(found));
-    rules.extend(found.units.iter().map(of_unit));
+    rules.extend(found.units.iter().filter(|unit| !unit.is_job).map(of_unit));
     rules
 }
 

@@ -29,7 +29,7 @@ const KNOWN: [&str; 14] = [
 
 /// The units, failed ones first. Nothing where systemd does not run.
 pub fn look(taken: &mut Vec<String>, left_out: &mut Vec<String>) -> Vec<Unit> {
-    let properties = "--property=Id,LoadState,ActiveState,FragmentPath,UnitFileState";
+    let properties = "--property=Id,LoadState,ActiveState,FragmentPath,UnitFileState,Type,RemainAfterExit";
     let said = ask(&["systemctl", "show", properties, "--", "*.service"]);
     let mut units: Vec<Unit> = said.iter().flat_map(|text| text.split("\n\n")).filter_map(unit).collect();
     units.sort_by_key(|unit| (!unit.failed, unit.unit.clone()));
@@ -73,7 +73,17 @@ fn unit(block: &str) -> Option<Unit> {
     let enabled = value("UnitFileState").starts_with("enabled");
     let own = value("FragmentPath").starts_with(OWN);
     let is_wanted = failed || ((own || known) && (active || enabled));
-    is_wanted.then(|| Unit { unit: unit.to_owned(), name: String::new(), failed, active, answer: None })
+    let is_job = value("Type") == "oneshot" && value("RemainAfterExit") != "yes";
+    // Of a job that ended well there is nothing to see.
+    let is_over = is_job && value("ActiveState") == "inactive";
+    (is_wanted && !is_over).then(|| Unit {
+        unit: unit.to_owned(),
+        name: String::new(),
+        failed,
+        active,
+        is_job,
+        answer: None,
+    })
 }
 
 #[cfg(test)]
@@ -98,5 +108,23 @@ mod tests {
         check("healer.service", "failed", own, "static", None);
         check("healer-serve.service", "failed", own, "static", None);
         check("shop.timer", "failed", own, "enabled", None);
+    }
+
+    #[test]
+    fn a_job_is_asked_whether_it_failed_and_left_out_where_it_ended_well() {
+        let check = |kind: &str, remains: &str, state: &str, found: Option<(bool, &str)>| {
+            let text = format!(
+                "Id=backup.service\nLoadState=loaded\nActiveState={state}\nFragmentPath={OWN}backup.service\n\
+                 UnitFileState=enabled\nType={kind}\nRemainAfterExit={remains}"
+            );
+            let unit = unit(&text);
+            assert_eq!(unit.as_ref().map(|u| (u.is_job, u.command()[2])), found, "{text}");
+        };
+        let (runs, failed) = (r#"systemctl is-active "$0" || exit 2"#, r#"! systemctl is-failed "$0" || exit 2"#);
+        check("oneshot", "no", "inactive", None);
+        check("oneshot", "no", "failed", Some((true, failed)));
+        check("oneshot", "no", "activating", Some((true, failed)));
+        check("oneshot", "yes", "inactive", Some((false, runs)));
+        check("simple", "no", "inactive", Some((false, runs)));
     }
 }

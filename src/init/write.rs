@@ -1,6 +1,6 @@
 //! The text of the configuration. Pure.
 
-use super::found::{Answer, Found, Kind, Literal, Server};
+use super::found::{Answer, Found, Kind, Literal, Server, literal_pattern};
 use super::propose::{Proposed, may_restart};
 use crate::config::{bare, quoted};
 use crate::model::Status;
@@ -46,7 +46,7 @@ fn allow(found: &Found) -> String {
              [allow]\n";
     text += &line("files", files.into_iter().collect());
     text += &line("containers", containers.collect());
-    text += &line("units", found.units.iter().map(|u| u.unit.clone()).collect());
+    text += &line("units", found.units.iter().filter(|u| !u.is_job).map(|u| literal_pattern(&u.unit)).collect());
     text + "\n"
 }
 
@@ -72,7 +72,7 @@ fn checks(found: &Found, today: &str) -> String {
     }
     for unit in &found.units {
         text += &unit.answer.as_ref().map(|answer| tried(today, answer)).unwrap_or_default();
-        let command = unit.command().map(|word| quoted(&word)).join(", ");
+        let command = unit.command().map(quoted).join(", ");
         let _ = write!(text, "[checks.command.{}]\ncommand = [{command}]\n\n", bare(&unit.name));
     }
     if let Some(answer) = &found.host {
