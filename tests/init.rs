@@ -466,3 +466,48 @@ fn without_systemd_the_line_for_cron_is_printed() {
         assert_eq!(ran.stderr.contains("no unit is installed"), args.len() > 1, "{}", ran.stderr);
     }
 }
+
+/// The files that init reads of containers lie in a directory that a container mounts.
+#[test]
+fn no_odd_name_stops_it_and_a_suggested_file_is_covered_once_it_is_allowed() {
+    let Some(docker) = Docker::require() else { return };
+    let _engine = alone();
+    let root = Root::new();
+    root.write("worker/[a]{b}*?/settings.yaml", "http:\n  timeout: 10\n");
+    root.write("worker/new\nline/settings.yaml", "http:\n  timeout: 10\n");
+    root.write("worker/logs/new\nline.log", "a line\n");
+    root.write("worker/logs/app.log", "a line\n");
+    let volume = format!("--volume={}:/srv", root.path("worker").display());
+    let name = Docker::unique_name("odd");
+    let _worker = docker.run(&name, &[&volume], &["/bin/sleep", "600"]);
+    root.write("etc/rules.d/mine.toml", RULE.replace("NAME", &format!("{name}-wait-longer")));
+
+    let ran = healer(&root, &docker.socket, &["init"]).expect_code(0);
+    assert!(ran.stdout.contains("Not looked at:") && ran.stdout.contains(r"new\nline"), "{}", ran.stdout);
+    let text = written(&root);
+    // The operator's rule has the name.
+    assert!(section(&text, &format!("name       = \"{name}-wait-longer-2\"")).contains("http.timeout"), "{text}");
+    assert!(text.contains("worker/logs/*.log") && !text.contains("line.log"), "{text}");
+    let allowed = text.replace("# files = [", "files = [").replace("# containers = [", "containers = [");
+    root.write("etc/healer.toml", allowed);
+    let checked = healer(&root, &docker.socket, &["config", "check", "--offline"]).expect_code(0).stdout;
+    assert!(!checked.contains("does not cover"), "{checked}");
+}
+
+const RULE: &str = "[[rule]]\nname = \"NAME\"\nwhen = { check = \"host\", is = \"critical\" }\n\
+                    issue_type = \"resource_overload\"\nconfidence = 50\n";
+
+#[test]
+fn a_broken_file_of_rules_is_blamed_by_its_own_name() {
+    let check = |text: &str, said: &str| {
+        let root = Root::new();
+        root.write("etc/rules.d/mine.toml", text);
+        let ran = healer(&root, "unix:///nonexistent/docker.sock", &["init"]).expect_code(1);
+        assert!(ran.stderr.contains("rules.d/mine.toml:") && ran.stderr.contains(said), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("please report"), "{}", ran.stderr);
+        let left: Vec<_> = std::fs::read_dir(root.path("etc")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["rules.d"]);
+    };
+    check("[[rule\n", "rules.d/mine.toml:1");
+    check(&RULE.replace("\"host\"", "\"nowhere\"").replace("NAME", "r"), "nowhere");
+}

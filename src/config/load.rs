@@ -47,6 +47,17 @@ pub fn target(options: &Options) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
 
+/// The names of the rules in `rules.d` beside this file, of files that can be read as TOML.
+pub fn more_rules(main: &Path) -> Vec<String> {
+    let texts = more_files(main).unwrap_or_default().into_iter().filter_map(|path| read_text(&path).ok());
+    let mut names = Vec::new();
+    for table in texts.filter_map(|text| text.parse::<toml::Table>().ok()) {
+        let rules = table.get("rule").and_then(toml::Value::as_array).into_iter().flatten();
+        names.extend(rules.filter_map(|rule| rule.get("name")?.as_str().map(str::to_owned)));
+    }
+    names
+}
+
 /// Whether this is where every command looks by itself.
 pub fn is_usual(path: &Path) -> bool {
     path == Path::new(SYSTEM_FILE)

@@ -183,6 +183,11 @@ pub struct Literal {
     pub line: usize,
 }
 
+/// Whether a configuration can name it: text on one line.
+pub fn can_be_named(path: &std::path::Path) -> bool {
+    path.to_str().is_some_and(|text| !text.contains(char::is_control))
+}
+
 /// A pattern that matches this text alone.
 pub fn literal_pattern(text: &str) -> String {
     globset::escape(&text.replace('\\', r"\\"))

@@ -1,6 +1,6 @@
 //! Log files that are being written: below /var/log, and in directories that containers mount.
 
-use super::found::{LogFiles, free_name, literal_pattern};
+use super::found::{LogFiles, can_be_named, free_name, literal_pattern};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -33,13 +33,17 @@ const BASE: [&str; 15] = [
 ];
 const SYSTEM: &str = "/var/log";
 
-/// Looks below these directories and /var/log.
-pub fn look(mounts: &[PathBuf], taken: &mut Vec<String>, left_out: &mut Vec<String>) -> Vec<LogFiles> {
+/// Looks below these directories and /var/log. `odd` gets the paths that no configuration can name.
+pub fn look(mounts: &[PathBuf], left_out: &mut Vec<String>, odd: &mut Vec<PathBuf>) -> Vec<LogFiles> {
+    let mut taken = Vec::new();
     let until = Instant::now() + PATIENCE;
     let mut seen = 0;
     let mut by_directory: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
     for root in std::iter::once(Path::new(SYSTEM)).chain(mounts.iter().map(PathBuf::as_path)) {
         walk(root, DEEPEST, until, &mut seen, &mut |file| {
+            if !can_be_named(file) {
+                return odd.push(file.to_owned());
+            }
             let directory = file.parent().unwrap_or(root).to_owned();
             let known = by_directory.entry(directory).or_default();
             if !known.iter().any(|f| f == file) {
@@ -55,9 +59,9 @@ pub fn look(mounts: &[PathBuf], taken: &mut Vec<String>, left_out: &mut Vec<Stri
         files.sort();
         if directory == Path::new(SYSTEM) {
             // Not all of them: most are the distribution's own.
-            all.extend(files.iter().map(|file| of(file.clone(), std::slice::from_ref(file), taken)));
+            all.extend(files.iter().map(|file| of(file.clone(), std::slice::from_ref(file), &mut taken)));
         } else {
-            all.push(of(directory.join("*.log"), &files, taken));
+            all.push(of(directory.join("*.log"), &files, &mut taken));
         }
     }
     if all.len() > MOST {
@@ -104,7 +108,9 @@ fn walk(directory: &Path, depth: usize, until: Instant, seen: &mut usize, take: 
         if (directory == Path::new(SYSTEM) && BASE.contains(&stem)) || super::mounts::is_skipped(&name) {
             continue;
         }
-        if kind.is_dir() && depth > 1 {
+        if kind.is_dir() && !can_be_named(&path) {
+            take(&path);
+        } else if kind.is_dir() && depth > 1 {
             walk(&path, depth - 1, until, seen, take);
         } else if kind.is_file() && name.ends_with(".log") && is_live_text(&path) {
             take(&path);

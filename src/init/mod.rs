@@ -19,7 +19,7 @@ mod write;
 
 pub use place::open_to_group;
 
-use crate::config::{self, Engine};
+use crate::config::{self, Engine, LoadError};
 use crate::host::clock;
 use crate::rehearsal;
 use crate::review::{self, Depth};
@@ -113,12 +113,16 @@ fn look(credentials: &Path) -> Result<Found> {
         }
     }
     let mounted = mounts::own(&found.containers);
-    let directories: Vec<PathBuf> = mounted.iter().map(|(_, path)| path.clone()).filter(|path| path.is_dir()).collect();
-    let mut left_out = Vec::new();
+    let directories: Vec<PathBuf> = mounted
+        .iter()
+        .map(|(_, path)| path.clone())
+        .filter(|path| path.is_dir() && found::can_be_named(path))
+        .collect();
+    let (mut left_out, mut odd) = (Vec::new(), Vec::new());
     let (in_mounts, log_files) = std::thread::scope(|scope| {
         let in_mounts = std::thread::Builder::new().spawn_scoped(scope, || mounts::look(&mounted));
-        let log_files = std::thread::Builder::new()
-            .spawn_scoped(scope, || logs::look(&directories, &mut Vec::new(), &mut left_out));
+        let log_files =
+            std::thread::Builder::new().spawn_scoped(scope, || logs::look(&directories, &mut left_out, &mut odd));
         attempt::all(&mut found);
         let in_mounts = in_mounts.map_err(cannot)?.join().unwrap_or_default();
         Ok::<_, anyhow::Error>((in_mounts, log_files.map_err(cannot)?.join().unwrap_or_default()))
@@ -126,10 +130,20 @@ fn look(credentials: &Path) -> Result<Found> {
     if in_mounts.cut_off {
         left_out.push("files that containers mount: there were too many to look at all of them".to_owned());
     }
+    odd.extend(in_mounts.odd);
+    odd.sort();
+    odd.dedup();
+    left_out.extend((!odd.is_empty()).then(|| unnameable(&odd)));
     (found.logs, found.literals, found.environments) = (log_files, in_mounts.literals, in_mounts.environments);
     found.left_out.extend(left_out);
     only_written(&mut found);
     Ok(found)
+}
+
+fn unnameable(paths: &[PathBuf]) -> String {
+    let shown: Vec<String> = paths.iter().take(3).map(|path| crate::text::clean(&format!("{path:?}"))).collect();
+    let more = if paths.len() > 3 { format!(" and {} more", paths.len() - 3) } else { String::new() };
+    format!("paths that no configuration can name: {}{more}", shown.join(", "))
 }
 
 /// A check depends only on such as are written.
@@ -147,13 +161,11 @@ fn draft(
     secrets: &Planned,
     today: &str,
 ) -> Result<(Draft, Engine, Vec<String>)> {
-    let mut rules = propose::rules(found);
+    let mut rules = propose::rules(found, config::more_rules(target));
     loop {
         let draft = Draft::write(target, &write::text(found, &rules, today))?;
         let options = config::Options { config: Some(draft.path().to_owned()), ..options.clone() };
-        let engine = config::load_with(&options, secrets).map_err(|e| {
-            anyhow!("what init would write is not sound, so nothing was written; please report this: {e}")
-        })?;
+        let engine = config::load_with(&options, secrets).map_err(|e| unsound(e, draft.path()))?;
         let failing: Vec<&str> = rules.iter().map(|r| r.name.as_str()).filter(|name| fails(&engine, name)).collect();
         if failing.is_empty() {
             return Ok((draft, engine, rules.into_iter().map(|rule| rule.name).collect()));
@@ -161,6 +173,19 @@ fn draft(
         let kept = |rule: &&Proposed| !failing.contains(&rule.name.as_str());
         rules = rules.iter().filter(kept).cloned().collect();
     }
+}
+
+/// Files of `rules.d` are the operator's, who can mend them.
+fn unsound(error: LoadError, draft: &Path) -> anyhow::Error {
+    let theirs: Vec<_> = error.errors().iter().filter(|e| e.file != draft).cloned().collect();
+    if theirs.is_empty() {
+        return anyhow!("what init would write is not sound, so nothing was written; please report this: {error}");
+    }
+    anyhow!(
+        "a file that is here already is not sound, so nothing was written: mend it, or move it away, and run init again\n\
+         {}",
+        LoadError::new(theirs)
+    )
 }
 
 fn fails(engine: &Engine, rule: &str) -> bool {

@@ -1,7 +1,7 @@
 //! What containers mount from this host: virtual environments, and numbers in programs and configuration files that a
 //! rule could change. Every selector was proven by the product's own editing to find exactly one literal.
 
-use super::found::{Container, Literal, Purpose};
+use super::found::{Container, Literal, Purpose, can_be_named};
 use crate::config::{Format, Selector};
 use crate::fix::edit::{self, Value};
 use regex::Regex;
@@ -25,6 +25,8 @@ pub struct InMounts {
     pub environments: Vec<PathBuf>,
     pub literals: Vec<Literal>,
     pub cut_off: bool,
+    /// Paths that no configuration can name.
+    pub odd: Vec<PathBuf>,
 }
 
 /// Directories and files that containers mount and that are a service's own.
@@ -44,7 +46,9 @@ pub fn look(mounts: &[(String, PathBuf)]) -> InMounts {
     let mut walk =
         Walk { until: Instant::now() + PATIENCE, seen: 0, found: InMounts::default(), known: BTreeSet::new() };
     for (container, path) in mounts {
-        if path.is_file() {
+        if !can_be_named(path) {
+            walk.found.odd.push(path.clone());
+        } else if path.is_file() {
             walk.file(container, path);
         } else {
             walk.directory(container, path, DEEPEST);
@@ -81,7 +85,9 @@ impl Walk {
             if is_skipped(&entry.file_name().to_string_lossy()) {
                 continue;
             }
-            if kind.is_dir() && path.join("pyvenv.cfg").is_file() {
+            if !can_be_named(&path) {
+                self.found.odd.push(path);
+            } else if kind.is_dir() && path.join("pyvenv.cfg").is_file() {
                 self.found.environments.push(path);
             } else if kind.is_dir() && depth > 1 {
                 self.directory(container, &path, depth - 1);
@@ -96,7 +102,10 @@ impl Walk {
         let is_small = std::fs::metadata(path).is_ok_and(|meta| meta.len() <= LARGEST);
         let Some(bytes) = is_small.then(|| std::fs::read(path).ok()).flatten() else { return };
         let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        if !self.known.insert(path.clone()) || crate::host::files::check_replaceable(&path).is_err() {
+        if !self.known.insert(path.clone())
+            || !can_be_named(&path)
+            || crate::host::files::check_replaceable(&path).is_err()
+        {
             return;
         }
         for (purpose, at) in candidates(&bytes, format) {
@@ -132,7 +141,7 @@ fn candidates(bytes: &[u8], format: Format) -> Vec<(Purpose, String)> {
         _ => {
             let paths = edit::paths(bytes, format).unwrap_or_default();
             // A place in a list moves when somebody adds to it.
-            let named = paths.into_iter().filter(|path| !path.contains('['));
+            let named = paths.into_iter().filter(|path| !path.contains('[') && !path.contains(char::is_control));
             named.filter_map(|path| Some((purpose(path.rsplit('.').next()?)?, path))).collect()
         }
     };

@@ -15,15 +15,14 @@ pub struct Proposed {
 }
 
 /// All of them, each under a name of its own.
-pub fn rules(found: &Found) -> Vec<Proposed> {
-    let mut taken = Vec::new();
+pub fn rules(found: &Found, mut taken: Vec<String>) -> Vec<Proposed> {
     let mut groups: BTreeMap<(&str, Purpose), Vec<&Literal>> = BTreeMap::new();
     for literal in &found.literals {
         groups.entry((&literal.container, literal.purpose)).or_default().push(literal);
     }
     let mut rules: Vec<Proposed> = groups.values().filter_map(|g| of_literals(found, g, &mut taken)).collect();
-    rules.extend(of_containers(found));
-    rules.extend(found.units.iter().filter(|unit| !unit.is_job).map(of_unit));
+    rules.extend(of_containers(found, &mut taken));
+    rules.extend(found.units.iter().filter(|unit| !unit.is_job).map(|unit| of_unit(unit, &mut taken)));
     rules
 }
 
@@ -175,7 +174,7 @@ pub fn may_restart(container: &Container) -> bool {
 }
 
 /// One rule for all that have a health check, and one for all that are to run always.
-fn of_containers(found: &Found) -> Vec<Proposed> {
+fn of_containers(found: &Found, taken: &mut Vec<String>) -> Vec<Proposed> {
     let may = || found.containers.iter().filter(|c| may_restart(c));
     let names = |of: Vec<&Container>| of.iter().map(|c| c.name.clone()).collect::<Vec<_>>();
     let unhealthy = names(may().filter(|c| c.has_health_check).collect());
@@ -185,12 +184,13 @@ fn of_containers(found: &Found) -> Vec<Proposed> {
     let why_exited = "It is to run always and has exited: start it again.";
     [("restart-unhealthy", "unhealthy", why_unhealthy, unhealthy), ("restart-exited", "exited", why_exited, exited)]
         .into_iter()
-        .filter_map(|(name, state, why, names)| of_state(name, state, why, &names))
+        .filter_map(|(name, state, why, names)| of_state(name, state, why, &names, taken))
         .collect()
 }
 
-fn of_state(name: &str, state: &str, why: &str, names: &[String]) -> Option<Proposed> {
+fn of_state(name: &str, state: &str, why: &str, names: &[String], taken: &mut Vec<String>) -> Option<Proposed> {
     let first = quoted(names.first()?);
+    let name = free_name(name, taken);
     let pattern = if names.len() == 1 { names.join("") } else { format!("{{{}}}", names.join(",")) };
     let text = format!(
         "# {why}\n[[rule]]\nname       = \"{name}\"\nwhen       = {{ container = {}, state = \"{state}\", for = \"2m\" }}\n\
@@ -200,11 +200,11 @@ fn of_state(name: &str, state: &str, why: &str, names: &[String]) -> Option<Prop
          expect     = {{ fix_type = \"restart\" }}\n",
         quoted(&pattern)
     );
-    Some(Proposed { name: name.to_owned(), text })
+    Some(Proposed { name, text })
 }
 
-fn of_unit(unit: &Unit) -> Proposed {
-    let name = format!("restart-{}", unit.name);
+fn of_unit(unit: &Unit, taken: &mut Vec<String>) -> Proposed {
+    let name = free_name(&format!("restart-{}", unit.name), taken);
     let (check, restart) = (quoted(&unit.name), quoted(&format!("unit:{}", unit.unit)));
     let text = format!(
         "# It does not run: start it again.\n[[rule]]\nname       = {}\nwhen       = {{ check = {check}, is = \"critical\", \

@@ -151,11 +151,30 @@ pub fn directories(patterns: &[String]) -> Vec<PathBuf> {
 pub fn directory(pattern: &str) -> Option<PathBuf> {
     let path = Path::new(pattern);
     let parent = path.parent()?;
-    let plain =
-        parent.components().take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{']));
-    let directory: PathBuf = plain.collect();
+    let directory: PathBuf =
+        parent.components().map_while(|part| literal(&part.as_os_str().to_string_lossy())).collect();
     let directory = std::fs::canonicalize(&directory).unwrap_or(directory);
     (directory != Path::new("/")).then_some(directory)
+}
+
+/// What a part of a pattern matches, where that is one name: `[[]` is a bracket, `\\*` a star.
+fn literal(part: &str) -> Option<String> {
+    let mut name = String::new();
+    let mut rest = part.chars();
+    while let Some(sign) = rest.next() {
+        match sign {
+            '*' | '?' | '{' => return None,
+            '\\' => name.push(rest.next()?),
+            '[' => {
+                name.push(rest.next().filter(|c| !['!', '^'].contains(c))?);
+                if rest.next()? != ']' {
+                    return None;
+                }
+            }
+            sign => name.push(sign),
+        }
+    }
+    Some(name)
 }
 
 /// Writes one of our files. One that is there and is not ours stays.
@@ -212,6 +231,8 @@ mod tests {
         check(&["/srv/none/worker/*.py", "/srv/none/worker/a.toml"], &["/srv/none/worker"]);
         check(&["/srv/none/**/*.toml", "/srv/none/a/b.py"], &["/srv/none"]);
         check(&["/srv/none/{a,b}/x.py"], &["/srv/none"]);
+        check(&["/srv/none/[[]a]/[*]/{b}/x.py"], &["/srv/none/[a]/*"]);
+        check(&["/srv/none/[ab]/x.py", r"/srv/none/a\*/[!]]/x.py"], &["/srv/none"]);
         check(&["/**", "/*.py"], &[]);
     }
 

@@ -34,7 +34,7 @@ fn heading(text: &str) -> String {
 }
 
 fn allow(found: &Found) -> String {
-    let files: BTreeSet<String> = proposable(found).map(|l| l.path.to_string_lossy().into_owned()).collect();
+    let files: BTreeSet<String> = proposable(found).map(|l| literal_pattern(&l.path.to_string_lossy())).collect();
     let containers = found.containers.iter().filter(|c| may_restart(c)).map(|c| c.name.clone());
     let line = |key: &str, values: Vec<String>| {
         let values: Vec<String> = values.iter().map(|value| quoted(value)).collect();
