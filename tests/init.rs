@@ -511,3 +511,45 @@ fn a_broken_file_of_rules_is_blamed_by_its_own_name() {
     check("[[rule\n", "rules.d/mine.toml:1");
     check(&RULE.replace("\"host\"", "\"nowhere\"").replace("NAME", "r"), "nowhere");
 }
+
+#[test]
+fn what_is_left_out_is_not_found_by_its_port_and_only_passwords_that_work_are_written() {
+    let Some(docker) = Docker::require() else { return };
+    let _engine = alone();
+    if !Path::new("/usr/bin/redis-server").exists() {
+        return skip("there is no /usr/bin/redis-server");
+    }
+    let Ok(usual) = std::net::TcpListener::bind("127.0.0.1:6379") else {
+        return skip("something has the port 6379 of this host");
+    };
+    let root = Root::new();
+    let as_redis = image(&docker, "healer-init/redis:7");
+    let [off, open, broken] = ["off", "open", "broken"].map(Docker::unique_name);
+    let port = support::free_port().to_string();
+    let redis = ["/usr/bin/redis-server", "--port", &port, "--bind", "127.0.0.1"];
+    let elsewhere = format!("sleep 600 # --port {}", support::free_port());
+    let _containers = [
+        docker.run(&off, &["--label=healer.enable=false", "--expose", "6379"], &["/bin/sleep", "600"]),
+        as_redis.run_with_host_programs(&open, &["--env", "REDIS_PASSWORD=unused-secret-4711"], &redis),
+        as_redis.run(&broken, &["--env", "REDIS_PASSWORD=two\nlines-4711"], &["/bin/sh", "-c", &elsewhere]),
+    ];
+    wait_for_port(&port);
+    let ran = healer(&root, &docker.socket, &["init"]).expect_code(0);
+    let text = written(&root);
+    assert!(!text.contains("port 6379 of this host"), "{text}");
+    let of_open = section(&text, &format!("[checks.redis.{open}]"));
+    assert!(of_open.contains(&format!("url = \"redis://127.0.0.1:{port}/0\"")), "{of_open}");
+    let of_broken = section(&text, &format!("# [checks.redis.{broken}]"));
+    assert!(of_broken.contains("line") && !of_broken.contains("could be tried"), "{of_broken}");
+    assert!(!ran.stdout.contains("not tried") && !format!("{text}{}", ran.output()).contains("4711"), "{text}");
+    assert!(!root.path("etc/credentials").exists(), "a password that nothing uses was written");
+    drop(usual);
+}
+
+#[test]
+fn an_engine_that_cannot_be_reached_so_is_told() {
+    let root = Root::new();
+    let ran = healer(&root, "ssh://somebody@elsewhere", &["init"]).expect_code(0);
+    let told = "left out: DOCKER_HOST is neither unix:///path nor tcp://host:port";
+    assert!(ran.stdout.contains(told) && written(&root).contains(told), "{}", ran.stdout);
+}

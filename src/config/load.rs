@@ -63,9 +63,10 @@ pub fn is_usual(path: &Path) -> bool {
     path == Path::new(SYSTEM_FILE)
 }
 
-/// The Docker daemon's address where a configuration names none.
-pub fn usual_socket() -> String {
-    docker_socket((this_process().variable)("DOCKER_HOST")).0
+/// The Docker daemon's address where a configuration names none, and what is to be said of a `DOCKER_HOST` that cannot be
+/// used.
+pub fn usual_socket() -> (String, Option<String>) {
+    docker_socket((this_process().variable)("DOCKER_HOST"))
 }
 
 fn this_process<'a>() -> Process<'a> {

@@ -48,14 +48,20 @@ pub fn all(found: &mut Found) {
     let secrets = Planned::of(&found.servers);
     let mut text = String::new();
     let mut tries: Vec<(String, usize, String)> = Vec::new();
-    for (number, server) in found.servers.iter().enumerate() {
+    for (number, server) in found.servers.iter_mut().enumerate() {
         for url in &server.urls {
             let name = format!("try-{}", tries.len());
             let section = section(server.kind, &name, url);
-            // One that is not sound would keep all others from being tried.
-            if tries.len() < MOST && sound(&section, &secrets).is_ok() {
-                text += &section;
-                tries.push((name, number, url.clone()));
+            if tries.len() >= MOST {
+                break;
+            }
+            match sound(&section, &secrets) {
+                Ok(_) => {
+                    text += &section;
+                    tries.push((name, number, url.clone()));
+                }
+                // One that is not sound would keep all others from being tried.
+                Err(errors) => server.unreachable = errors.into_iter().next().map(|e| e.message),
             }
         }
     }

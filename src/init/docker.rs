@@ -17,9 +17,15 @@ const MOST: usize = 100;
 /// Looks at the engine at its usual address.
 pub fn look(credentials: &Path, taken: &mut Vec<String>) -> Found {
     let mut found = Found::default();
-    let socket = config::usual_socket();
+    let (socket, unusable) = config::usual_socket();
     let is_usual = std::env::var_os("DOCKER_HOST").is_none_or(|host| host.is_empty());
     found.docker = Engine { socket: socket.clone(), is_usual, ..Engine::default() };
+    if unusable.is_some() {
+        // What is at the local socket is not what was named.
+        found.docker.is_usual = true;
+        found.docker.silent = Some("DOCKER_HOST is neither unix:///path nor tcp://host:port".to_owned());
+        return found;
+    }
     let all = match list(&socket, &mut found.left_out) {
         Ok(all) => all,
         Err(why) => {
@@ -31,6 +37,8 @@ pub fn look(credentials: &Path, taken: &mut Vec<String>) -> Found {
         let container = container(detail, settings);
         if servers::is_wanted(&container.labels) {
             found.servers.extend(servers::of_container(detail, settings, credentials, taken));
+        } else {
+            found.left_ports.extend(servers::ports(settings).iter().map(|(_, port)| *port));
         }
         found.containers.push(container);
     }

@@ -10,6 +10,8 @@ pub struct Found {
     pub docker: Engine,
     pub containers: Vec<Container>,
     pub servers: Vec<Server>,
+    /// Ports of this host that containers have at which nothing is to be looked.
+    pub left_ports: Vec<u16>,
     pub host: Option<Answer>,
     pub logs: Vec<LogFiles>,
     pub units: Vec<Unit>,
@@ -114,6 +116,20 @@ impl Server {
             Kind::Postgres | Kind::Redis => answer.status != crate::model::Status::Critical,
         };
         self.tried.iter().find(|(_, answer)| fits(answer))
+    }
+
+    /// The password that the address that works takes.
+    pub fn used_credential(&self) -> Option<&Credential> {
+        let (url, _) = self.working()?;
+        self.credential.as_ref().filter(|_| url.contains("${file:"))
+    }
+
+    /// Why none works.
+    pub fn why_not(&self) -> String {
+        let tried = self.tried.iter().map(|(_, answer)| answer.message.as_str());
+        let mut reasons: Vec<&str> = self.unreachable.as_deref().into_iter().chain(tried).collect();
+        reasons.dedup();
+        if reasons.is_empty() { "no address of it could be tried".to_owned() } else { reasons.join("; ") }
     }
 }
 

@@ -75,7 +75,7 @@ pub fn run(target: &Path, options: &config::Options) -> Result<Written> {
     let today = clock::now().strftime("%Y-%m-%d").to_string();
     let (draft, engine, rules) = draft(target, options, &found, &planned, &today)?;
     let warnings = review::review(&engine, Depth::Offline).len();
-    let all: Vec<Credential> = found.servers.iter().filter_map(|s| s.credential.clone()).collect();
+    let all: Vec<Credential> = found.servers.iter().filter_map(|s| s.used_credential().cloned()).collect();
     let written = place::credentials(&all)?;
     if let Err(error) = draft.place() {
         place::take_back(&written);
@@ -108,7 +108,8 @@ fn look(credentials: &Path) -> Result<Found> {
     }
     for (kind, port) in [(Kind::Postgres, 5432), (Kind::Redis, 6379)] {
         let is_there = |server: &found::Server| server.urls.iter().any(|url| url.contains(&format!(":{port}/")));
-        if !found.servers.iter().any(is_there) && attempt::listens(port) {
+        let is_left = found.left_ports.contains(&port);
+        if !is_left && !found.servers.iter().any(is_there) && attempt::listens(port) {
             found.servers.push(servers::of_port(kind, port, &mut taken));
         }
     }

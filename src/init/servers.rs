@@ -30,10 +30,19 @@ pub fn of_container(
         return vec![redis(detail, settings, credentials, taken)];
     }
     let other = |(inner, _): &&(u16, u16)| !NOT_HTTP.contains(inner);
-    let on_host = settings.exposed.iter().map(|port| (*port, *port)).collect();
-    let ports: Vec<(u16, u16)> = if settings.on_host_network { on_host } else { settings.published.clone() };
     let running = detail.state == ContainerState::Running;
-    ports.iter().filter(other).filter(|_| running).map(|(_, port)| http(detail, settings, *port, taken)).collect()
+    ports(settings)
+        .iter()
+        .filter(other)
+        .filter(|_| running)
+        .map(|(_, port)| http(detail, settings, *port, taken))
+        .collect()
+}
+
+/// The ports of a container, each with the one of this host at which it answers.
+pub fn ports(settings: &Settings) -> Vec<(u16, u16)> {
+    let on_host = || settings.exposed.iter().map(|port| (*port, *port)).collect();
+    if settings.on_host_network { on_host() } else { settings.published.clone() }
 }
 
 fn server(kind: Kind, detail: &ContainerDetail, settings: &Settings, taken: &mut Vec<String>) -> Server {
@@ -90,8 +99,10 @@ fn redis(detail: &ContainerDetail, settings: &Settings, credentials: &Path, take
     server.credential = password.map(|value| Credential { file: credentials.join(&server.name), value });
     match port(inner, detail, settings) {
         Ok(port) => {
-            let login = login("", server.credential.as_ref());
-            server.urls = vec![format!("redis://{login}127.0.0.1:{port}/0")];
+            // A variable is the image's to use: the server may have been started without it.
+            let logins = [server.credential.as_ref(), None].map(|credential| login("", credential));
+            server.urls = logins.map(|login| format!("redis://{login}127.0.0.1:{port}/0")).into();
+            server.urls.dedup();
         }
         Err(why) => server.unreachable = Some(why),
     }
@@ -217,5 +228,13 @@ mod tests {
         check("shop/api", true, &[(8443, 8443)], &[], &[(Http, "https://127.0.0.1:8443/health")]);
         check("shop/api", false, &[(8000, 80)], &[], &[]);
         check("mail", true, &[(25, 25), (3306, 3306)], &[], &[]);
+    }
+
+    #[test]
+    fn a_password_of_redis_is_also_left_away() {
+        let environment = vec![("REDIS_PASSWORD".to_owned(), Secret::new("p"))];
+        let settings = Settings { published: vec![(6379, 1)], environment, ..Settings::default() };
+        let servers = of_container(&detail("redis", true), &settings, Path::new("/c"), &mut Vec::new());
+        assert_eq!(servers[0].urls, ["redis://:${file:/c/shop-db-1}@127.0.0.1:1/0", "redis://127.0.0.1:1/0"]);
     }
 }

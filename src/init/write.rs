@@ -110,7 +110,7 @@ fn of_server(server: &Server, today: &str) -> String {
     let mut text = format!("# {}\n", clean(&server.from));
     let name = format!("[checks.{}.{}]", server.kind.word(), bare(&server.name));
     let Some((url, answer)) = server.working() else {
-        let why = server.unreachable.clone().unwrap_or_else(|| why_not(server));
+        let why = server.why_not();
         let url = server.urls.first().map(|url| format!("# url = {}\n", quoted(url))).unwrap_or_default();
         return format!("{text}# left out, tried on {today}: {}\n# {name}\n{url}\n", clean(&why));
     };
@@ -127,12 +127,6 @@ fn of_server(server: &Server, today: &str) -> String {
         let _ = writeln!(text, "depends_on = [{}]", names.join(", "));
     }
     text + "\n"
-}
-
-fn why_not(server: &Server) -> String {
-    let mut reasons: Vec<&str> = server.tried.iter().map(|(_, answer)| answer.message.as_str()).collect();
-    reasons.dedup();
-    if reasons.is_empty() { "no address of it could be tried".to_owned() } else { reasons.join("; ") }
 }
 
 fn logs(found: &Found) -> String {

@@ -95,11 +95,7 @@ fn containers(found: &Found) -> String {
 fn seen(server: &Server) -> String {
     match server.working() {
         Some((_, answer)) => clean(&answer.message),
-        None => {
-            let tried = || server.tried.last().map(|(_, answer)| answer.message.clone());
-            let why = server.unreachable.clone().or_else(tried).unwrap_or_else(|| "not tried".to_owned());
-            format!("left out: {}", clean(&why))
-        }
+        None => format!("left out: {}", clean(&server.why_not())),
     }
 }
 
@@ -149,7 +145,7 @@ fn found(found: &Found) -> Value {
             "kind": s.kind.word(), "name": s.name, "from": s.from, "container": s.container,
             "works": s.working().is_some(), "seen": seen(s),
             "ms": s.working().map(|(_, answer)| answer.ms),
-            "credential": s.credential.as_ref().map(|c| &c.file),
+            "credential": s.used_credential().map(|c| &c.file),
         })
     };
     let container = |c: &crate::init::found::Container| {
