@@ -146,8 +146,16 @@ fn engine(
     let docker = unwritten_docker(&raw, &files, surroundings.docker_found || nothing_written);
     let checks = checks::checks(cx, raw.checks, surroundings, docker);
     let logs = sections::logs(cx, raw.logs, &checks, nothing_written);
+    let allow_place = raw.allow.as_ref().map(|section| section.span.clone());
     let allow = sections::allow(cx, raw.allow, &checks);
-    let (signatures, rules) = rules_and_signatures(cx, raw.signatures, files, &checks, &logs, allow.as_ref());
+    let held = allow.as_ref().filter(|a| a.is_empty()).zip(raw.mode.as_ref().filter(|m| m.value == Mode::Suggest));
+    // Step by step it is told where some of it is allowed, or where it was to be done.
+    let judged = allow.as_ref().filter(|_| held.is_none());
+    let (signatures, rules) = rules_and_signatures(cx, raw.signatures, files, &checks, &logs, judged);
+    if let Some((_, mode)) = held.filter(|_| rules.iter().any(|rule| !rule.fixes.is_empty())) {
+        let help = "name in [allow] what rules may change, once you trust what they propose";
+        cx.warn(allow_place.as_ref().unwrap_or(&mode.span), "[allow] is empty: every fix is held", help);
+    }
     let maintenance = maintenance::windows(cx, raw.maintenance, &rules);
     let threshold_place = raw.confidence_threshold.as_ref().map(|c| c.span.clone());
     let confidence_threshold = values::number(cx, raw.confidence_threshold, 85.0, 0.0..=100.0, "confidence_threshold");

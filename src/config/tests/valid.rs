@@ -194,6 +194,29 @@ fn what_is_probably_not_meant_is_a_warning() {
     );
 }
 
+#[test]
+fn where_nothing_is_allowed_and_all_is_suggested_that_is_told_once() {
+    let check = |head: &str, expected: &[&str]| {
+        let text = format!(
+            "{head}[[rule]]\nname = \"r\"\nwhen = {{ check = \"host\", is = \"critical\" }}\nissue_type = \"x\"\n\
+             confidence = 90\n[[rule.fix]]\nfix_type = \"f\"\nsteps = [{{ restart = \"unit:a.service\" }},\n\
+             {{ restart = \"unit:b.service\" }}]\n"
+        );
+        assert_eq!(warnings(&compiled(&text, &[]).unwrap()), expected, "{head}");
+    };
+    let not = |line: usize, unit: &str| {
+        format!(
+            "healer.toml:{line}: rule `r` would change unit {unit}.service, which `units` in [allow] does not cover: it \
+             will be held"
+        )
+    };
+    check("mode = \"suggest\"\n", &["healer.toml:1: [allow] is empty: every fix is held"]);
+    check("mode = \"suggest\"\n[allow]\n", &["healer.toml:2: [allow] is empty: every fix is held"]);
+    check("mode = \"suggest\"\n[allow]\nunits = [\"a.service\"]\n", &[&not(11, "b")]);
+    check("mode = \"auto\"\n[allow]\n", &[&not(9, "a"), &not(10, "b")]);
+    assert_eq!(compiled("mode = \"suggest\"\n", &[]).unwrap().warnings.len(), 0);
+}
+
 /// The step of a rule on a container, beside a PostgreSQL and a Redis check; everything in `[allow]`.
 fn step(step: &str) -> StepSpec {
     let text = format!(
