@@ -26,6 +26,12 @@ pub fn clean(text: &str) -> String {
     line
 }
 
+/// One word of a command, as a shell reads it.
+pub fn shell_word(text: &str) -> Cow<'_, str> {
+    let is_plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+    if is_plain { Cow::Borrowed(text) } else { Cow::Owned(format!("'{}'", text.replace('\'', r"'\''"))) }
+}
+
 /// A span without what says nothing beside the rest of it.
 pub fn coarse(span: Duration) -> Duration {
     let seconds = span.as_secs();

@@ -210,7 +210,9 @@ fn the_installed_units_are_held_against_the_configuration() {
             (20, "systemd has no unit shop.service"),
         ]
     );
-    assert_eq!(data["warnings"][2]["help"], "`healer init --systemd` opens to the units what [allow] names");
+    let opens =
+        format!("`healer -c {} init --systemd` opens to the units what [allow] names", root.config_path().display());
+    assert_eq!(data["warnings"][2]["help"], opens.as_str());
     let offline = healer(&root, &["config", "check", "--offline", "--json"]).expect_code(0).data();
     assert_eq!(offline["warnings"], json!([]), "no program is started");
 }

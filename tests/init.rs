@@ -278,9 +278,8 @@ fn a_configuration_that_is_there_is_never_overwritten() {
         let ran = ran.expect_code(1);
         tree.assert_unchanged(&root.snapshot());
         let path = root.path("etc/healer.toml").display().to_string();
-        for text in
-            [path.as_str(), "is there already, and init never overwrites", "healer config check", "healer -c FILE init"]
-        {
+        let own_check = format!("`healer -c {path} config check`");
+        for text in [path.as_str(), "is there already, and init never overwrites", &own_check, "healer -c FILE init"] {
             assert!(ran.stderr.contains(text), "{text}: {}", ran.stderr);
         }
     };
@@ -353,6 +352,8 @@ fn systemd_runs_what_init_installs_and_only_its_own_files_are_written_again() {
     machine.unit("shop.service", "[Service]\nExecStart=/bin/sh -c 'exit 3'\n");
     machine.run(&["systemctl", "start", "shop.service"]);
     machine.wait_for_journal("shop.service", 1, "Failed with result");
+    machine.unit("backup.service", "[Service]\nType=oneshot\nExecStart=/bin/false\n");
+    machine.run(&["systemctl", "start", "backup.service"]);
     let files = || machine.output(&["sh", "-c", "cd /etc/systemd/system; cat healer* healer*.d/* | cksum"]);
 
     let begin = Instant::now();
@@ -373,6 +374,10 @@ fn systemd_runs_what_init_installs_and_only_its_own_files_are_written_again() {
     assert!(check.starts_with("# tried on 20") && check.contains(": critical: failed"), "{check}");
     assert!(section(&text, "[logs.journal.shop]").ends_with("unit = \"shop.service\""), "{text}");
     assert!(section(&text, "name       = \"restart-shop\"").contains("{ restart = \"unit:shop.service\" }"), "{text}");
+    // A job that failed is not started again.
+    let check = section(&text, "[checks.command.backup]");
+    assert!(check.contains(": critical: failed") && check.contains("is-failed"), "{check}");
+    assert!(!text.contains("unit:backup.service"), "{text}");
     assert!(section(&text, "[allow]").contains("# units = [\"shop.service\"]"), "{text}");
     assert!(!text.contains("systemd-"), "what is the distribution's own is none of ours: {text}");
     machine.run(&["healer", "rules", "test"]).expect_code(0);
@@ -441,6 +446,19 @@ fn systemd_runs_what_init_installs_and_only_its_own_files_are_written_again() {
     machine.output(&["rm", "/etc/systemd/system/healer.service.d/allow.conf"]);
     machine.run(&["healer", "init", "--systemd"]).expect_code(0);
     assert_eq!(files(), ours);
+    // So is where passes leave something, and only then it can be written; commands name the file that they are about.
+    let elsewhere = "state_dir = \"/srv/kept/state\"\n[metrics]\ntextfile = \"/srv/kept/h.prom\"\n[checks.host]\n";
+    root.write("etc-healer/healer.toml", elsewhere);
+    root.write("etc-healer/it's.toml", elsewhere);
+    let warned = machine.run(&["healer", "-c", "/etc/healer/it's.toml", "config", "check"]).expect_code(0).stdout;
+    let again = r"`healer -c '/etc/healer/it'\''s.toml' init --systemd`";
+    assert!(warned.contains("may not write in /srv/kept") && warned.contains(again), "{warned}");
+    machine.run(&["healer", "init", "--systemd"]).expect_code(0);
+    let quiet = machine.run(&["healer", "config", "check"]).expect_code(0).stdout;
+    assert!(!quiet.contains("may not write in"), "{quiet}");
+    machine.output(&["systemctl", "start", "healer.service"]);
+    assert_eq!(machine.property("healer.service", "Result"), "success");
+    assert!(root.path("srv/kept/h.prom").exists() && root.path("srv/kept/state").exists());
     // Nothing allowed any more: nothing open.
     root.write("etc-healer/healer.toml", CONFIGURATION.replace("files = [\"/srv/shop/*.env\"]\n", ""));
     let closed = machine.run(&["healer", "init", "--systemd"]).expect_code(0).stdout;
@@ -552,4 +570,21 @@ fn an_engine_that_cannot_be_reached_so_is_told() {
     let ran = healer(&root, "ssh://somebody@elsewhere", &["init"]).expect_code(0);
     let told = "left out: DOCKER_HOST is neither unix:///path nor tcp://host:port";
     assert!(ran.stdout.contains(told) && written(&root).contains(told), "{}", ran.stdout);
+}
+
+#[test]
+fn commands_that_are_told_name_a_file_that_is_not_the_usual_one() {
+    let root = Root::new();
+    let config = root.path("it's here/healer.toml");
+    let mut init = root.bare_command(&["init", "--config"]);
+    init.arg(&config).env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
+    let ran = spawn_command(init).wait().expect_code(0);
+    let option = format!("-c '{}'", config.display().to_string().replace('\'', r"'\''"));
+    let text = std::fs::read_to_string(&config).unwrap();
+    for said in [format!("healer {option} init --systemd\n"), format!("healer {option} diagnose;")] {
+        assert!(text.contains(&said), "{said}: {text}");
+    }
+    for said in [format!("`healer {option} config check`"), format!("`healer {option} heal -n`")] {
+        assert!(ran.stdout.contains(&said), "{said}: {}", ran.stdout);
+    }
 }

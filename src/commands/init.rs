@@ -23,7 +23,11 @@ pub fn run(options: &Options, with_units: bool, out: &Output) -> Result<u8> {
     if with_units {
         match &written {
             Some(written) => systemd::install(&written.engine, &target, &mut installed).with_context(|| {
-                format!("{} is written, but not all units are: run init --systemd again", target.display())
+                let option = config::option(&target);
+                format!(
+                    "{} is written, but not all units are: run `healer {option}init --systemd` again",
+                    target.display()
+                )
             })?,
             None => {
                 init::open_to_group(&target);
@@ -31,12 +35,14 @@ pub fn run(options: &Options, with_units: bool, out: &Output) -> Result<u8> {
             }
         }
     }
+    let is_root = rustix::process::geteuid().is_root();
     let done = Done {
         config: &target,
         written: written.as_ref(),
         installed: with_units.then_some(&installed),
         systemd_runs: systemd::runs(),
-        cron: systemd::cron_line(&target),
+        cron: systemd::cron_line(&target, is_root),
+        is_root,
     };
     let out = &Output { redactor: redactor(written.as_ref()), ..out.clone() };
     out.document(|| json::success(shown::document(&done)));

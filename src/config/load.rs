@@ -63,6 +63,11 @@ pub fn is_usual(path: &Path) -> bool {
     path == Path::new(SYSTEM_FILE)
 }
 
+/// What a command needs to work with this file: `-c FILE ` as a shell reads it, and nothing for the usual one.
+pub fn option(path: &Path) -> String {
+    if is_usual(path) { String::new() } else { format!("-c {} ", crate::text::shell_word(&path.to_string_lossy())) }
+}
+
 /// The Docker daemon's address where a configuration names none, and what is to be said of a `DOCKER_HOST` that cannot be
 /// used.
 pub fn usual_socket() -> (String, Option<String>) {

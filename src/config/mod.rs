@@ -35,7 +35,7 @@ pub use engine::*;
 pub use evidence::{Evidence, SignalSpec};
 pub use expand::{Reference, SecretSource, SecretsWhereKnown, SystemSecrets};
 pub use limits::*;
-pub use load::{Options, is_usual, load, load_with, more_rules, target, usual_socket};
+pub use load::{Options, is_usual, load, load_with, more_rules, option, target, usual_socket};
 pub use manual::{EVERY_CHECK, HEALER_TOML_5, MANUAL_SECTIONS};
 pub use report::{ConfigError, LoadError, closest};
 pub use rule_test::{Expectation, RuleTest, TestState};

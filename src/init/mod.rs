@@ -163,8 +163,9 @@ fn draft(
     today: &str,
 ) -> Result<(Draft, Engine, Vec<String>)> {
     let mut rules = propose::rules(found, config::more_rules(target));
+    let option = config::option(target);
     loop {
-        let draft = Draft::write(target, &write::text(found, &rules, today))?;
+        let draft = Draft::write(target, &write::text(found, &rules, today, &option))?;
         let options = config::Options { config: Some(draft.path().to_owned()), ..options.clone() };
         let engine = config::load_with(&options, secrets).map_err(|e| unsound(e, draft.path()))?;
         let failing: Vec<&str> = rules.iter().map(|r| r.name.as_str()).filter(|name| fails(&engine, name)).collect();

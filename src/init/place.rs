@@ -117,13 +117,14 @@ impl Draft {
 /// The error of a target that is taken.
 pub fn exists(path: &Path) -> anyhow::Error {
     anyhow!(
-        "{} is there already, and init never overwrites: look at it with `healer config check`, or write another file \
-         with `healer -c FILE init`",
-        path.display()
+        "{} is there already, and init never overwrites: look at it with `healer {}config check`, or write another \
+         file with `healer -c FILE init`",
+        path.display(),
+        crate::config::option(path)
     )
 }
 
-fn give_to_group(path: &Path) {
+pub(super) fn give_to_group(path: &Path) {
     let text = std::fs::read_to_string("/etc/group").unwrap_or_default();
     let of = |line: &str| {
         let mut parts = line.split(':');

@@ -3,6 +3,7 @@
 
 use crate::config::{self, Engine};
 use crate::host::{files, process};
+use crate::text::shell_word;
 use anyhow::{Context, Result, anyhow, bail};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +14,8 @@ const TARGET: &str = "/etc/systemd/system";
 /// Where packages put theirs.
 const PACKAGED: [&str; 2] = ["/usr/lib/systemd/system", "/lib/systemd/system"];
 const PROGRAM: &str = "/usr/bin/healer";
+/// What `StateDirectory=` opens.
+const OWN_STATE: &str = "/var/lib/healer";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const UNITS: [(&str, &str); 6] = [
@@ -44,17 +47,17 @@ pub fn program() -> PathBuf {
     std::env::current_exe().unwrap_or_else(|_| PROGRAM.into())
 }
 
-/// The line of cron that starts a pass every five minutes. One that starts while another is at work ends at once.
-pub fn cron_line(config: &Path) -> String {
-    let config = if config::is_usual(config) { String::new() } else { format!(" --config {}", shell(config)) };
-    format!("*/5 * * * * root {}{config} --no-input --quiet heal >/dev/null 2>&1", shell(&program()))
+/// The line of cron that starts a pass every five minutes: of /etc/cron.d for root, else of one's own crontab, which names
+/// no user. One that starts while another is at work ends at once.
+pub fn cron_line(config: &Path, is_root: bool) -> String {
+    let config = if config::is_usual(config) { String::new() } else { format!(" --config {}", in_cron(config)) };
+    let user = if is_root { "root " } else { "" };
+    format!("*/5 * * * * {user}{}{config} --no-input --quiet heal >/dev/null 2>&1", in_cron(&program()))
 }
 
-fn shell(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let is_plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
-    // A percent sign ends the line of a crontab.
-    if is_plain { text.into_owned() } else { format!("'{}'", text.replace('\'', r"'\''").replace('%', r"\%")) }
+/// A percent sign ends the line of a crontab.
+fn in_cron(path: &Path) -> String {
+    shell_word(&path.to_string_lossy()).replace('%', r"\%")
 }
 
 /// The group that may read what passes leave; before the configuration is written, which it may read too.
@@ -90,7 +93,16 @@ pub fn install(engine: &Engine, config: &Path, installed: &mut Installed) -> Res
         }
         put(&Path::new(TARGET).join(name), text, installed)?;
     }
-    installed.open = directories(&engine.allow.file_patterns);
+    let of_passes: Vec<PathBuf> = left_by_passes(engine).into_iter().map(|(_, directory)| directory).collect();
+    for (_, directory) in
+        left_by_passes(engine).iter().filter(|(key, directory)| key.first() != Some(&"metrics") && !directory.exists())
+    {
+        // One that is not there when a pass starts is not open to it. What reads figures makes its own.
+        files::ensure_dir(directory, 0o2750)?;
+        super::place::give_to_group(directory);
+        installed.done.push(format!("made {}", directory.display()));
+    }
+    installed.open = outermost(directories(&engine.allow.file_patterns).into_iter().chain(of_passes).collect());
     let (program, config) = (program(), if config::is_usual(config) { None } else { Some(config) });
     for (unit, rest) in [
         ("healer.service", "--no-input heal"),
@@ -118,7 +130,7 @@ pub fn install(engine: &Engine, config: &Path, installed: &mut Installed) -> Res
 fn drop_in(open: &[PathBuf], program: &Path, config: Option<&Path>, rest: &str) -> Option<String> {
     let mut text = String::new();
     if !open.is_empty() {
-        text += "# The directories of `files` in [allow]: a file is replaced by another one in its directory.\n";
+        text += "# The directories of `files` in [allow], where a file is replaced by another one, and of what passes leave.\n";
     }
     for directory in open {
         // `-`: one that is not there yet keeps no pass from starting.
@@ -140,7 +152,34 @@ fn word(text: &str) -> String {
 
 /// The directories that the globs of `files` lead into, the outermost of each other.
 pub fn directories(patterns: &[String]) -> Vec<PathBuf> {
-    let mut all: Vec<PathBuf> = patterns.iter().filter_map(|pattern| directory(pattern)).collect();
+    outermost(patterns.iter().filter_map(|pattern| directory(pattern)).collect())
+}
+
+/// Directories in which passes leave something and that are none of the unit's own, each with the key that names it.
+pub fn left_by_passes(engine: &Engine) -> Vec<(&'static [&'static str], PathBuf)> {
+    let parent = |file: &Path| file.parent().unwrap_or(Path::new("/")).to_owned();
+    // One of the command line, or of whoever asks, is none of the units'.
+    let around = &engine.written.surroundings;
+    let is_written = around.state_dir_wanted.is_none() && engine.state_dir != around.state_dir;
+    let state = is_written.then(|| engine.state_dir.clone());
+    let of_knowledge = Some(parent(&engine.knowledge_base)).filter(|directory| *directory != engine.state_dir);
+    let of_metrics = engine.textfile.as_deref().map(parent);
+    let all: [(&'static [&'static str], _); 3] =
+        [(&["state_dir"], state), (&["metrics", "textfile"], of_metrics), (&["knowledge_base"], of_knowledge)];
+    let mut known: Vec<PathBuf> = vec![OWN_STATE.into()];
+    let mut found = Vec::new();
+    for (key, directory) in all {
+        let Some(directory) = directory.filter(|d| d != Path::new("/") && !known.iter().any(|k| d.starts_with(k)))
+        else {
+            continue;
+        };
+        known.push(directory.clone());
+        found.push((key, directory));
+    }
+    found
+}
+
+fn outermost(mut all: Vec<PathBuf>) -> Vec<PathBuf> {
     all.sort();
     all.dedup();
     let covered = |path: &PathBuf| all.iter().any(|other| other != path && path.starts_with(other));
@@ -261,9 +300,28 @@ mod tests {
     }
 
     #[test]
+    fn what_passes_leave_elsewhere_is_opened() {
+        let check = |text: &str, expected: &[(&str, &str)]| {
+            let sources = vec![("healer.toml".into(), text.to_owned())];
+            let engine = config::compile(sources, &config::SecretsWhereKnown).unwrap();
+            let found: Vec<_> = left_by_passes(&engine).into_iter().map(|(key, d)| (key.join("."), d)).collect();
+            let expected: Vec<_> = expected.iter().map(|(k, d)| ((*k).to_owned(), PathBuf::from(d))).collect();
+            assert_eq!(found, expected, "{text}");
+        };
+        check("", &[]);
+        check("state_dir = \"/var/lib/healer/b\"\n", &[]);
+        check("state_dir = \"/srv/state\"\n", &[("state_dir", "/srv/state")]);
+        check("[metrics]\ntextfile = \"/var/lib/x/h.prom\"\n", &[("metrics.textfile", "/var/lib/x")]);
+        check("knowledge_base = \"/srv/kb/f.jsonl\"\n", &[("knowledge_base", "/srv/kb")]);
+    }
+
+    #[test]
     fn the_line_of_cron_is_whole() {
-        let line = cron_line(Path::new("/srv/it's 5%.toml"));
+        let line = cron_line(Path::new("/srv/it's 5%.toml"), true);
         assert!(line.contains(r"--config '/srv/it'\''s 5\%.toml' --no-input --quiet heal >/dev/null"), "{line}");
-        assert!(!cron_line(Path::new("/etc/healer/healer.toml")).contains("--config"));
+        let of_root = cron_line(Path::new("/etc/healer/healer.toml"), true);
+        assert!(of_root.starts_with("*/5 * * * * root /") && !of_root.contains("--config"), "{of_root}");
+        let of_user = cron_line(Path::new("/etc/healer/healer.toml"), false);
+        assert!(of_user.starts_with("*/5 * * * * /"), "{of_user}");
     }
 }

@@ -8,22 +8,23 @@ use crate::text::clean;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-/// The whole file. `today` is a date.
-pub fn text(found: &Found, rules: &[Proposed], today: &str) -> String {
+/// The whole file. `today` is a date, `option` what commands need to work with the file.
+pub fn text(found: &Found, rules: &[Proposed], today: &str, option: &str) -> String {
     let mut text = String::new();
-    text += &head(today);
-    text += &allow(found);
+    text += &head(today, option);
+    text += &allow(found, option);
     text += &checks(found, today);
     text += &logs(found);
     text += &of_rules(found, rules);
     text
 }
 
-fn head(today: &str) -> String {
+fn head(today: &str, option: &str) -> String {
     format!(
         "# Written by `healer init` on {today}, from what it found here. It is yours now: init never writes it again.\n\
          #\n\
-         # Look first, without changing anything:   healer check; healer diagnose; healer heal -n\n\
+         # Look first, without changing anything:   healer {option}check; healer {option}diagnose; \
+         healer {option}heal -n\n\
          # What each key means:                     man healer.toml\n\n\
          mode = \"suggest\"                 # a fix is proposed and waits for you; \"auto\" lets healer act by itself\n\n"
     )
@@ -33,7 +34,7 @@ fn heading(text: &str) -> String {
     format!("# --- {text} {}\n\n", "-".repeat(110_usize.saturating_sub(text.len() + 7)))
 }
 
-fn allow(found: &Found) -> String {
+fn allow(found: &Found, option: &str) -> String {
     let files: BTreeSet<String> = proposable(found).map(|l| literal_pattern(&l.path.to_string_lossy())).collect();
     let containers = found.containers.iter().filter(|c| may_restart(c)).map(|c| c.name.clone());
     let line = |key: &str, values: Vec<String>| {
@@ -41,9 +42,11 @@ fn allow(found: &Found) -> String {
         if values.is_empty() { String::new() } else { format!("# {key} = [{}]\n", values.join(", ")) }
     };
     let mut text = heading("What may be changed: nothing, until you say so");
-    text += "# Nothing outside these lists is ever changed, whatever a rule says. Found here: remove the `# ` before what\n\
-             # healer may touch, and the entries that it may not. After a change of `files`: healer init --systemd\n\n\
-             [allow]\n";
+    text += &format!(
+        "# Nothing outside these lists is ever changed, whatever a rule says. Found here: remove the `# ` before what\n\
+         # healer may touch, and the entries that it may not. After a change of `files`: healer {option}init --systemd\n\n\
+         [allow]\n"
+    );
     text += &line("files", files.into_iter().collect());
     text += &line("containers", containers.collect());
     text += &line("units", found.units.iter().filter(|u| !u.is_job).map(|u| literal_pattern(&u.unit)).collect());

@@ -1,11 +1,11 @@
 //! The files that rules edit, as they are now: whether each is there, may be replaced, holds the place, and has room.
 
-use super::systemd;
+use super::systemd as units;
 use crate::attempts;
-use crate::config::{ConfigError, Document, EditSpec, Engine, Format, Place, Selector, StepSpec};
+use crate::config::{self, ConfigError, Document, EditSpec, Engine, Format, Place, Selector, StepSpec};
 use crate::fix::edit;
 use crate::host::files::{self, FileError};
-use crate::init;
+use crate::init::systemd;
 use crate::state::StateDir;
 use std::path::{Path, PathBuf};
 
@@ -94,9 +94,9 @@ fn unusable(rule: &str, error: &FileError, place: Place<'_>) -> ConfigError {
     place.child("edit").problem(&format!("rule `{rule}` cannot edit its file: {error}"), help)
 }
 
-/// Files that the sandbox of the installed unit keeps from being written.
+/// What the sandbox of the installed unit keeps from being written.
 pub fn sandbox(engine: &Engine, document: &Document) -> Vec<ConfigError> {
-    let Some(said) = systemd::show("healer.service", &["LoadState", "ProtectSystem", "ReadWritePaths"]) else {
+    let Some(said) = units::show("healer.service", &["LoadState", "ProtectSystem", "ReadWritePaths"]) else {
         return Vec::new();
     };
     let value = |key: &str| said.iter().find(|(k, _)| k == key).map_or("", |(_, value)| value.as_str());
@@ -105,32 +105,44 @@ pub fn sandbox(engine: &Engine, document: &Document) -> Vec<ConfigError> {
     }
     let open: Vec<PathBuf> = value("ReadWritePaths").split_whitespace().map(writable).collect();
     let is_open = |directory: &Path| open.iter().any(|open| directory.starts_with(open));
+    let help = how_to_open(engine, "what [allow] names");
     let mut told: Vec<PathBuf> = Vec::new();
     let mut found = Vec::new();
+    for (key, directory) in systemd::left_by_passes(engine) {
+        if !is_open(&directory) {
+            let place = key.iter().fold(document.root(), |place, key| place.child(key));
+            let message = format!("healer.service may not write in {}, where passes leave this", directory.display());
+            found.push(place.problem(&message, &how_to_open(engine, "this directory")));
+        }
+    }
     for (rule, edit, place) in edits(engine, document) {
         let path = std::fs::canonicalize(&edit.path).unwrap_or_else(|_| edit.path.clone());
         let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
         if !is_open(&directory) {
             let message =
                 format!("healer.service may not write in {}: rule `{rule}` will be held", directory.display());
-            found.push(place.child("edit").problem(&message, OPEN));
+            found.push(place.child("edit").problem(&message, &help));
             told.push(directory);
         }
     }
     let files = document.root().child("allow").child("files");
     for (number, pattern) in engine.allow.file_patterns.iter().enumerate() {
-        let Some(directory) = init::systemd::directory(pattern).filter(|directory| directory.is_dir()) else {
+        let Some(directory) = systemd::directory(pattern).filter(|directory| directory.is_dir()) else {
             continue;
         };
         if !is_open(&directory) && !told.iter().any(|other| other.starts_with(&directory)) {
             let message = format!("healer.service may not write in {}, which this allows", directory.display());
-            found.push(files.item(number).problem(&message, OPEN));
+            found.push(files.item(number).problem(&message, &help));
         }
     }
     found
 }
 
-const OPEN: &str = "`healer init --systemd` opens to the units what [allow] names";
+/// What to do about it.
+fn how_to_open(engine: &Engine, what: &str) -> String {
+    let option = engine.source.as_deref().map(config::option).unwrap_or_default();
+    format!("`healer {option}init --systemd` opens to the units {what}")
+}
 
 /// A path as it stands in `ReadWritePaths=`: `-` allows it to be missing, `+` is of another root.
 fn writable(word: &str) -> PathBuf {

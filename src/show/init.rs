@@ -17,6 +17,7 @@ pub struct Done<'a> {
     pub installed: Option<&'a Installed>,
     pub systemd_runs: bool,
     pub cron: String,
+    pub is_root: bool,
 }
 
 /// For people.
@@ -101,12 +102,13 @@ fn seen(server: &Server) -> String {
 
 fn next(done: &Done) -> Vec<String> {
     let config = done.config.display();
-    let option = if crate::config::is_usual(done.config) { String::new() } else { format!("-c {config} ") };
+    let option = crate::config::option(done.config);
     let mut lines = Vec::new();
     if done.written.is_some() {
         lines.push(format!("look at {config}; `healer {option}config check` says what will not do what you mean"));
         lines.push(format!("`healer {option}heal -n` shows what would be done; it changes nothing"));
-        let again = if done.systemd_runs { ", and run `healer init --systemd` again" } else { "" };
+        let again =
+            if done.systemd_runs { format!(", and run `healer {option}init --systemd` again") } else { String::new() };
         lines.push(format!(
             "uncomment in [allow] what healer may touch{again}; write mode = \"auto\" once you trust what it proposes"
         ));
@@ -118,7 +120,10 @@ fn next(done: &Done) -> Vec<String> {
         (None, true) => {
             lines.push(format!("`healer {option}init --systemd` installs the units: a pass every five minutes"));
         }
-        (None, false) => lines.push(format!("a pass every five minutes, in /etc/cron.d/healer:\n     {}", done.cron)),
+        (None, false) => {
+            let place = if done.is_root { "in /etc/cron.d/healer" } else { "a line for `crontab -e`" };
+            lines.push(format!("a pass every five minutes, {place}:\n     {}", done.cron));
+        }
     }
     lines
 }
