@@ -69,18 +69,6 @@ pub struct Allow {
     pub redis: Vec<String>,
 }
 
-impl Allow {
-    /// Nothing at all is allowed.
-    pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
-            && self.containers.is_empty()
-            && self.units.is_empty()
-            && self.commands.is_empty()
-            && self.postgres.is_empty()
-            && self.redis.is_empty()
-    }
-}
-
 /// One configured check.
 #[derive(Debug, Clone)]
 pub struct CheckSpec {

@@ -148,7 +148,10 @@ fn engine(
     let logs = sections::logs(cx, raw.logs, &checks, nothing_written);
     let allow_place = raw.allow.as_ref().map(|section| section.span.clone());
     let allow = sections::allow(cx, raw.allow, &checks);
-    let held = allow.as_ref().filter(|a| a.is_empty()).zip(raw.mode.as_ref().filter(|m| m.value == Mode::Suggest));
+    let held = allow
+        .as_ref()
+        .filter(|a| sections::allows_nothing(a))
+        .zip(raw.mode.as_ref().filter(|m| m.value == Mode::Suggest));
     // Step by step it is told where some of it is allowed, or where it was to be done.
     let judged = allow.as_ref().filter(|_| held.is_none());
     let (signatures, rules) = rules_and_signatures(cx, raw.signatures, files, &checks, &logs, judged);

@@ -26,6 +26,13 @@ pub fn allow(cx: Cx<'_>, raw: Section<RawAllow>, checks: &Checks) -> Option<Allo
     Some(Allow { file_patterns, files, containers, units, commands, postgres, redis })
 }
 
+/// Nothing at all is allowed.
+pub fn allows_nothing(allow: &Allow) -> bool {
+    let patterns = [&allow.files, &allow.containers, &allow.units];
+    let names = [&allow.postgres, &allow.redis];
+    patterns.iter().all(|set| set.is_empty()) && names.iter().all(|list| list.is_empty()) && allow.commands.is_empty()
+}
+
 /// The log sources as written; the containers' logs where nothing at all is written.
 pub fn logs(cx: Cx<'_>, raw: Section<RawLogs>, checks: &Checks, nothing_written: bool) -> Vec<LogSpec> {
     let mut specs = Vec::new();
