@@ -212,8 +212,8 @@ fn where_nothing_is_allowed_and_all_is_suggested_that_is_told_once() {
     };
     check("mode = \"suggest\"\n", &["healer.toml:1: [allow] is empty: every fix is held"]);
     check("mode = \"suggest\"\n[allow]\n", &["healer.toml:2: [allow] is empty: every fix is held"]);
-    check("mode = \"suggest\"\n[allow]\nunits = [\"a.service\"]\n", &[&not(11, "b")]);
-    check("mode = \"auto\"\n[allow]\n", &[&not(9, "a"), &not(10, "b")]);
+    check("mode = \"suggest\"\n[allow]\nunits = [\"a.service\"]\n", &[&not(12, "b")]);
+    check("mode = \"auto\"\n[allow]\n", &[&not(10, "a"), &not(11, "b")]);
     assert_eq!(compiled("mode = \"suggest\"\n", &[]).unwrap().warnings.len(), 0);
 }
 
