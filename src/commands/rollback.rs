@@ -102,14 +102,14 @@ pub(super) fn find(dir: &StateDir, id: &str) -> Result<Metadata> {
     if let Some(standing) = fixes.clone().find(|m| in_place(dir, m)) {
         return Ok(standing.clone());
     }
-    let none = anyhow!(NoSuchBackup::latest());
     // One that was kept and stands no more was edited by somebody else.
     let kept = |m: &&Metadata| matches!(outcome_of(dir, m), Ok(Some(Outcome::Healed | Outcome::Unproven)));
     Err(match fixes.find(kept).map(|m| &m.backup_id) {
-        None => none,
-        Some(id) => none.context(format!(
-            "what the newest fix wrote was changed since, and not by healer (`healer rollback -n {id}` shows it)"
-        )),
+        None => anyhow!(NoSuchBackup::latest()),
+        Some(id) => anyhow!(Conflict(format!(
+            "what the newest fix wrote was changed since, and not by healer: `healer rollback -n {id}` shows the \
+             difference, `healer rollback {id} --force` puts back what was before the fix all the same"
+        ))),
     })
 }
 
