@@ -198,6 +198,7 @@ fn container(name: String, state: TestState, since: Timestamp) -> Container {
         memory_percent: None,
         compose_project: None,
         ports: Vec::new(),
+        mislabelled: false,
         name,
     }
 }

@@ -237,6 +237,14 @@ fn enable_takes_a_container_out_of_the_check_or_into_it() {
     assert_eq!(message(&found, "P-unclear"), "label healer.enable=nein means nothing: write true or false");
     let unknown = "label healer.restrat is none that healer knows (healer.enable, healer.mode, healer.restart)";
     assert_eq!(message(&found, "P-typo"), unknown);
+    let pass = healer(&root, &["diagnose", "--json"]).expect_code(10).data();
+    let of = |part: &str| {
+        let component = format!("container:{project}-{part}").into();
+        let mut all = pass["diagnoses"].as_array().unwrap().iter();
+        all.find(|d| d["trigger"]["component"] == component).map(|d| [d["issue_type"].clone(), d["category"].clone()])
+    };
+    let configuration: serde_json::Value = "configuration".into();
+    assert_eq!(of("unclear"), Some([configuration.clone(), configuration]), "{pass:#}");
     // Where the configuration itself asks for such a label it means what that says.
     let found = check("labels = [\"healer.restrat\", \"healer.enable\"]\n");
     assert!(message(&found, "P-typo").starts_with("Up "), "{found:?}");

@@ -172,11 +172,15 @@ fn of_container(container: &Container) -> Option<Cause> {
     let unhealthy = container.health == Some(ContainerHealth::Unhealthy);
     let restarted = container.restarts_since_last.is_some_and(|n| n > 0);
     let crashed = stopped || unhealthy || container.oom_killed || restarted;
-    if !container.status.is_red() || !(crashed || container.state == ContainerState::Running) {
+    let counts = crashed || container.mislabelled || container.state == ContainerState::Running;
+    if !container.status.is_red() || !counts {
         return None;
     }
-    let issue_type = if crashed { "container_crash" } else { "resource_overload" };
-    let category = FixCategory::Infrastructure;
+    let (issue_type, category) = match crashed {
+        _ if container.mislabelled => ("configuration", FixCategory::Configuration),
+        true => ("container_crash", FixCategory::Infrastructure),
+        false => ("resource_overload", FixCategory::Infrastructure),
+    };
     let mut signals = vec![signal(SignalKind::Container, format!("{component} is {}", container.status), 75.0)];
     if container.oom_killed {
         signals.push(signal(SignalKind::Container, "killed for want of memory", 15.0));
@@ -195,4 +199,43 @@ fn of_container(container: &Container) -> Option<Cause> {
         category,
         estimated_seconds: 300,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_container_says_what_kind_of_trouble_it_is() {
+        let check = |state: ContainerState, mislabelled: bool, expected: Option<(&str, FixCategory)>| {
+            let container = Container {
+                id: "1".into(),
+                name: "shop".into(),
+                status: Status::Warning,
+                message: "label healer.mode=aut means nothing: write suggest or auto".into(),
+                state,
+                health: None,
+                exit_code: None,
+                oom_killed: false,
+                restart_count: 0,
+                restarts_since_last: None,
+                started_at: None,
+                finished_at: None,
+                cpu_percent: None,
+                memory_bytes: None,
+                memory_percent: None,
+                compose_project: None,
+                ports: Vec::new(),
+                mislabelled,
+            };
+            let cause = of_container(&container);
+            assert_eq!(cause.as_ref().map(|c| (c.issue_type, c.category)), expected);
+            assert!(cause.is_none_or(|c| c.cause.starts_with("container:shop: label healer.mode=aut")));
+        };
+        check(ContainerState::Running, false, Some(("resource_overload", FixCategory::Infrastructure)));
+        check(ContainerState::Exited, false, Some(("container_crash", FixCategory::Infrastructure)));
+        check(ContainerState::Running, true, Some(("configuration", FixCategory::Configuration)));
+        check(ContainerState::Created, true, Some(("configuration", FixCategory::Configuration)));
+        check(ContainerState::Created, false, None);
+    }
 }

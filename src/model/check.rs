@@ -226,6 +226,9 @@ pub struct Container {
     /// Ports of this host that it publishes, or published when it last ran.
     #[serde(default)]
     pub ports: Vec<u16>,
+    /// All that is wrong with it is what its labels say of healer.
+    #[serde(default)]
+    pub mislabelled: bool,
 }
 
 /// How a Docker engine is reached through TLS.

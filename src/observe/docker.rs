@@ -78,8 +78,10 @@ impl DockerCheck {
         let same = ContainerState::from_word(&listed.state) == container.state;
         let words = if same { listed.status.as_str() } else { "changing just now" };
         let judged = judge::judge(&container, words, limits, now);
+        let is_well = !judged.0.is_red();
         let labels = Labels::read(&listed.labels);
         let (status, message) = judge::with_labels(judged, &labels, &self.0.labels);
+        container.mislabelled = is_well && status.is_red();
         container.status = status;
         container.message = clean(&message);
         container
@@ -206,6 +208,7 @@ fn describe(
         memory_percent: memory_bytes.zip(limit).map(|(used, limit)| used as f64 * 100.0 / limit as f64),
         compose_project: listed.labels.get("com.docker.compose.project").cloned(),
         ports: sample.map_or_else(|| listed.published(), |s| s.ports.clone()),
+        mislabelled: false,
     }
 }
 

@@ -369,6 +369,7 @@ mod elsewhere_on_the_host {
             memory_percent: None,
             compose_project: None,
             ports: Vec::new(),
+            mislabelled: false,
         }
     }
 

@@ -70,6 +70,7 @@ fn container((name, port, runs): (&str, u16, bool), status: Status) -> Container
         memory_percent: None,
         compose_project: None,
         ports: if port > 0 { vec![port] } else { Vec::new() },
+        mislabelled: false,
     }
 }
 

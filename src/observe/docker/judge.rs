@@ -131,6 +131,7 @@ mod tests {
             memory_percent: None,
             compose_project: None,
             ports: Vec::new(),
+            mislabelled: false,
         }
     }
 
