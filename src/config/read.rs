@@ -4,6 +4,7 @@
 //! remembered, taken out of the table, and the rest is read again.
 
 use crate::config::at::Span;
+use crate::config::manual;
 use crate::config::report::{ConfigError, Source, suggest};
 use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue, Deserializer, Error};
@@ -122,7 +123,9 @@ fn explain(message: &str, key: &str) -> (String, Option<String>) {
         list.split('`').skip(1).step_by(2).collect()
     };
     if message.starts_with("unknown field") {
-        return (format!("unknown key {key}"), Some(suggest(key.trim_matches('`'), &choices(), "keys known here")));
+        let (name, known) = (key.trim_matches('`'), choices());
+        let help = belongs(name, &known).unwrap_or_else(|| suggest(name, &known, "keys known here"));
+        return (format!("unknown key {key}"), Some(help));
     }
     if message.starts_with("unknown variant") {
         let key = key.replace("every item of", "an item of");
@@ -138,6 +141,20 @@ fn explain(message: &str, key: &str) -> (String, Option<String>) {
         m if m.starts_with("wanted exactly") => (format!("{key} must be a string, not a table"), None),
         m => (m.to_owned(), None),
     }
+}
+
+/// Where a key belongs that is known, and not where it stands: TOML takes every line after a header for the header's own.
+fn belongs(key: &str, known_here: &[&str]) -> Option<String> {
+    let sections = manual::sections();
+    let has = |name: &str| sections.get(name).is_some_and(|keys| keys.iter().any(|(k, _)| k == key));
+    if !known_here.contains(&"limits") {
+        let is_rules_file = known_here == ["signature", "rule"];
+        return (!is_rules_file && has("top level"))
+            .then(|| "it belongs to the top, before the first [section]".into());
+    }
+    let mut homes = sections.keys().filter(|name| name.starts_with('[') && has(name));
+    let home = homes.next()?;
+    homes.next().is_none().then(|| format!("it belongs into {home}"))
 }
 
 /// How such a value is written, where that is not plain from its type.
