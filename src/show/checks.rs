@@ -5,9 +5,16 @@ use crate::show::Output;
 use crate::state;
 use crate::text::clean;
 
+/// Where there is no check at all.
+const NOTHING_CHECKED: &str = "nothing is checked: write a check into [checks] of the configuration, or `healer init` \
+                               proposes one";
+
 /// `HEALER CRITICAL - api: connection refused; 4 of 5 healthy | failing=1;0;0;0;5 api_ms=12;5000`, the format of the
 /// [monitoring plugins' guidelines](https://www.monitoring-plugins.org/doc/guidelines.html).
 pub fn plugin_line(checks: &[CheckResult]) -> String {
+    if checks.is_empty() {
+        return format!("HEALER UNKNOWN - {NOTHING_CHECKED}");
+    }
     let status = state::overall(checks);
     let word = if status == Status::Healthy { "OK".to_owned() } else { status.word().to_uppercase() };
     let failing: Vec<&CheckResult> = checks.iter().filter(|c| c.status != Status::Healthy).collect();
@@ -169,7 +176,11 @@ mod tests {
     #[test]
     fn the_first_line_fits_a_monitoring_plugin() {
         let check = |checks: &[CheckResult], expected: &str| assert_eq!(plugin_line(checks), expected);
-        check(&[], "HEALER OK - 0 of 0 healthy | failing=0;0;0;0;0");
+        check(
+            &[],
+            "HEALER UNKNOWN - nothing is checked: write a check into [checks] of the configuration, or `healer init` \
+             proposes one",
+        );
         check(&[api(Status::Healthy, "HTTP 200")], "HEALER OK - 1 of 1 healthy | failing=0;0;0;0;1 api_ms=12.35;5000");
         check(
             &[api(Status::Critical, "refused | really")],
