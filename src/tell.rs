@@ -3,7 +3,7 @@
 //! Lives here: composing alerts from a report. May not live here: sending them (`alert`), drawing them (`show`).
 
 use crate::alert::Alert;
-use crate::config::{AlertKind, Engine};
+use crate::config::{AlertKind, Engine, LogKind};
 use crate::diagnose::rules::shown;
 use crate::follow_up::FollowUp;
 use crate::gate::{self, Decision, HoldReason, Permit};
@@ -92,8 +92,8 @@ pub fn of_analysis(
     open: &mut [Incident],
     now: Timestamp,
 ) -> Vec<Alert> {
-    let mut alerts: Vec<Alert> =
-        changed.resolved.iter().filter(|i| !i.alerted.is_empty()).map(|i| resolved(i, now)).collect();
+    let told = changed.resolved.iter().filter(|i| !i.alerted.is_empty());
+    let mut alerts: Vec<Alert> = told.map(|i| resolved(engine, i, now)).collect();
     let storm = gate::storm(engine, &report.analysis.roots, &report.checks);
     alerts.extend(storm.as_ref().and_then(|storm| of_storm(engine, report, storm, open, now)));
     for judged in report.judged.iter().filter(|j| j.diagnosis.symptom_of.is_none()) {
@@ -153,10 +153,28 @@ fn kind_of(judged: &Judged, acting: bool) -> Option<AlertKind> {
     }
 }
 
-fn resolved(incident: &Incident, now: Timestamp) -> Alert {
-    let lasted = clock::between(incident.opened, now);
-    let title = format!("{} (over after {})", incident.cause, shown(crate::text::coarse(lasted)));
+/// What was taken out of the configuration has not come right: nobody looks at it.
+fn resolved(engine: &Engine, incident: &Incident, now: Timestamp) -> Alert {
+    let title = match is_looked_at(engine, &incident.component) {
+        true => {
+            let lasted = clock::between(incident.opened, now);
+            format!("{} (over after {})", incident.cause, shown(crate::text::coarse(lasted)))
+        }
+        false => format!("{} ({} is no longer looked at)", incident.cause, incident.component),
+    };
     of_incident(incident, blank(AlertKind::Resolved, title, incident.component.clone(), now))
+}
+
+/// Whether a check or a log source of this name is configured.
+fn is_looked_at(engine: &Engine, component: &str) -> bool {
+    let has_log = |wanted: &dyn Fn(&LogKind) -> bool| engine.logs.iter().any(|log| wanted(&log.kind));
+    match component.split_once(':') {
+        None => engine.check(component).is_some(),
+        Some(("container", _)) => engine.docker().is_some(),
+        Some(("file", file)) => has_log(&|kind| matches!(kind, LogKind::Files { name, .. } if name == file)),
+        Some(("journal", journal)) => has_log(&|kind| matches!(kind, LogKind::Journal { name, .. } if name == journal)),
+        Some(_) => true,
+    }
 }
 
 fn of_judged(kind: AlertKind, judged: &Judged, incident: &Incident, now: Timestamp) -> Alert {

@@ -100,6 +100,22 @@ fn a_trouble_that_its_fix_did_not_end_is_not_told_as_over_because_no_error_has_c
 }
 
 #[test]
+fn a_check_that_was_taken_out_of_the_configuration_is_not_told_as_well() {
+    let address = format!("address = \"127.0.0.1:{}\"", support::free_port());
+    let mut scene = Scene::new(|p| {
+        alerting(KEEP)(p);
+        p.checks = format!("[checks.tcp.api]\n{address}");
+    });
+    scene.heal().expect_code(10);
+    scene.configure(|p| p.checks = String::new());
+    scene.heal().expect_code(0);
+    let alerts = told(&scene);
+    assert_eq!(kinds(&alerts), ["critical", "resolved"]);
+    let title = alerts[1]["title"].as_str().unwrap();
+    assert!(title.ends_with(" (api is no longer looked at)"), "{title}");
+}
+
+#[test]
 fn what_is_not_asked_for_is_not_told() {
     let scene = Scene::new(alerting(&format!("on = [\"rolled_back\"]\n{KEEP}")));
     scene.log_errors(20);
