@@ -83,7 +83,8 @@ fn hushed(incident: Incident) -> Incident {
     Incident { cause: hush(&incident.cause).into_owned(), ..incident }
 }
 
-fn is_denied(error: &anyhow::Error) -> bool {
+/// Whether it is a permission that is missing.
+pub fn is_denied(error: &anyhow::Error) -> bool {
     let denied = |e: &std::io::Error| e.kind() == std::io::ErrorKind::PermissionDenied;
     error.chain().any(|cause| {
         cause.downcast_ref::<std::io::Error>().is_some_and(denied)

@@ -26,12 +26,14 @@ mod status;
 use crate::backup::NoSuchBackup;
 use crate::cli::{Cli, ColorChoice, Command, Global, Misuse, NotifyAction, RulesAction};
 use crate::config::{self as configuration, ConfigError, Engine, LoadError, Redactor};
+use crate::documents;
 use crate::pass::{self, Busy};
 use crate::show::{self, Output};
 use crate::text::clean;
 use crate::transaction::ChangedSince;
 use anyhow::{Result, anyhow};
 use std::io::IsTerminal;
+use std::path::Path;
 use std::time::Duration;
 
 /// Wrong use of the command line that clap cannot see (exit 2).
@@ -134,27 +136,50 @@ fn dispatch(cli: &Cli) -> Result<u8> {
     if !out.quiet {
         remark(&engine.warnings, &out);
     }
+    let state_dir = engine.state_dir.clone();
+    with_engine(cli, engine, &out).map_err(|error| who_may(error, &cli.command, &state_dir))
+}
+
+/// What passes leave is not for everybody: where it was refused, says who is let in.
+fn who_may(error: anyhow::Error, command: &Command, state_dir: &Path) -> anyhow::Error {
+    let is_of_state = || format!("{error:#}").contains(&*state_dir.to_string_lossy());
+    if !documents::is_denied(&error) || !is_of_state() {
+        return error;
+    }
+    let reads = matches!(
+        command,
+        Command::Status
+            | Command::History { .. }
+            | Command::Stats { .. }
+            | Command::Diagnose { .. }
+            | Command::Check { .. }
+            | Command::Rules { .. }
+    );
+    error.context(if reads { "run it as root, or as a member of the group `healer`" } else { "run it as root" })
+}
+
+fn with_engine(cli: &Cli, engine: Engine, out: &Output) -> Result<u8> {
     match &cli.command {
-        Command::Check { names } => check::run(&engine, names, &out),
-        Command::Diagnose { since, log, rule } => diagnose::run(&engine, since, log, rule.as_deref(), &out),
+        Command::Check { names } => check::run(&engine, names, out),
+        Command::Diagnose { since, log, rule } => diagnose::run(&engine, since, log, rule.as_deref(), out),
         Command::Heal { dry_run, only, approve, record } => {
             let (only, approve, record) = (only.clone(), approve.clone(), record.clone());
             let options = pass::Options { dry_run: *dry_run, only, approve, record };
-            heal::run(&engine, options, &cli.global, &out)
+            heal::run(&engine, options, &cli.global, out)
         }
-        Command::Backups { action } => backups::run(&engine, action.as_ref(), &cli.global, &out),
-        Command::Rollback { id, dry_run, force } => rollback::run(&engine, id, *dry_run, *force, &cli.global, &out),
-        Command::Status => status::run(&engine, &out),
-        Command::History { since } => history::run(&engine, since, &out),
-        Command::Stats { since } => stats::run(&engine, since.as_deref(), &out),
-        Command::Rules { action } => rules::run(&engine, action, &out),
-        Command::Pause { time, reason, rule } => pause::pause(&engine, time, reason, rule.as_deref(), &out),
-        Command::Ack { incident, time } => ack::run(&engine, incident, time.as_deref(), &out),
-        Command::Resume => pause::resume(&engine, &out),
-        Command::Notify { action: NotifyAction::Test } => notify::test(&engine, &out),
-        Command::Reset { target } => reset::run(&engine, target, &out),
-        Command::Serve(args) => serve::run(engine, args, &cli.global, &out),
-        Command::Requests { dir } => serve::requests(&engine, dir, &cli.global, &out),
+        Command::Backups { action } => backups::run(&engine, action.as_ref(), &cli.global, out),
+        Command::Rollback { id, dry_run, force } => rollback::run(&engine, id, *dry_run, *force, &cli.global, out),
+        Command::Status => status::run(&engine, out),
+        Command::History { since } => history::run(&engine, since, out),
+        Command::Stats { since } => stats::run(&engine, since.as_deref(), out),
+        Command::Rules { action } => rules::run(&engine, action, out),
+        Command::Pause { time, reason, rule } => pause::pause(&engine, time, reason, rule.as_deref(), out),
+        Command::Ack { incident, time } => ack::run(&engine, incident, time.as_deref(), out),
+        Command::Resume => pause::resume(&engine, out),
+        Command::Notify { action: NotifyAction::Test } => notify::test(&engine, out),
+        Command::Reset { target } => reset::run(&engine, target, out),
+        Command::Serve(args) => serve::run(engine, args, &cli.global, out),
+        Command::Requests { dir } => serve::requests(&engine, dir, &cli.global, out),
         Command::Demo
         | Command::Replay { .. }
         | Command::Config { .. }
