@@ -194,7 +194,8 @@ impl std::fmt::Display for HoldReason {
             HoldReason::SuggestedByLabel(why) | HoldReason::ForbiddenByLabel(why) => f.write_str(why),
             HoldReason::NotAllowed(what) => write!(f, "{what} is not in [allow]"),
             HoldReason::Released { reason, target } => {
-                write!(f, "{target} is held since {reason}: `healer reset` releases it")
+                let reason = held_in_words(reason);
+                write!(f, "{target} is held since {reason}: `healer reset '{target}'` releases it")
             }
             HoldReason::Cooldown { target, left } => {
                 write!(f, "{target} was changed lately: cooldown, {} left", shown(*left))
@@ -216,6 +217,16 @@ impl std::fmt::Display for HoldReason {
             }
             HoldReason::Starting { service } => write!(f, "{service} is still starting: not judged yet"),
         }
+    }
+}
+
+/// Why a target is held, which is written down as `OUTCOME of FIX`, for people.
+pub fn held_in_words(reason: &str) -> String {
+    match reason.split_once(" of ") {
+        Some(("rolled_back_by_operator", fix)) => format!("an operator rolled back {fix}"),
+        Some(("rollback_failed", fix)) => format!("{fix} could not be undone"),
+        Some(("conflict", fix)) => format!("{fix} was not undone: its target was changed by somebody else"),
+        _ => reason.to_owned(),
     }
 }
 

@@ -60,7 +60,10 @@ fn a_rolled_back_rule_is_held_until_an_operator_resets_it() {
     scene.log_errors(20);
     let held = scene.heal_json(&[], 10);
     assert_eq!(held["diagnoses"][0]["hold"], "held_for_human", "{:#}", held["diagnoses"][0]);
-    assert!(held["diagnoses"][0]["hold_reason"].as_str().unwrap().contains("`healer reset` releases it"));
+    let held_target = target(&scene);
+    let reason = held["diagnoses"][0]["hold_reason"].as_str().unwrap();
+    assert!(reason.starts_with(&format!("{held_target} is held since an operator rolled back fix_")), "{reason}");
+    assert!(reason.ends_with(&format!(": `healer reset '{held_target}'` releases it")), "{reason}");
     scene.assert_program("0.8");
 
     let unknown = healer(&scene.root, &["reset", "nothing"]).expect_code(2);

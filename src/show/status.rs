@@ -6,6 +6,7 @@ use crate::backup::Metadata;
 use crate::breaker::Tripped;
 use crate::config::MaintenanceWindow;
 use crate::diagnose::rules::shown;
+use crate::gate;
 use crate::host::clock;
 use crate::learn::Knowledge;
 use crate::model::{Incident, Moment};
@@ -165,7 +166,7 @@ pub fn text(status: &Status, out: &Output) -> String {
     }
     for held in &status.held {
         let since = ago(held.since.t, status.now.t);
-        let reason = held.reason.replace("rolled_back_by_operator of", "an operator rolled back");
+        let reason = gate::held_in_words(&held.reason);
         lines.push(row("held:", &clean(&format!("`{}`, rule {}, {since}: {reason}", held.target, held.rule))));
         lines.push(row("", &clean(&format!("to release it: `healer reset '{}'`", held.target))));
     }
