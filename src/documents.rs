@@ -26,6 +26,7 @@ use crate::transaction;
 use anyhow::Result;
 use jiff::Timestamp;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// The engine of the configured Docker check.
 pub fn docker(engine: &Engine) -> Option<Docker> {
@@ -64,6 +65,7 @@ pub fn status(engine: &Engine) -> Result<(Status, Vec<String>)> {
         open,
         silent: matches::silent(engine, &memory.matches).into_iter().map(|(_, why)| why).collect(),
         last_pass: memory.last_pass,
+        plans: held_plans(&dir),
         incidents: memory.incidents.into_iter().map(hushed).collect(),
         unreadable: warnings.clone(),
         pauses_unreadable,
@@ -76,6 +78,15 @@ pub fn status(engine: &Engine) -> Result<(Status, Vec<String>)> {
         knowledge: learn::read(dir.knowledge_base(), None)?.with_self_recovery(memory.unaided.by_issue),
     };
     Ok((status, warnings))
+}
+
+/// The plans that the last pass held, by fingerprint; none where what it left cannot be read, which is then told by what
+/// shows it.
+fn held_plans(dir: &StateDir) -> BTreeMap<String, String> {
+    let last: Option<Value> = std::fs::read(dir.last_pass()).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let diagnoses = last.as_ref().and_then(|last| last["diagnoses"].as_array()).into_iter().flatten();
+    let held = diagnoses.filter(|d| d["decision"] == "hold");
+    held.filter_map(|d| Some((d["fingerprint"].as_str()?.to_owned(), d["plan"]["id"].as_str()?.to_owned()))).collect()
 }
 
 /// A cause may repeat what a check or a log has said.

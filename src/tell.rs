@@ -280,11 +280,26 @@ pub fn actions(plan: &Plan, verb: &str) -> Vec<String> {
         .collect()
 }
 
+/// The command that carries out a plan that a human has looked at.
+pub const APPROVE: &str = "healer heal --approve";
+
+/// What an operator types to have a held plan carried out, where approving it is all that it waits for.
+pub fn approval(reason: &HoldReason, plan: &Plan) -> Option<String> {
+    let waits = matches!(
+        reason,
+        HoldReason::LowConfidence { .. }
+            | HoldReason::History { .. }
+            | HoldReason::Suggest
+            | HoldReason::SuggestedByLabel(_)
+    );
+    waits.then(|| format!("{APPROVE} {}", plan.id))
+}
+
 fn next_for_hold(reason: &HoldReason, plan: Option<&Plan>) -> Vec<String> {
+    if let Some(approval) = plan.and_then(|plan| approval(reason, plan)) {
+        return vec![approval];
+    }
     match (reason, plan) {
-        (HoldReason::LowConfidence { .. } | HoldReason::Suggest | HoldReason::SuggestedByLabel(_), Some(plan)) => {
-            vec![format!("healer heal --approve {}", plan.id)]
-        }
         (HoldReason::Paused { .. }, _) => vec!["healer resume   (ends the pause)".to_owned()],
         (HoldReason::Released { target, .. } | HoldReason::CircuitOpen { target, .. }, _) => {
             vec![format!("healer reset '{target}'")]

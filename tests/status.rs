@@ -22,6 +22,42 @@ fn assert_says(text: &str, wanted: &[&str]) {
 }
 
 #[test]
+fn who_may_not_read_the_state_is_told_who_may() {
+    use std::os::unix::fs::PermissionsExt;
+    if !support::is_root() {
+        return support::skip("only root can be somebody else");
+    }
+    let scene = Scene::new(|_| {});
+    scene.heal().expect_code(0);
+    let open = |path: &std::path::Path, mode: u32| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    open(&scene.root.dir(), 0o755);
+    open(&scene.root.state_dir(), 0o750);
+    let binary = scene.root.copy_binary();
+    let check = |args: &[&str], says: &str| {
+        let mut command = std::process::Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary).args(args);
+        command.arg("--config").arg(scene.root.config_path()).arg("--state-dir").arg(scene.root.state_dir());
+        let ran = support::spawn_command(command).wait().expect_code(1);
+        assert_says(&ran.stderr, &[says, "ermission denied"]);
+    };
+    check(&["status"], "healer: run it as root, or as a member of the group `healer`: cannot read ");
+    check(&["history"], "healer: run it as root, or as a member of the group `healer`: cannot read ");
+    check(&["stats"], "healer: run it as root, or as a member of the group `healer`: cannot read ");
+    check(&["reset", "x"], "healer: run it as root: cannot read ");
+}
+
+#[test]
+fn where_nothing_is_checked_nothing_is_known() {
+    let scene = Scene::new(|_| {});
+    let ran = healer(&scene.root, &["check"]).expect_code(3);
+    assert!(ran.stdout.starts_with("HEALER UNKNOWN - nothing is checked: "), "{}", ran.stdout);
+    assert_eq!(ran.stdout.lines().count(), 1, "{}", ran.stdout);
+    assert_eq!(healer(&scene.root, &["check", "--json"]).expect_code(3).data()["overall_status"], "unknown");
+}
+
+#[test]
 fn before_the_first_pass_there_is_nothing_to_say() {
     let scene = Scene::new(|_| {});
     let (text, json) = status(&scene);
@@ -38,6 +74,9 @@ fn a_held_problem_is_shown_with_its_reason_until_it_is_over() {
     assert_says(&text, &["last pass: ", " 1 issue", "incident:  file:worker was rate limited 20 times, warning"]);
     assert_says(&text, &["held: confidence 60 is below the threshold of 85"]);
     assert_eq!(json["incidents"][0]["hold_reason"], "confidence 60 is below the threshold of 85");
+    let plan = json["incidents"][0]["plan_to_approve"].as_str().unwrap();
+    assert_says(&text, &[&format!("to approve it: `healer heal --approve {plan}`")]);
+    healer(&scene.root, &["heal", "--approve", plan]).expect_code(0);
     assert_eq!((&json["autonomous_mode"], &json["check_interval_minutes"]), (&"enabled".into(), &5.into()));
     assert_eq!(json["fix_statistics"]["total_fixes"], 0);
 }

@@ -100,6 +100,8 @@ pub fn judged(judged: &Judged, out: &Output) -> String {
         }
         Some(Decision::Hold { reason, plan: held }) => {
             lines.push(format!("  decision    hold: {}", clean(&reason.to_string())));
+            let approval = held.as_ref().and_then(|plan| tell::approval(reason, plan));
+            lines.extend(approval.map(|command| format!("  approve     {command}")));
             lines.extend(held.iter().flat_map(|p| plan(p, &judged.files, out)));
         }
     }

@@ -8,7 +8,7 @@ use crate::model::{Outcome, Plan, Status};
 use crate::pass::{self, Report};
 use crate::show::{Output, checks, count, diagnosis, last_pass};
 use crate::state::{self, StateDir};
-use crate::tell::PassTell;
+use crate::tell::{APPROVE, PassTell};
 use crate::text::clean;
 use crate::transaction::{Ended, Progress, Tell};
 use std::io::Write;
@@ -210,7 +210,9 @@ impl PassTell for Live {
             self.event("alert", serde_json::json!({ "alert": alert }));
             self.end_line();
             let why = alert.why.as_ref().map(|w| format!(" ({w})")).unwrap_or_default();
-            self.out.note(&clean(&format!("alert     {}: {}{why}", alert.kind.word(), alert.title)));
+            let approval = alert.next.iter().find(|next| next.starts_with(APPROVE));
+            let approval = approval.map(|command| format!(": `{command}`")).unwrap_or_default();
+            self.out.note(&clean(&format!("alert     {}: {}{why}{approval}", alert.kind.word(), alert.title)));
         }
     }
 

@@ -13,9 +13,11 @@ use crate::model::{Incident, Moment};
 use crate::pause::Pause;
 use crate::show::{self, Output, ago, json};
 use crate::state::LastPass;
+use crate::tell::APPROVE;
 use crate::text::clean;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What is shown.
@@ -31,6 +33,8 @@ pub struct Status {
     pub open: Option<String>,
     pub last_pass: Option<LastPass>,
     pub incidents: Vec<Incident>,
+    /// The ids of the plans that the last pass held, by the fingerprint of their incident.
+    pub plans: BTreeMap<String, String>,
     pub acks: Vec<Ack>,
     pub held: Vec<Held>,
     pub pauses: Vec<Pause>,
@@ -88,6 +92,12 @@ impl Status {
         incident.hold.as_deref().filter(|_| !over)
     }
 
+    /// The plan of an incident that waits for nothing but to be approved.
+    pub fn plan_to_approve(&self, incident: &Incident) -> Option<&String> {
+        let waits = matches!(incident.hold_kind.as_deref(), Some("suggest" | "low_confidence"));
+        self.plans.get(&incident.fingerprint).filter(|_| waits && self.hold_of(incident).is_some())
+    }
+
     /// Who has seen an incident, where somebody has.
     pub fn ack_of(&self, incident: &Incident) -> Option<&Ack> {
         self.acks.iter().find(|ack| ack.incident == incident.id)
@@ -132,6 +142,7 @@ pub fn json(status: &Status) -> Value {
         "incidents": status.incidents.iter().map(|i| json!({
             "id": i.id, "issue_type": i.issue_type, "component": i.component, "severity": i.severity,
             "cause": i.cause, "opened": seconds(i.opened), "last_seen": seconds(i.last_seen), "hold_reason": status.hold_of(i),
+            "plan_to_approve": status.plan_to_approve(i),
             "symptom_of": i.symptom_of, "symptoms": i.symptoms, "flapping": i.flapping,
             "acknowledged_by": status.ack_of(i).map(|ack| &ack.by),
         })).collect::<Vec<_>>(),
@@ -245,6 +256,8 @@ fn incident_lines(status: &Status, incident: &Incident, out: &Output) -> Vec<Str
         lines.push(row("", &clean(&format!("its symptoms: {}", incident.symptoms.join(", ")))));
     }
     lines.extend(status.hold_of(incident).map(|why| row("", &clean(&format!("held: {why}")))));
+    let approve = |plan| row("", &clean(&format!("to approve it: `{APPROVE} {plan}`")));
+    lines.extend(status.plan_to_approve(incident).map(approve));
     lines
 }
 

@@ -44,6 +44,7 @@ impl Example {
             open: None,
             last_pass: None,
             incidents: Vec::new(),
+            plans: Default::default(),
             acks: Vec::new(),
             held: Vec::new(),
             pauses: Vec::new(),
