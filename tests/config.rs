@@ -170,7 +170,33 @@ fn a_log_that_may_not_be_read_is_told_with_the_permission_that_is_missing() {
     assert_eq!(told(), expected);
 }
 
-/// What `systemctl show` says of the installed units, without a systemd.
+#[test]
+fn what_belongs_to_another_user_is_told() {
+    if !support::is_root() {
+        return skip("only root can give files away");
+    }
+    let root = Root::new();
+    let secret = root.write("secret", "hunter2hunter2hunter2hunter2hunter2");
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    root.config(&format!("[serve]\ntoken = \"${{file:{}}}\"\n", secret.display()));
+    let rules = root.write(
+        "rules.d/more.toml",
+        "[[signature]]\nname = \"a\"\npattern = \"a\"\ncategory = \"x\"\nseverity = \"error\"\n",
+    );
+    let files = [root.config_path(), rules, secret];
+    let told = || {
+        let data = healer(&root, &["config", "check", "--offline", "--json"]).expect_code(0).data();
+        let all = data["warnings"].as_array().unwrap().iter().map(|w| w["message"].as_str().unwrap().to_owned());
+        all.filter(|message| message.contains("belongs to")).collect::<Vec<_>>()
+    };
+    assert_eq!(told(), Vec::<String>::new());
+    files.iter().for_each(|file| std::os::unix::fs::chown(file, Some(65_534), None).unwrap());
+    let of_file = "this file belongs to user 65534, who so decides what root does".to_owned();
+    let of_secret = format!("this secret belongs to user 65534, who may read and change it: {}", files[2].display());
+    assert_eq!(told(), [of_file.clone(), of_secret, of_file]);
+}
+
+/// What `systemctl show` of the installed units, without a systemd.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 for unit; do :; done
 case $unit in

@@ -25,6 +25,10 @@ fn configuration(file: Place<'_>) -> Vec<ConfigError> {
     let Ok(meta) = std::fs::metadata(path) else { return Vec::new() };
     let mode = meta.mode() & 0o777;
     let mut found = Vec::new();
+    if let Some(owner) = stranger(&meta) {
+        let message = format!("this file belongs to user {owner}, who so decides what {} does", who_runs());
+        found.push(ConfigError::whole_file(path, message, Some(format!("chown root {}", path.display()))));
+    }
     let strangers = if meta.uid() == 0 && meta.gid() != 0 { 0o022 } else { 0o002 };
     if mode & strangers != 0 {
         let message = format!("others may write this file (mode {mode:04o}), and so decide what healer does");
@@ -39,6 +43,16 @@ fn configuration(file: Place<'_>) -> Vec<ConfigError> {
         found.push(secret.problem(&message, &help));
     }
     found
+}
+
+/// The owner, where that is neither root nor who asks. Whoever owns a file may change its mode, and so write it.
+fn stranger(meta: &std::fs::Metadata) -> Option<u32> {
+    let us = rustix::process::geteuid().as_raw();
+    Some(meta.uid()).filter(|owner| ![0, us].contains(owner))
+}
+
+fn who_runs() -> &'static str {
+    if rustix::process::geteuid().is_root() { "root" } else { "healer" }
 }
 
 /// The first value in which something would be hidden.
@@ -62,6 +76,10 @@ fn secret_files(place: Place<'_>, found: &mut Vec<ConfigError>) {
         Tree::Text(text) => {
             for path in text.split("${file:").skip(1).filter_map(|rest| rest.split_once('}').map(|(path, _)| path)) {
                 let Ok(meta) = std::fs::metadata(path) else { continue };
+                if let Some(owner) = stranger(&meta) {
+                    let message = format!("this secret belongs to user {owner}, who may read and change it: {path}");
+                    found.push(place.problem(&message, &format!("chown root {path}")));
+                }
                 let mode = meta.mode() & 0o777;
                 if mode & 0o007 != 0 {
                     let message = format!("everybody may read this secret: {path} has mode {mode:04o}");
