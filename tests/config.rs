@@ -200,7 +200,8 @@ fn what_belongs_to_another_user_is_told() {
 const SYSTEMCTL: &str = r#"#!/bin/sh
 for unit; do :; done
 case $unit in
-healer.service) printf 'LoadState=loaded\nProtectSystem=strict\nReadWritePaths=/srv/other -/srv/more\n' ;;
+healer.service) printf 'LoadState=loaded\nProtectSystem=strict\nReadWritePaths=/srv/other -/srv/more\n'
+    printf 'IPAddressDeny=::/0 0.0.0.0/0\nIPAddressAllow=127.0.0.0/8 10.0.0.0/8 ::1/128\n' ;;
 healer.timer) printf 'LoadState=loaded\nTimersMonotonic={ OnUnitInactiveUSec=10min ; next_elapse=4min 2s }\n' ;;
 *) echo LoadState=not-found ;;
 esac
@@ -241,6 +242,43 @@ fn the_installed_units_are_held_against_the_configuration() {
     assert_eq!(data["warnings"][2]["help"], opens.as_str());
     let offline = healer(&root, &["config", "check", "--offline", "--json"]).expect_code(0).data();
     assert_eq!(offline["warnings"], json!([]), "no program is started");
+}
+
+#[test]
+fn who_is_told_of_alerts_is_held_against_what_the_unit_may_reach() {
+    let root = Root::new();
+    let systemctl = root.write("bin/systemctl", SYSTEMCTL);
+    std::fs::set_permissions(systemctl, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let told = |alerts: &str| {
+        root.config(&format!(
+            "check_interval = \"10m\"\n[checks.host]\nenabled = false\n[checks.docker]\nenabled = false\n[alerts]\n{alerts}"
+        ));
+        let data = healer(&root, &["config", "check", "--json"]).expect_code(0).data();
+        let all = data["warnings"].as_array().unwrap().iter().cloned();
+        all.filter(|w| w["message"].as_str().unwrap().contains("may not reach")).collect::<Vec<_>>()
+    };
+    let check = |alerts: &str, message: &str| {
+        let [warning] = told(alerts).try_into().unwrap();
+        assert_eq!((warning["line"].as_u64(), warning["message"].as_str()), (Some(7), Some(message)), "{alerts}");
+        let help = "`systemctl edit healer.service`: under [Service] write IPAddressAllow=203.0.113.7";
+        assert_eq!(warning["help"], help);
+    };
+    check(
+        "webhook = [{ url = \"https://203.0.113.7/hook/1\" }]\n",
+        "healer.service may not reach 203.0.113.7: this receiver will not be told",
+    );
+    check(
+        "heartbeat = \"https://203.0.113.7/ping\"\n",
+        "healer.service may not reach 203.0.113.7: the heartbeat will not be called",
+    );
+    check(
+        "email = { to = \"a@example.org\", smtp = \"smtps://203.0.113.7\" }\n",
+        "healer.service may not reach 203.0.113.7: no mail will be sent",
+    );
+    assert_eq!(
+        told("heartbeat = \"http://10.1.2.3/ping\"\nwebhook = [{ url = \"http://[::1]:9/\" }]\n"),
+        [] as [Value; 0]
+    );
 }
 
 #[test]

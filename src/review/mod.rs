@@ -5,6 +5,7 @@
 
 mod access;
 mod edits;
+mod egress;
 mod live;
 mod reach;
 mod schedule;
@@ -33,6 +34,7 @@ pub fn review(engine: &Engine, depth: Depth) -> Vec<ConfigError> {
     if depth == Depth::Live {
         found.extend(schedule::timer(engine, &document));
         found.extend(edits::sandbox(engine, &document));
+        found.extend(egress::review(engine, &document));
         found.extend(live::review(engine, &document));
     }
     let files = &engine.written.sources;
