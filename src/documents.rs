@@ -84,9 +84,10 @@ pub fn status(engine: &Engine) -> Result<(Status, Vec<String>)> {
 /// shows it.
 fn held_plans(dir: &StateDir) -> BTreeMap<String, String> {
     let last: Option<Value> = std::fs::read(dir.last_pass()).ok().and_then(|text| serde_json::from_slice(&text).ok());
-    let diagnoses = last.as_ref().and_then(|last| last["diagnoses"].as_array()).into_iter().flatten();
-    let held = diagnoses.filter(|d| d["decision"] == "hold");
-    held.filter_map(|d| Some((d["fingerprint"].as_str()?.to_owned(), d["plan"]["id"].as_str()?.to_owned()))).collect()
+    let diagnoses = last.as_ref().and_then(|last| last.get("diagnoses")?.as_array()).into_iter().flatten();
+    let held = diagnoses.filter(|d| d.get("decision").is_some_and(|decision| decision == "hold"));
+    let text = |d: &Value, pointer: &str| d.pointer(pointer)?.as_str().map(str::to_owned);
+    held.filter_map(|d| Some((text(d, "/fingerprint")?, text(d, "/plan/id")?))).collect()
 }
 
 /// A cause may repeat what a check or a log has said.

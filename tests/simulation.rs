@@ -172,6 +172,7 @@ impl World<'_> {
             memory_percent: None,
             compose_project: None,
             ports: Vec::new(),
+            mislabelled: false,
         }
     }
 
