@@ -239,7 +239,7 @@ fn enable_takes_a_container_out_of_the_check_or_into_it() {
     assert_eq!(message(&found, "P-typo"), unknown);
     let pass = healer(&root, &["diagnose", "--json"]).expect_code(10).data();
     let of = |part: &str| {
-        let component = format!("container:{project}-{part}").into();
+        let component: serde_json::Value = format!("container:{project}-{part}").into();
         let mut all = pass["diagnoses"].as_array().unwrap().iter();
         all.find(|d| d["trigger"]["component"] == component).map(|d| [d["issue_type"].clone(), d["category"].clone()])
     };
