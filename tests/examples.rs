@@ -63,6 +63,35 @@ fn the_binary_loads_every_example_without_an_error_or_a_warning() {
     }
 }
 
+/// By a validator of JSON Schema that is none of ours.
+#[test]
+fn every_example_fits_the_schema_that_it_names_and_what_is_wrong_does_not() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = repository.join("target/serve-venv/bin/python");
+    if !python.exists() {
+        return support::skip("no validator of JSON Schema: tests/serve/venv installs one");
+    }
+    let against = |files: &[PathBuf]| {
+        let mut command = std::process::Command::new(&python);
+        command.arg("-B").arg(repository.join("tests/config/fits_schema.py"));
+        command.arg(repository.join("examples/healer.schema.json")).args(files);
+        let said = command.output().unwrap();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        String::from_utf8(said.stdout).unwrap()
+    };
+    let mut files: Vec<PathBuf> = examples().iter().map(|example| example.join("healer.toml")).collect();
+    files.push(repository.join("examples/healer.toml"));
+    assert_eq!(against(&files), "");
+    let root = Root::new();
+    let check = |text: &str, expected: &str| {
+        let said = against(&[root.write("wrong.toml", text)]);
+        assert!(said.contains(expected), "{expected:?} is not in {said:?}");
+    };
+    check("mode = 1\n", "mode: 1 is not one of");
+    check("[limits]\nstorm = 1\n", "limits: Additional properties are not allowed ('storm' was unexpected)");
+    check("[checks.http.a]\ntimeout = \"3s\"\n", "\"url\" is a required property");
+}
+
 /// The binary with an example's configuration, and something for each of its references.
 fn run(example: &Path, args: &[&str], root: &Root, text: &str) -> Ran {
     let mut command = root.bare_command(args);
