@@ -132,7 +132,7 @@ fn it_starts_only_where_who_may_do_something_is_known() {
     // What only the server needs is missed only there.
     let (root, ran) = check("token = \"${credential:healer_token}\"", &any, "healer_token");
     assert!(ran.stderr.contains("[serve]"), "{}", ran.stderr);
-    healer(&root, &["check"]).expect_code(0);
+    healer(&root, &["status"]).expect_code(0);
     healer(&root, &["heal"]).expect_code(0);
 }
 
