@@ -209,24 +209,11 @@ mod tests {
     fn what_is_wrong_with_a_container_says_what_kind_of_trouble_it_is() {
         let check = |state: ContainerState, mislabelled: bool, expected: Option<(&str, FixCategory)>| {
             let container = Container {
-                id: "1".into(),
-                name: "shop".into(),
                 status: Status::Warning,
                 message: "label healer.mode=aut means nothing: write suggest or auto".into(),
                 state,
-                health: None,
-                exit_code: None,
-                oom_killed: false,
-                restart_count: 0,
-                restarts_since_last: None,
-                started_at: None,
-                finished_at: None,
-                cpu_percent: None,
-                memory_bytes: None,
-                memory_percent: None,
-                compose_project: None,
-                ports: Vec::new(),
                 mislabelled,
+                ..Container::example("shop")
             };
             let cause = of_container(&container);
             assert_eq!(cause.as_ref().map(|c| (c.issue_type, c.category)), expected);

@@ -7,7 +7,7 @@ use crate::config::Rule;
 use crate::diagnose::rules::shown;
 use crate::model::{Diagnosis, Plan};
 use crate::plan::{Proposal, Refusal};
-use std::time::Duration;
+use crate::text::coarse;
 
 /// One question of the gate.
 #[derive(Debug, Clone, PartialEq)]
@@ -130,10 +130,5 @@ fn of_plan(given: Given, diagnosis: &Diagnosis, rule: &Rule, plan: &Plan) -> Vec
 /// How long ago a fix last touched anything that this one would.
 fn touched(given: Given, plan: &Plan) -> String {
     let last = plan.touches().iter().filter_map(|target| limits::since_last(given, target)).min();
-    last.map_or_else(|| "never touched".to_owned(), |last| format!("for {}", shown(whole_minutes(last))))
-}
-
-fn whole_minutes(span: Duration) -> Duration {
-    let seconds = span.as_secs();
-    Duration::from_secs(if seconds < 60 { seconds } else { seconds / 60 * 60 })
+    last.map_or_else(|| "never touched".to_owned(), |last| format!("for {}", shown(coarse(last))))
 }

@@ -231,6 +231,33 @@ pub struct Container {
     pub mislabelled: bool,
 }
 
+#[cfg(test)]
+impl Container {
+    /// One that runs and is well, and of which nothing more is known: what a test varies.
+    pub(crate) fn example(name: &str) -> Container {
+        Container {
+            id: "1".into(),
+            name: name.into(),
+            status: Status::Healthy,
+            message: String::new(),
+            state: ContainerState::Running,
+            health: None,
+            exit_code: None,
+            oom_killed: false,
+            restart_count: 0,
+            restarts_since_last: None,
+            started_at: None,
+            finished_at: None,
+            cpu_percent: None,
+            memory_bytes: None,
+            memory_percent: None,
+            compose_project: None,
+            ports: Vec::new(),
+            mislabelled: false,
+        }
+    }
+}
+
 /// How a Docker engine is reached through TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DockerTls {

@@ -311,7 +311,7 @@ mod luck_of_quiet {
 }
 
 mod elsewhere_on_the_host {
-    use crate::model::{Container, ContainerState, Status, Tally};
+    use crate::model::{Container, Tally};
     use crate::validate::elsewhere::*;
     use std::collections::BTreeMap;
 
@@ -351,26 +351,7 @@ mod elsewhere_on_the_host {
     }
 
     fn container(id: &str, restart_count: u64) -> Container {
-        Container {
-            id: id.into(),
-            name: "b".into(),
-            status: Status::Healthy,
-            message: String::new(),
-            state: ContainerState::Running,
-            health: None,
-            exit_code: None,
-            oom_killed: false,
-            restart_count,
-            restarts_since_last: None,
-            started_at: None,
-            finished_at: None,
-            cpu_percent: None,
-            memory_bytes: None,
-            memory_percent: None,
-            compose_project: None,
-            ports: Vec::new(),
-            mislabelled: false,
-        }
+        Container { id: id.into(), restart_count, ..Container::example("b") }
     }
 
     #[test]

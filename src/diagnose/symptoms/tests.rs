@@ -54,23 +54,11 @@ fn result(name: &str, kind: CheckKind, status: Status) -> CheckResult {
 fn container((name, port, runs): (&str, u16, bool), status: Status) -> Container {
     Container {
         id: name.into(),
-        name: name.into(),
         status,
-        message: String::new(),
         state: if runs && status != Critical { ContainerState::Running } else { ContainerState::Exited },
-        health: None,
-        exit_code: None,
-        oom_killed: false,
-        restart_count: 0,
-        restarts_since_last: None,
-        started_at: None,
         finished_at: (!runs).then_some(Timestamp::UNIX_EPOCH).or(Timestamp::from_second(9).ok()),
-        cpu_percent: None,
-        memory_bytes: None,
-        memory_percent: None,
-        compose_project: None,
         ports: if port > 0 { vec![port] } else { Vec::new() },
-        mislabelled: false,
+        ..Container::example(name)
     }
 }
 

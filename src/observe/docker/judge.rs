@@ -113,26 +113,7 @@ mod tests {
     use super::*;
 
     fn container(state: ContainerState) -> Container {
-        Container {
-            id: "1".into(),
-            name: "shop".into(),
-            status: Status::Unknown,
-            message: String::new(),
-            state,
-            health: None,
-            exit_code: None,
-            oom_killed: false,
-            restart_count: 0,
-            restarts_since_last: None,
-            started_at: None,
-            finished_at: None,
-            cpu_percent: None,
-            memory_bytes: None,
-            memory_percent: None,
-            compose_project: None,
-            ports: Vec::new(),
-            mislabelled: false,
-        }
+        Container { status: Status::Unknown, state, ..Container::example("shop") }
     }
 
     #[test]
