@@ -178,6 +178,8 @@ fn postgres_over_tls_believes_whom_it_should() {
     let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls");
     let encrypted = || query("tls", "select ssl::int from pg_stat_ssl where pid = pg_backend_pid()");
     for (options, tls) in [
+        // On the loopback nobody listens in.
+        (String::new(), Some(0.0)),
         ("sslmode=disable".to_owned(), Some(0.0)),
         ("sslmode=prefer".to_owned(), Some(1.0)),
         ("sslmode=require".to_owned(), Some(1.0)),
@@ -191,6 +193,24 @@ fn postgres_over_tls_believes_whom_it_should() {
         assert_eq!(result.status, if tls.is_some() { Status::Healthy } else { Status::Critical }, "{result:?}");
         assert!(tls.is_some() || result.message.contains("certificate"), "{result:?}");
     }
+}
+
+/// `tests/support/services.sh` lets `healer_tls` in through TLS alone.
+#[test]
+fn a_server_that_takes_only_tls_is_reached_through_it_and_that_is_said() {
+    let Some(url) = require_env("HEALER_TEST_POSTGRES_TLS") else { return };
+    let mut admin = postgres::Client::connect(&url, postgres::NoTls).unwrap();
+    admin.batch_execute("drop role if exists healer_tls; create role healer_tls login password 'tls-pw'").unwrap();
+    let url = with_user(&url, "healer_tls:tls-pw");
+    let check = |url: &str, status: Status, message: &str| {
+        let result = look(LONG, Probe::Postgres(postgres(url, Vec::new())));
+        assert_eq!(result.status, status, "{result:?}");
+        assert!(result.message.contains(message), "{result:?}");
+    };
+    check(&url, Status::Healthy, "it takes only TLS, so write sslmode=require into the URL");
+    check(&format!("{url}?sslmode=disable"), Status::Critical, "rejects connection");
+    let result = look(LONG, Probe::Postgres(postgres(&format!("{url}?sslmode=require"), Vec::new())));
+    assert_eq!((result.status, result.message.contains("TLS")), (Status::Healthy, false), "{result:?}");
 }
 
 fn redis_call(url: &str, words: &[&str]) {

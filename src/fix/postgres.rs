@@ -63,7 +63,7 @@ fn ask(step: &PostgresStep, means: Means, effect: &str) -> Result<Vec<Session>> 
     let (url, limit) = (probe.url.clone(), spec.timeout);
     let (sql, wanted) = (statement(step.action, effect), step.clone());
     let rows = within(limit, move || {
-        let mut client = connect(url.reveal(), limit)?;
+        let mut client = connect(url.reveal(), limit)?.client;
         let (seconds, most) = (wanted.over_seconds as f64, i64::from(wanted.max));
         Ok(client.query(&sql, &[&seconds, &most, &wanted.users, &SPARED])?)
     });

@@ -4,7 +4,7 @@ use super::pending::Attempt;
 use super::{Check, Moment, Seen, grade, high, metric, milliseconds, verdict};
 use crate::config::{CountQuery, Levels, PostgresProbe};
 use crate::host::http::shown_url;
-use crate::host::postgres::{connect, words};
+use crate::host::postgres::{Connected, connect, words};
 use crate::model::{Metric, Status, Unit};
 use anyhow::{Result, anyhow};
 use postgres::error::SqlState;
@@ -37,7 +37,7 @@ const CONNECTIONS: &str = "select (select count(*) from pg_stat_activity \
 
 impl PostgresCheck {
     fn ask(&self, moment: &Moment) -> Result<Seen> {
-        let mut client = connect(self.0.url.reveal(), moment.left())?;
+        let Connected { mut client, only_tls } = connect(self.0.url.reveal(), moment.left())?;
         let start = Instant::now();
         number(&mut client, "select 1")?;
         let latency = milliseconds(start.elapsed());
@@ -73,7 +73,8 @@ impl PostgresCheck {
                 Err(e) => parts.push((Status::Unknown, format!("query {} failed: {}", query.name, words(&e)))),
             }
         }
-        let (status, message) = verdict(parts, format!("answers in {latency:.1} ms"));
+        let remark = if only_tls { "; it takes only TLS, so write sslmode=require into the URL" } else { "" };
+        let (status, message) = verdict(parts, format!("answers in {latency:.1} ms{remark}"));
         Ok(Seen { metrics, ..Seen::new(status, message, Some(true)) })
     }
 

@@ -81,6 +81,7 @@ start_postgres() {
     LOG=$SERVICES/initdb.log
     (cd / && "${as[@]}" "$bin/initdb" -D "$data/db" -U healer --pwfile="$SERVICES/pgpass" --auth-local=trust \
         --auth-host=scram-sha-256 --encoding=UTF8 --locale=C --no-sync) >"$LOG" 2>&1 || return 1
+    sed -i '1i hostnossl all healer_tls all reject' "$data/db/pg_hba.conf"
     # The server insists on a key that nobody else can read.
     cp "$(dirname "${BASH_SOURCE[0]}")"/../fixtures/tls/server.{pem,key} "$data/"
     chmod 600 "$data/server.key"
