@@ -206,21 +206,28 @@ impl LastPass {
 }
 
 impl Memory {
-    /// What the last pass left; empty, with a warning, when it cannot be read.
+    /// What the last pass left. Where that cannot be read, with a warning, what the pass before it left, which a power
+    /// cut cannot have harmed too; else empty.
     pub fn load(dir: &StateDir) -> (Self, Option<String>) {
         let path = dir.memory();
-        match std::fs::read(&path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => (Memory::default(), None),
-            Err(e) => {
-                (Memory::default(), Some(format!("cannot read {}: {e}; open incidents are forgotten", path.display())))
+        let why = match Memory::read(&path) {
+            Ok(memory) => return (memory.unwrap_or_default(), None),
+            Err(why) => why,
+        };
+        match Memory::read(&files::spare_of(&path)) {
+            Ok(Some(memory)) => (memory, Some(format!("{why}; what the pass before had left is used"))),
+            _ => (Memory::default(), Some(format!("{why}; open incidents are forgotten"))),
+        }
+    }
+
+    /// Nothing where there is no such file; else its content, or what is wrong with it.
+    fn read(path: &Path) -> Result<Option<Self>, String> {
+        match std::fs::read(path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(format!("cannot read {}: {e}", path.display())),
+            Ok(text) => {
+                serde_json::from_slice(&text).map(Some).map_err(|e| format!("{} is damaged ({e})", path.display()))
             }
-            Ok(text) => match serde_json::from_slice(&text) {
-                Ok(memory) => (memory, None),
-                Err(e) => (
-                    Memory::default(),
-                    Some(format!("{} is damaged ({e}); open incidents are forgotten", path.display())),
-                ),
-            },
         }
     }
 
@@ -253,7 +260,7 @@ impl Memory {
     pub fn save(&self, dir: &StateDir, redactor: &Redactor) -> Result<()> {
         let text = serde_json::to_string(self).context("cannot write the state as JSON")?;
         let text = redactor.redact(&text);
-        files::write_unsynced(&dir.memory(), text.as_bytes(), 0o640).context("cannot keep the state for the next pass")
+        files::write_exchanged(&dir.memory(), text.as_bytes(), 0o640).context("cannot keep the state for the next pass")
     }
 }
 

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use std::ffi::{OsStr, OsString};
@@ -221,6 +221,35 @@ pub fn write_unsynced(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileEr
     write_whole(path, bytes, mode, false)
 }
 
+/// Like [`write_unsynced`] for what every pass replaces: the file of the time before stays beside it as `NAME.old`, takes
+/// the new content and then changes places with it. A rename over a file makes ext4 write the new one out at once
+/// (`auto_da_alloc`) and looks for a free inode, which is a twentieth of the CPU of a healthy pass.
+///
+/// # Errors
+/// Whatever failed; the old file is then as it was.
+pub fn write_exchanged(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    let old = spare_of(path);
+    let write = || -> std::io::Result<()> {
+        let mut file = open_for_overwriting(&old, mode)?;
+        file.write_all(bytes)?;
+        file.set_len(bytes.len() as u64)?;
+        match rustix::fs::renameat_with(CWD, &old, CWD, path, RenameFlags::EXCHANGE) {
+            Ok(()) => Ok(()),
+            // The first one, or a file system that cannot exchange.
+            Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => std::fs::rename(&old, path),
+            Err(e) => Err(e.into()),
+        }
+    };
+    write().map_err(|e| FileError::of(path, e))
+}
+
+/// Where [`write_exchanged`] leaves the content of the time before.
+pub fn spare_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".old");
+    PathBuf::from(name)
+}
+
 fn write_whole(path: &Path, bytes: &[u8], mode: u32, sync: bool) -> Result<(), FileError> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
@@ -242,6 +271,11 @@ fn write_whole(path: &Path, bytes: &[u8], mode: u32, sync: bool) -> Result<(), F
 fn open_for_writing(path: &Path, mode: u32) -> std::io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)
+}
+
+fn open_for_overwriting(path: &Path, mode: u32) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::OpenOptions::new().write(true).create(true).truncate(false).mode(mode).open(path)
 }
 
 /// Appends one line to a JSONL file in one write and syncs it. A torn last line, left by a crash, is ended first, so
@@ -338,6 +372,27 @@ mod tests {
             },
             "2 hard links",
         );
+    }
+
+    #[test]
+    fn what_every_pass_replaces_is_the_new_content_and_beside_it_that_of_the_time_before() {
+        let (_keep, root) = root();
+        let path = root.join("state.json");
+        let read = |path: &Path| std::fs::read_to_string(path).ok();
+        let check = |new: &str, before: Option<&str>| {
+            write_exchanged(&path, new.as_bytes(), 0o640).unwrap();
+            assert_eq!(read(&path).as_deref(), Some(new));
+            assert_eq!(read(&spare_of(&path)).as_deref(), before);
+        };
+        check("the first, which is long", None);
+        check("2", Some("the first, which is long"));
+        check("the third", Some("2"));
+        std::fs::remove_file(&path).unwrap();
+        check("the fourth", None);
+        // What cannot be written leaves the file as it was.
+        std::fs::create_dir(spare_of(&path)).unwrap();
+        write_exchanged(&path, b"5", 0o640).unwrap_err();
+        assert_eq!(read(&path).as_deref(), Some("the fourth"));
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl Live {
         let Some(dir) = &self.events else { return };
         let text = hush_json(last_pass::document(report, plan)).to_string();
         let text = self.out.redactor.redact(&text);
-        if let Err(error) = files::write_unsynced(&dir.last_pass(), text.as_bytes(), 0o640) {
+        if let Err(error) = files::write_exchanged(&dir.last_pass(), text.as_bytes(), 0o640) {
             self.out.note(&format!("healer: {error}; the pass goes on"));
         }
     }
