@@ -59,6 +59,8 @@ pub enum ColorChoice {
 }
 
 #[derive(Debug, Subcommand)]
+// What the other commands take need not be known to run this one.
+#[command(defer = true)]
 pub enum Command {
     /// Health of every component; changes nothing (exit 0 healthy, 1 warning, 2 critical, 3 unknown)
     Check {
