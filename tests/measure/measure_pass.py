@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -92,6 +93,7 @@ def measure(table, binary):
         missing.append("Python packages (tests/measure/venv)")
     if missing:
         return table.plain("pass: skipped", f"no {', '.join(missing)} here (run through tests/run --all as root)")
+    measure_text_order(table, binary)
     environment = {"PATH": os.environ["PATH"], "HOME": "/", "TZ": "UTC", "NO_COLOR": "1"}
     with tempfile.TemporaryDirectory(prefix="measure.") as directory, http_server() as url:
         place = Place(directory, url)
@@ -101,6 +103,15 @@ def measure(table, binary):
         finally:
             place.remove()
     table.at_most("pass: CPU with 100 containers / with 10", hundred / ten, 6, "x", f"{ms(hundred)} / {ms(ten)}")
+
+
+def measure_text_order(table, binary):
+    """How much of src/text_order.ld is up to date: names of other versions than the binary's are not found."""
+    listed = re.search(r"has ([\d,]+) bytes", (REPOSITORY / "src/text_order.ld").read_text()).group(1)
+    sections = subprocess.run(["readelf", "-SW", binary], check=True, stdout=subprocess.PIPE, text=True).stdout
+    found = re.search(r"\.text\.pass\s+PROGBITS\s+\S+\s+\S+\s+(\S+)", sections)
+    found = int(found.group(1), 16) / int(listed.replace(",", "")) if found else 0
+    table.at_least("pass: functions of the list in their place", found * 100, 90, " %")
 
 
 def rested(name, measure):

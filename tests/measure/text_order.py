@@ -23,19 +23,20 @@ REPOSITORY = HERE.parent.parent
 OUTPUT = REPOSITORY / "src/text_order.ld"
 SCRIPT = """\
 /* Functions that a pass runs, in the order in which it first does, made by tests/measure/text_order.py; a hint for the
-   linker, read by src/build.rs. */
+   linker, read by src/build.rs. With all of them .text.pass has {size:,} bytes. */
 SECTIONS
 {{
   .text.pass :
   {{
-{}  }}
+{names}  }}
 }}
 INSERT BEFORE .text;
 """
 # Seconds after which a container is old enough for the list to prove that it is the same.
 LEAST_AGE = 20
-# A part of the tree of names goes in whole when at least so much of it, by bytes, is run.
+# A part of the tree of names goes in whole when at least so much of it is run, or no more bytes than these are not.
 DENSE = 0.9
+SLACK = 400
 NEVER = float("inf")
 
 
@@ -114,16 +115,20 @@ class Node:
         but where other instances of the same name would come in by the dozen."""
         if self.first == NEVER:
             return
-        if prefix != "_ZN" and self.run >= DENSE * self.all:
+        if prefix != "_ZN" and is_dense(self.run, self.all):
             yield self.first, prefix + ("*" if self.children else "17h*")
             return
         ran = [(symbol, size, place) for symbol, size, place in self.symbols if place < NEVER]
-        if ran and sum(size for _, size, _ in ran) >= DENSE * sum(size for _, size, _ in self.symbols):
+        if ran and is_dense(sum(size for _, size, _ in ran), sum(size for _, size, _ in self.symbols)):
             yield min(place for _, _, place in ran), prefix + "17h*"
         else:
             yield from ((place, re.sub(r"(17h[0-9a-f]{16}E).*", r"\1*", symbol)) for symbol, _, place in ran)
         for part, child in self.children.items():
             yield from child.patterns(prefix + part)
+
+
+def is_dense(run, there):
+    return run >= DENSE * there or there - run <= SLACK
 
 
 def patterns(functions, found):
@@ -144,10 +149,12 @@ def main():
     binary = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else build()
     functions, found = sizes(binary), functions_run(binary)
     named = patterns(functions, found)
-    OUTPUT.write_text(SCRIPT.format("".join(f"    *(.text.{name})\n" for name in named)))
+    matched = re.compile("|".join(re.escape(name).replace(r"\*", ".*") for name in named))
+    size = sum(size for symbol, size in functions.items() if matched.fullmatch(symbol))
+    OUTPUT.write_text(SCRIPT.format(size=size, names="".join(f"    *(.text.{name})\n" for name in named)))
     known = [size for symbol, size in functions.items() if symbol in found]
     print(f"{len(known)} of {len(functions)} functions are run, {sum(known) / 1e6:.1f} of {sum(functions.values()) / 1e6:.1f} MB; "
-          f"{len(named)} patterns")
+          f"{len(named)} patterns take {size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":
