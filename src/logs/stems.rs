@@ -95,13 +95,11 @@ impl Stems {
     /// All stems in a text, in order of where they begin.
     pub fn find(&self, text: &[u8], hits: &mut Vec<Hit>) {
         hits.clear();
-        let mut check = |at: usize, spots: &[Spot]| {
-            for spot in spots {
-                let Some(begin) = at.checked_sub(usize::from(spot.before)) else { continue };
-                let Some(rest) = text.get(begin..).filter(|rest| spot.head.may_begin(rest)) else { continue };
-                if self.stems.get(usize::from(spot.stem)).is_some_and(|stem| rest.starts_with(stem)) {
-                    hits.push(Hit { at: u32::try_from(begin).unwrap_or(u32::MAX), stem: spot.stem });
-                }
+        let mut check = |at: usize, spot: &Spot| {
+            let Some(begin) = at.checked_sub(usize::from(spot.before)) else { return };
+            let Some(rest) = text.get(begin..).filter(|rest| spot.head.may_begin(rest)) else { return };
+            if self.stems.get(usize::from(spot.stem)).is_some_and(|stem| rest.starts_with(stem)) {
+                hits.push(Hit { at: u32::try_from(begin).unwrap_or(u32::MAX), stem: spot.stem });
             }
         };
         if let Some(anchors) = &self.anchors {
@@ -269,7 +267,7 @@ impl Anchors {
         Ok(Anchors { search, spots: parts.into_iter().map(|p| p.spots).collect() })
     }
 
-    fn find(&self, text: &[u8], check: &mut impl FnMut(usize, &[Spot])) {
+    fn find(&self, text: &[u8], check: &mut impl FnMut(usize, &Spot)) {
         let mut span = Span::from(0..text.len());
         loop {
             let found = match &self.search {
@@ -278,7 +276,7 @@ impl Anchors {
             };
             let Some(found) = found else { return };
             let spots = self.spots.get(found.pattern().as_usize());
-            check(found.start(), spots.map_or(&[], Vec::as_slice));
+            spots.into_iter().flatten().for_each(|spot| check(found.start(), spot));
             // Anchors may overlap.
             span.start = found.start() + 1;
         }
@@ -291,11 +289,12 @@ const MARKS: usize = 1 << BITS;
 
 /// Many texts of seven bytes or more.
 struct Sieve {
-    /// By the hash of a gram: whether one was asked for.
+    /// By the hash of a gram: which bytes may follow it where it was asked for, one bit for each eighth of them.
     marks: [u8; MARKS],
-    /// By the same: its index among the spots.
-    slots: [u16; MARKS],
-    spots: Vec<Vec<Spot>>,
+    /// By the same: where its spots begin.
+    starts: Vec<u32>,
+    /// Those of one place one behind the other.
+    spots: Vec<(usize, Spot)>,
 }
 
 impl std::fmt::Debug for Sieve {
@@ -306,27 +305,28 @@ impl std::fmt::Debug for Sieve {
 
 impl Sieve {
     fn new(parts: &[Part], common: &Commonness) -> Sieve {
-        let mut sieve = Sieve { marks: [0; MARKS], slots: [0; MARKS], spots: Vec::new() };
+        let mut sieve = Sieve { marks: [0; MARKS], starts: vec![0; MARKS], spots: Vec::new() };
         for part in parts {
             let grams: Vec<[u8; GRAM]> =
                 part.text.windows(GRAM).filter_map(|gram| gram.first_chunk().copied()).collect();
             let cost = |run: &(usize, &[[u8; GRAM]])| run.1.iter().map(|gram| common.gram(*gram)).sum::<u64>();
             // So many that one of them begins at a multiple of four.
             let Some((from, run)) = grams.windows(GRAM).enumerate().min_by_key(cost) else { continue };
-            for (at, gram) in run.iter().enumerate() {
-                sieve.add(place(u32::from_le_bytes(*gram)), moved(&part.spots, from + at));
+            for (at, gram) in (from..).zip(run) {
+                let place = place(u32::from_le_bytes(*gram));
+                if let Some(mark) = sieve.marks.get_mut(place) {
+                    *mark |= part.text.get(at + GRAM).map_or(u8::MAX, |next| eighth(*next));
+                }
+                sieve.spots.extend(moved(&part.spots, at).map(|spot| (place, spot)));
+            }
+        }
+        sieve.spots.sort_by_key(|(place, _)| *place);
+        for (start, (place, _)) in (0..u32::MAX).zip(&sieve.spots).rev() {
+            if let Some(first) = sieve.starts.get_mut(*place) {
+                *first = start;
             }
         }
         sieve
-    }
-
-    fn add(&mut self, place: usize, mut more: impl Iterator<Item = Spot>) {
-        let (Some(mark), Some(slot)) = (self.marks.get_mut(place), self.slots.get_mut(place)) else { return };
-        if *mark == 0 {
-            (*mark, *slot) = (1, u16::try_from(self.spots.len()).unwrap_or(u16::MAX));
-            self.spots.push(Vec::new());
-        }
-        self.spots.get_mut(usize::from(*slot)).into_iter().for_each(|spots| spots.extend(more.by_ref()));
     }
 
     /// Not zero where a gram may be one that was asked for.
@@ -335,32 +335,38 @@ impl Sieve {
         self.marks.get(place(gram)).copied().unwrap_or(0)
     }
 
-    fn find(&self, text: &[u8], check: &mut impl FnMut(usize, &[Spot])) {
+    fn find(&self, text: &[u8], check: &mut impl FnMut(usize, &Spot)) {
         let mut look = |at: usize, gram: u32| {
-            if let Some(slot) = self.slots.get(place(gram))
-                && let Some(spots) = self.spots.get(usize::from(*slot))
-            {
-                check(at, spots);
+            let next = text.get(at + GRAM).map_or(u8::MAX, |next| eighth(*next));
+            if self.may_hold(gram) & next != 0 {
+                self.spots_of(place(gram)).for_each(|spot| check(at, spot));
             }
         };
         let (blocks, tail) = text.as_chunks::<16>();
         for (index, block) in blocks.iter().enumerate() {
             let grams = block.as_chunks::<GRAM>().0;
             if grams.iter().fold(0, |any, gram| any | self.may_hold(u32::from_le_bytes(*gram))) != 0 {
-                for (gram, at) in grams.iter().map(|g| u32::from_le_bytes(*g)).zip((index * 16..).step_by(GRAM)) {
-                    if self.may_hold(gram) != 0 {
-                        look(at, gram);
-                    }
+                for (gram, at) in grams.iter().zip((index * 16..).step_by(GRAM)) {
+                    look(at, u32::from_le_bytes(*gram));
                 }
             }
         }
         for (gram, at) in tail.as_chunks::<GRAM>().0.iter().zip((text.len() - tail.len()..).step_by(GRAM)) {
-            let gram = u32::from_le_bytes(*gram);
-            if self.may_hold(gram) != 0 {
-                look(at, gram);
-            }
+            look(at, u32::from_le_bytes(*gram));
         }
     }
+
+    fn spots_of(&self, place: usize) -> impl Iterator<Item = &Spot> {
+        let start = self.starts.get(place).copied().unwrap_or(u32::MAX);
+        let behind = self.spots.get(start as usize..).unwrap_or_default();
+        behind.iter().take_while(move |(of, _)| *of == place).map(|(_, spot)| spot)
+    }
+}
+
+/// The bit of the eighth of all bytes that a byte is in.
+#[inline]
+fn eighth(byte: u8) -> u8 {
+    1 << (byte & 7)
 }
 
 /// The place of a gram, by the multiplicative hash of Knuth.
