@@ -46,6 +46,11 @@ impl Redactor {
         Redactor { values: values.into() }
     }
 
+    /// Whether it takes nothing out.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
     /// The text with every secret value replaced by `***`.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut redacted = Cow::Borrowed(text);

@@ -38,6 +38,7 @@ impl Judged {
 
 /// What is judged instead of the line, where it is one of an access log.
 pub fn judged(line: &[u8]) -> Option<Judged> {
+    memchr(b'"', line)?;
     let (status, mut text) = common(line).or_else(|| json(line))?;
     let spelled_at = text.len();
     if let Some(phrase) = spelled(status) {

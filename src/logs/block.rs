@@ -2,16 +2,17 @@
 //!
 //! Pure. Not here: which events are open (`events`), how a stack trace goes on (`stack`).
 
+use super::escapes::ESC;
 use super::event::{Begin, Frames, Kept, RawEvent, Region};
 use super::events::Line;
+use super::lines::Lines;
 use super::prefix::Prefix;
+use super::scan::MAX_LINE;
 use super::signature::{SigId, SignatureSet};
 use super::stack::{self, Part, Stack};
+use memchr::memchr2;
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
 
-/// Lines kept of one event: so many first and so many last.
-const LINES_KEPT: usize = 20;
 /// A stack trace of more lines than this is cut in two.
 const MAX_LINES: u32 = 5000;
 /// So many lines of others may stand between two lines of one event.
@@ -29,10 +30,9 @@ pub struct Block {
     title: Kept,
     /// The title says already what went wrong.
     titled: bool,
-    lines: Vec<Kept>,
-    last: VecDeque<Kept>,
+    #[serde(flatten)]
+    lines: Lines,
     begin: Begin,
-    total: u32,
     foreign: u16,
     /// Ids while it is in memory; names while it is stored.
     #[serde(skip)]
@@ -51,10 +51,8 @@ impl Default for Block {
             process: Prefix::default(),
             title: Kept::default(),
             titled: true,
-            lines: Vec::new(),
-            last: VecDeque::new(),
+            lines: Lines::default(),
             begin: Begin::Here(0),
-            total: 0,
             foreign: 0,
             signatures: Vec::new(),
             counted: Vec::new(),
@@ -66,26 +64,25 @@ impl Default for Block {
 
 impl Block {
     /// Begins anew, with one line.
-    pub fn begin(&mut self, line: &Line<'_>) {
+    pub fn begin(&mut self, line: &Line<'_>, region: &Region<'_>) {
         self.stack = Stack::Line;
         self.prefixes.clear();
         self.process = Prefix::of_process(line.text);
         self.title = line.keep(line.text.len());
         self.titled = true;
         self.lines.clear();
-        self.last.clear();
         self.begin = Begin::Here(line.at);
-        (self.total, self.foreign) = (0, 0);
+        self.foreign = 0;
         self.signatures.clear();
         self.signatures.extend_from_slice(line.matched);
         self.counted.clear();
-        self.push(line);
+        self.lines.push(line, region);
     }
 
     /// Becomes a stack trace, which opens on this line: its own first one, or the one after its record.
-    pub fn open(&mut self, line: &Line<'_>, opening: &stack::Opening) {
+    pub fn open(&mut self, line: &Line<'_>, opening: &stack::Opening, region: &Region<'_>) {
         if !matches!(self.begin, Begin::Here(at) if at == line.at) {
-            self.push(line);
+            self.lines.push(line, region);
             self.add(line.matched);
             self.process = Prefix::of_process(line.text);
         }
@@ -132,24 +129,36 @@ impl Block {
     pub fn settle(&mut self, region: &Region<'_>) {
         self.begin.settle(region);
         self.title.settle(region);
-        self.lines.iter_mut().chain(&mut self.last).for_each(|line| line.settle(region));
+        self.lines.settle(region);
     }
 
-    /// Takes a line without a hit that is plainly a frame of a Python traceback.
-    pub fn skim(&mut self, line: &Line<'_>) -> bool {
+    /// Takes the lines from `at` up to `until` that are plainly frames of a Python traceback. Returns where the next line
+    /// begins.
+    pub fn skim(&mut self, at: usize, until: usize, region: &Region<'_>) -> usize {
         let bare = matches!(self.prefixes.as_slice(), [prefix] if prefix.is_empty());
-        let frame = self.stack == Stack::PythonFrames && bare && line.text.first() == Some(&b' ');
-        if !frame || !line.plain || self.total >= MAX_LINES {
-            return false;
+        if self.stack != Stack::PythonFrames || !bare {
+            return at;
         }
-        self.foreign = 0;
-        self.push(line);
-        true
+        let (mut next, mut lines) = (at, 0);
+        while let Some(text @ [b' ', ..]) = region.text.get(next..until)
+            && let Some(end) =
+                memchr2(b'\n', ESC, text).filter(|end| *end <= MAX_LINE && text.get(*end) == Some(&b'\n'))
+            && self.lines.total() + lines < MAX_LINES
+        {
+            (next, lines) = (next + end + 1, lines + 1);
+        }
+        if let (Ok(from), Ok(next)) = (u32::try_from(at), u32::try_from(next))
+            && lines > 0
+        {
+            self.foreign = 0;
+            self.lines.push_run(from, next - 1, lines, region);
+        }
+        next
     }
 
     /// Takes the line when it goes on with this event.
     pub fn offer(&mut self, line: &Line<'_>, region: &Region<'_>) -> bool {
-        if self.total >= MAX_LINES {
+        if self.lines.total() >= MAX_LINES {
             return false;
         }
         if self.stack == Stack::Line {
@@ -179,7 +188,7 @@ impl Block {
             }
             self.stack = next;
             self.foreign = 0;
-            self.push(line);
+            self.lines.push(line, region);
             return true;
         }
         false
@@ -187,18 +196,19 @@ impl Block {
 
     /// A matching line followed by a frame of Java or Node is the head of a stack trace.
     fn offer_frame(&mut self, line: &Line<'_>, region: &Region<'_>) -> bool {
-        let head = self.lines.first().map_or(&[][..], |head| head.bytes(region));
         // The prefix of a frame is that of its process or stands before the head too.
         let may_be = match line.text.first() {
             Some(b' ' | b'\t') => true,
-            Some(first) => head.first().is_some_and(|h| h == first || h.is_ascii_digit() && first.is_ascii_digit()),
-            None => false,
+            Some(first) if self.process.is_empty() => {
+                let head = self.lines.first_byte(region);
+                head.is_some_and(|h| h == *first || h.is_ascii_digit() && first.is_ascii_digit())
+            }
+            _ => !self.process.is_empty(),
         };
-        let Some(length) =
-            Some(()).filter(|()| may_be || !self.process.is_empty()).and_then(|()| stack::frame_prefix(line.text))
-        else {
+        let Some(length) = Some(()).filter(|()| may_be).and_then(|()| stack::frame_prefix(line.text)) else {
             return false;
         };
+        let head = self.lines.head(region);
         let prefix = Prefix::of(line.text.get(..length).unwrap_or_default());
         if !(prefix == self.process || prefix.strip(head).is_some() && self.is_own(line.text)) {
             return false;
@@ -207,7 +217,7 @@ impl Block {
         self.prefixes.push(prefix);
         self.stack = Stack::Frames;
         self.foreign = 0;
-        self.push(line);
+        self.lines.push(line, region);
         true
     }
 
@@ -234,20 +244,18 @@ impl Block {
     }
 
     /// Whether it is a log record of level ERROR or worse that stands directly before a traceback of its process.
-    pub fn heads(&self, next: &[u8], region: &Region<'_>) -> bool {
+    pub fn heads(&self, next: &[u8], opening: &stack::Opening, region: &Region<'_>) -> bool {
         const LEVELS: [&[u8]; 6] = [b"ERROR", b"CRITICAL", b"FATAL", b"EXCEPTION", b"Error", b"error"];
         if self.stack != Stack::Line || self.foreign != 1 {
             return false;
         }
-        let bare = |opening: stack::Opening| {
-            matches!(opening.stack, Stack::PythonFrames | Stack::PythonGroup)
-                && self.process.strip(next).is_some_and(|body| {
-                    body.len() + opening.prefix == next.len() || body.trim_ascii_start().starts_with(b"+ Exception")
-                })
-        };
-        let line = self.lines.first().map_or(&[][..], |line| line.bytes(region));
+        let is_bare = matches!(opening.stack, Stack::PythonFrames | Stack::PythonGroup)
+            && self.process.strip(next).is_some_and(|body| {
+                body.len() + opening.prefix == next.len() || body.trim_ascii_start().starts_with(b"+ Exception")
+            });
+        let line = self.lines.head(region);
         let line = line.get(..LEVEL_WITHIN).unwrap_or(line);
-        stack::opening(next).is_some_and(bare) && LEVELS.iter().any(|level| memchr::memmem::find(line, level).is_some())
+        is_bare && LEVELS.iter().any(|level| memchr::memmem::find(line, level).is_some())
     }
 
     fn retitle(&mut self, line: &Line<'_>, body: &[u8], region: &Region<'_>) {
@@ -268,30 +276,15 @@ impl Block {
         }
     }
 
-    fn push(&mut self, line: &Line<'_>) {
-        self.total += 1;
-        let kept = line.keep(line.text.len());
-        if self.lines.len() < LINES_KEPT {
-            self.lines.push(kept);
-            return;
-        }
-        if self.last.len() >= LINES_KEPT {
-            self.last.pop_front();
-        }
-        self.last.push_back(kept);
-    }
-
     /// The event, unless it matched nothing that has not been counted.
     pub fn event<'a>(&'a self, region: &Region<'a>) -> Option<RawEvent<'a>> {
         if self.signatures.is_empty() {
             return None;
         }
-        let kept = u32::try_from(self.lines.len() + self.last.len()).unwrap_or(u32::MAX);
         Some(RawEvent {
             region: *region,
             title: &self.title,
-            lines: (&self.lines, &self.last),
-            left_out: self.total.saturating_sub(kept),
+            lines: &self.lines,
             begin: &self.begin,
             frames: match self.stack {
                 Stack::Frames => Frames::JavaOrNode,

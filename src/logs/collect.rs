@@ -6,12 +6,14 @@ use super::event::{Frames, RawEvent, Sink};
 use super::group::{Group, Handle};
 use super::scan::Scan;
 use super::signature::{SigId, SignatureSet};
+use super::spread::spread;
 use super::state::LogState;
 use super::time::Clock;
 use crate::config::Redactor;
 use crate::model::{ErrorGroup, LogEvent, LogGap, LogProblem, LogReport};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -23,6 +25,8 @@ const MAX_SOURCES: usize = 50;
 /// Built-in signatures that match the same lines of errors.
 const PYTHON: &str = "python_exception";
 const NODE: &str = "node_exception";
+/// Seconds whose events are counted without looking for their bucket.
+const NEWEST: usize = 256;
 /// Seconds of a day.
 const DAY: i64 = 86_400;
 /// Characters of a title.
@@ -72,10 +76,10 @@ struct Gathered {
 struct Recent {
     /// By second, in Unix time.
     buckets: HashMap<i64, u64>,
-    /// The newest events, all of one second: they are not in the buckets yet.
-    newest: (i64, u64),
+    /// Seconds with events that are not in the buckets yet; none before the first, else a power of two.
+    newest: Vec<(i64, u64)>,
     /// Title of the newest.
-    example: String,
+    example: Vec<u8>,
 }
 
 /// Where events come from.
@@ -157,8 +161,7 @@ impl<'a> Collector<'a> {
             origin.source.clone_into(&mut self.source);
         }
         let time = self.time_of(event);
-        let title = event.title();
-        let title = self.redactor.redact(&title);
+        let title = self.redacted(event.title());
         let own = self.without_foreign(event);
         let signatures = own.as_deref().unwrap_or(event.signatures);
         self.count_signatures(signatures, time.as_second(), &title);
@@ -187,6 +190,14 @@ impl<'a> Collector<'a> {
         event.wants_after().then(|| handle.number())
     }
 
+    /// A title without secrets.
+    fn redacted<'t>(&self, title: &'t [u8]) -> Cow<'t, [u8]> {
+        if self.redactor.is_empty() {
+            return Cow::Borrowed(title);
+        }
+        Cow::Owned(self.redactor.redact(&String::from_utf8_lossy(title)).into_owned().into_bytes())
+    }
+
     /// `TypeError: x` may be Python's or Node's; the frames beside it tell. None where that changes nothing.
     fn without_foreign(&self, event: &RawEvent<'_>) -> Option<Vec<SigId>> {
         let [_, _, ..] = event.signatures else { return None };
@@ -199,7 +210,7 @@ impl<'a> Collector<'a> {
         Some(event.signatures.iter().copied().filter(|id| *id != foreign).collect())
     }
 
-    fn count_signatures(&mut self, ids: &[SigId], second: i64, title: &str) {
+    fn count_signatures(&mut self, ids: &[SigId], second: i64, title: &[u8]) {
         let now = self.now.as_second();
         let bucket = match self.counting {
             Counting::Recent(span) => (second > now - span).then_some(second),
@@ -213,7 +224,7 @@ impl<'a> Collector<'a> {
             if let (Some(bucket), Some(recent)) = (bucket, self.recent.get_mut(usize::from(*id))) {
                 recent.count(bucket);
                 recent.example.clear();
-                recent.example.push_str(clipped(title));
+                recent.example.extend_from_slice(title);
             }
         }
     }
@@ -221,9 +232,10 @@ impl<'a> Collector<'a> {
     /// Adds the counts of one source to the state.
     fn flush(&mut self) {
         for (id, recent) in (0..).zip(&mut self.recent) {
-            recent.settle();
+            recent.settle_all();
             if !recent.buckets.is_empty() {
                 let Recent { buckets, example, .. } = std::mem::take(recent);
+                let example = clipped(&String::from_utf8_lossy(&example)).to_owned();
                 self.state.tally(&self.source, self.set.name(id), buckets, example);
             }
         }
@@ -294,7 +306,7 @@ impl<'a> Collector<'a> {
         origin: Origin<'_>,
         event: &RawEvent<'_>,
         signatures: &[SigId],
-        title: &str,
+        title: &[u8],
         time: Timestamp,
     ) -> LogEvent {
         let (category, severity) = self.set.verdict(signatures);
@@ -303,7 +315,7 @@ impl<'a> Collector<'a> {
             path: origin.path.map(|p| p.display().to_string()),
             offset: event.place().0,
             time,
-            title: clipped(title).to_owned(),
+            title: clipped(&String::from_utf8_lossy(title)).to_owned(),
             lines: event.lines(),
             before: event.before(),
             after: Vec::new(),
@@ -340,17 +352,27 @@ impl Gathered {
 impl Recent {
     /// Errors come in bursts: those of one second are counted before their bucket is looked for.
     fn count(&mut self, second: i64) {
-        if self.newest.0 != second {
-            self.settle();
-            self.newest.0 = second;
+        if self.newest.is_empty() {
+            self.newest = vec![(second, 0); NEWEST];
         }
-        self.newest.1 += 1;
+        let slot = spread(second.cast_unsigned()) >> (u64::BITS - NEWEST.ilog2());
+        if let Some(newest) = self.newest.get_mut(slot as usize) {
+            if newest.0 != second {
+                Recent::settle(&mut self.buckets, std::mem::replace(newest, (second, 0)));
+            }
+            newest.1 += 1;
+        }
     }
 
-    fn settle(&mut self) {
-        let (second, count) = std::mem::take(&mut self.newest);
+    fn settle_all(&mut self) {
+        for newest in std::mem::take(&mut self.newest) {
+            Recent::settle(&mut self.buckets, newest);
+        }
+    }
+
+    fn settle(buckets: &mut HashMap<i64, u64>, (second, count): (i64, u64)) {
         if count > 0 {
-            *self.buckets.entry(second).or_default() += count;
+            *buckets.entry(second).or_default() += count;
         }
     }
 }

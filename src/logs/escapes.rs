@@ -5,7 +5,8 @@
 use memchr::memchr;
 use std::borrow::Cow;
 
-const ESC: u8 = 0x1b;
+/// What every escape sequence begins with.
+pub const ESC: u8 = 0x1b;
 
 /// The line without escape sequences.
 pub fn without(line: &[u8]) -> Cow<'_, [u8]> {

@@ -3,6 +3,7 @@
 //!
 //! Pure. Not here: which lines are one event (`events`), what is counted (`collect`).
 
+use super::lines::Lines;
 use super::scan::Place;
 use super::signature::SigId;
 use memchr::memrchr_iter;
@@ -118,9 +119,7 @@ pub enum Frames {
 pub struct RawEvent<'a> {
     pub region: Region<'a>,
     pub title: &'a Kept,
-    /// The first lines and the last ones; so many between them are left out.
-    pub lines: (&'a [Kept], &'a VecDeque<Kept>),
-    pub left_out: u32,
+    pub lines: &'a Lines,
     pub begin: &'a Begin,
     pub frames: Frames,
     /// What it matched and was not counted for yet; never empty.
@@ -149,9 +148,9 @@ impl Begin {
 }
 
 impl<'a> RawEvent<'a> {
-    /// What happened, in one line.
-    pub fn title(&self) -> Cow<'a, str> {
-        self.title.shown(&self.region)
+    /// What happened, in one line, as it stands.
+    pub fn title(&self) -> &'a [u8] {
+        kept(self.title.bytes(&self.region))
     }
 
     /// Whether the lines after it can still come.
@@ -161,7 +160,7 @@ impl<'a> RawEvent<'a> {
 
     /// Its first line.
     pub fn first_line(&self) -> &'a [u8] {
-        self.lines.0.first().map_or(&[], |line| line.bytes(&self.region))
+        self.lines.head(&self.region)
     }
 
     /// Offset and envelope's time of its first line.
@@ -190,13 +189,7 @@ impl<'a> RawEvent<'a> {
 
     /// Its lines as they are kept.
     pub fn lines(&self) -> Vec<String> {
-        let show = |line: &Kept| line.shown(&self.region).into_owned();
-        let mut lines: Vec<String> = self.lines.0.iter().map(show).collect();
-        if self.left_out > 0 {
-            lines.push(format!("... {} lines left out ...", self.left_out));
-        }
-        lines.extend(self.lines.1.iter().map(show));
-        lines
+        self.lines.shown(&self.region)
     }
 }
 
@@ -208,10 +201,15 @@ pub trait Sink {
     fn after(&mut self, number: u32, lines: Vec<String>);
 }
 
+/// What is kept of a line: so many bytes, without the carriage return.
+fn kept(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    line.get(..LINE_KEPT).unwrap_or(line)
+}
+
 /// A line as it is kept: bounded, valid UTF-8, without the carriage return.
 pub fn shown(line: &[u8]) -> Cow<'_, str> {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let line = line.get(..LINE_KEPT).unwrap_or(line);
+    let line = kept(line);
     // Valid text is told as such many times faster.
     std::str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed)
 }

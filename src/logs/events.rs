@@ -7,7 +7,7 @@
 use super::block::Block;
 use super::event::{CONTEXT, Kept, Region, Sink, shown};
 use super::signature::{SigId, SignatureSet};
-use super::stack;
+use super::stack::{self, Opening};
 use serde::{Deserialize, Serialize};
 
 /// Events open at the same time.
@@ -55,9 +55,10 @@ impl Suspended {
 /// Makes events out of the lines of one log.
 #[derive(Default)]
 pub struct Assembler {
-    open: Vec<Block>,
-    /// Ended, for their memory.
-    spare: Vec<Block>,
+    /// The open events, in the order in which they began; behind them ended ones, for their memory.
+    blocks: Vec<Block>,
+    /// How many are open.
+    open: usize,
     /// Lines after events that are wanted.
     waiting: Vec<(u32, Vec<String>)>,
 }
@@ -65,50 +66,48 @@ pub struct Assembler {
 impl Assembler {
     /// Continues where an earlier reading ended.
     pub fn resume(saved: Suspended, set: &SignatureSet) -> Assembler {
-        let mut open = saved.0;
-        open.iter_mut().for_each(|block| block.resume(set));
-        Assembler { open, ..Assembler::default() }
+        let mut blocks = saved.0;
+        blocks.iter_mut().for_each(|block| block.resume(set));
+        Assembler { open: blocks.len(), blocks, waiting: Vec::new() }
     }
 
     /// Whether the next line must be fed whatever is in it.
     pub fn wants_next(&self) -> bool {
-        !self.open.is_empty() || !self.waiting.is_empty()
+        self.open > 0 || !self.waiting.is_empty()
     }
 
-    /// Takes a line without a hit, unless it needs a closer look: most lines of a stack trace.
-    pub fn skim(&mut self, line: &Line<'_>) -> bool {
-        match self.open.as_mut_slice() {
-            [block] if self.waiting.is_empty() => block.skim(line),
-            _ => false,
+    /// Takes lines from `at` on that need no closer look, as most lines of a stack trace do, up to `until`, before which
+    /// nothing is hit. Returns where the next line begins.
+    pub fn skim(&mut self, at: usize, until: usize, region: &Region<'_>) -> usize {
+        let waiting = !self.waiting.is_empty();
+        match self.open_blocks() {
+            [block] if !waiting => block.skim(at, until, region),
+            _ => at,
         }
     }
 
     /// Feeds one line.
     pub fn feed(&mut self, line: &Line<'_>, region: &Region<'_>, sink: &mut dyn Sink) {
         self.add_context(line.text, sink);
-        if self.open.iter_mut().rev().any(|block| block.offer(line, region)) {
+        if self.open_blocks().iter_mut().rev().any(|block| block.offer(line, region)) {
             return;
         }
-        let header = self.close_refused(line, region, sink);
         let opening = if line.may_open { stack::opening(line.text) } else { None };
-        if let Some(opening) = opening {
-            let mut block = header.unwrap_or_else(|| self.blank(line));
-            block.open(line, &opening);
-            self.start(block, region, sink);
-        } else {
-            if let Some(header) = header {
-                self.finish(header, Some(line.text), region, sink);
-            }
-            if !line.matched.is_empty() {
-                let block = self.blank(line);
-                self.start(block, region, sink);
-            }
+        let headed = self.close_refused(line, opening.as_ref(), region, sink);
+        if opening.is_none() && line.matched.is_empty() {
+            return;
+        }
+        if !headed {
+            self.begin(line, region, sink);
+        }
+        if let (Some(opening), Some(block)) = (&opening, self.open_blocks().last_mut()) {
+            block.open(line, opening, region);
         }
     }
 
     /// Ends a region: what is open is copied out of it.
     pub fn settle(&mut self, region: &Region<'_>) {
-        self.open.iter_mut().for_each(|block| block.settle(region));
+        self.open_blocks().iter_mut().for_each(|block| block.settle(region));
     }
 
     /// Ends a reading, after the last region. Events that can be told already are told, all of them with `tell_all`;
@@ -118,7 +117,8 @@ impl Assembler {
         for (number, lines) in std::mem::take(&mut self.waiting) {
             sink.after(number, lines);
         }
-        let mut kept = std::mem::take(&mut self.open);
+        let mut kept = std::mem::take(&mut self.blocks);
+        kept.truncate(std::mem::take(&mut self.open));
         for block in &mut kept {
             if tell_all || block.is_titled() {
                 let _ = block.event(&nothing).and_then(|event| sink.event(&event));
@@ -127,6 +127,10 @@ impl Assembler {
             block.suspend(set);
         }
         Suspended(kept)
+    }
+
+    fn open_blocks(&mut self) -> &mut [Block] {
+        self.blocks.get_mut(..self.open).unwrap_or_default()
     }
 
     fn add_context(&mut self, text: &[u8], sink: &mut dyn Sink) {
@@ -140,44 +144,53 @@ impl Assembler {
         });
     }
 
-    /// Closes the events that this line, which none of them took, ends. Returns instead of closing it the record that
-    /// heads a traceback, if the line opens one.
-    fn close_refused(&mut self, line: &Line<'_>, region: &Region<'_>, sink: &mut dyn Sink) -> Option<Block> {
+    /// Closes the events that this line, which none of them took, ends. The record that heads the stack trace which the
+    /// line opens stays open, as the last one; returns whether there is such a record.
+    fn close_refused(
+        &mut self,
+        line: &Line<'_>,
+        opening: Option<&Opening>,
+        region: &Region<'_>,
+        sink: &mut dyn Sink,
+    ) -> bool {
         let mut header = None;
         let mut at = 0;
-        while let Some(block) = self.open.get_mut(at) {
+        while let Some(block) = self.open_blocks().get_mut(at) {
             let (own, over) = block.refused(line.text);
-            if own && header.is_none() && line.may_open && block.heads(line.text, region) {
-                header = Some(self.open.remove(at));
+            let heads = |opening| block.heads(line.text, opening, region);
+            if own && header.is_none() && opening.is_some_and(heads) {
+                header = Some(at);
+                at += 1;
             } else if over {
-                let block = self.open.remove(at);
-                self.finish(block, Some(line.text), region, sink);
+                self.finish(at, Some(line.text), region, sink);
             } else {
                 at += 1;
             }
         }
-        header
+        let behind = header.and_then(|at| self.open_blocks().get_mut(at..));
+        behind.into_iter().for_each(|blocks| blocks.rotate_left(1));
+        header.is_some()
     }
 
-    fn blank(&mut self, line: &Line<'_>) -> Block {
-        let mut block = self.spare.pop().unwrap_or_default();
-        block.begin(line);
-        block
-    }
-
-    fn start(&mut self, block: Block, region: &Region<'_>, sink: &mut dyn Sink) {
-        if self.open.len() >= MAX_OPEN {
-            let oldest = self.open.remove(0);
-            self.finish(oldest, None, region, sink);
+    fn begin(&mut self, line: &Line<'_>, region: &Region<'_>, sink: &mut dyn Sink) {
+        if self.open >= MAX_OPEN {
+            self.finish(0, None, region, sink);
         }
-        self.open.push(block);
+        if self.blocks.len() == self.open {
+            self.blocks.push(Block::default());
+        }
+        self.blocks.get_mut(self.open).into_iter().for_each(|block| block.begin(line, region));
+        self.open += 1;
     }
 
-    fn finish(&mut self, block: Block, after: Option<&[u8]>, region: &Region<'_>, sink: &mut dyn Sink) {
-        let wanted = block.event(region).and_then(|event| sink.event(&event));
+    /// Ends an event.
+    fn finish(&mut self, at: usize, after: Option<&[u8]>, region: &Region<'_>, sink: &mut dyn Sink) {
+        self.open_blocks().get_mut(at..).into_iter().for_each(|blocks| blocks.rotate_left(1));
+        self.open = self.open.saturating_sub(1);
+        let wanted =
+            self.blocks.get(self.open).and_then(|block| block.event(region)).and_then(|event| sink.event(&event));
         if let (Some(number), Some(text)) = (wanted, after) {
             self.waiting.push((number, vec![shown(text).into_owned()]));
         }
-        self.spare.push(block);
     }
 }

@@ -33,6 +33,58 @@ pub fn required(pattern: &str, unicode: bool) -> Option<Required> {
     (shortest(&stems) >= MIN_LENGTH).then_some(Required { stems, exact })
 }
 
+/// On which lines the values of digits matter to a pattern. On others it matches all or none of those that differ in
+/// them alone.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Digits {
+    /// On those that hold one of these; mostly there are none.
+    With(Vec<Vec<u8>>),
+    /// On any.
+    Matter,
+}
+
+/// On which lines the values of digits matter to a pattern.
+pub fn digits(pattern: &str, unicode: bool) -> Digits {
+    let parsed = regex_syntax::ParserBuilder::new().utf8(false).unicode(unicode).build().parse(pattern);
+    let stems = parsed.ok().and_then(|hir| {
+        let ways = ways(&hir).iter().filter(|way| !are_digits_alike(way));
+        let stems: Option<Vec<_>> = ways.map(|way| visit(way).best().filter(|s| shortest(s) >= MIN_LENGTH)).collect();
+        stems.map(|stems| stems.concat())
+    });
+    stems.map_or(Digits::Matter, Digits::With)
+}
+
+/// The ways in which a pattern can match.
+fn ways(hir: &Hir) -> &[Hir] {
+    match hir.kind() {
+        HirKind::Capture(group) => ways(&group.sub),
+        HirKind::Alternation(ways) => ways,
+        _ => std::slice::from_ref(hir),
+    }
+}
+
+/// Whether a pattern takes any digit where it takes one.
+fn are_digits_alike(hir: &Hir) -> bool {
+    let all_or_none = |ranges: &mut dyn Iterator<Item = (u32, u32)>| {
+        let holds =
+            |(from, to): (u32, u32)| (u32::from(b'0')..=u32::from(b'9')).filter(|d| (from..=to).contains(d)).count();
+        [0, 10].contains(&ranges.map(holds).sum())
+    };
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => true,
+        HirKind::Literal(literal) => !literal.0.iter().any(u8::is_ascii_digit),
+        HirKind::Class(Class::Unicode(class)) => {
+            all_or_none(&mut class.ranges().iter().map(|r| (r.start().into(), r.end().into())))
+        }
+        HirKind::Class(Class::Bytes(class)) => {
+            all_or_none(&mut class.ranges().iter().map(|r| (r.start().into(), r.end().into())))
+        }
+        HirKind::Repetition(repeated) => are_digits_alike(&repeated.sub),
+        HirKind::Capture(group) => are_digits_alike(&group.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().all(are_digits_alike),
+    }
+}
+
 /// What is known about the text that one part of a pattern matches.
 struct Known {
     /// All texts it can match, when they are few.
@@ -213,5 +265,23 @@ mod tests {
         check("(abc)+", false);
         check("a text that is longer than any stem", false);
         check("abc\ndef", false);
+    }
+    #[test]
+    fn the_values_of_digits_matter_only_beside_texts_that_are_told() {
+        let check = |pattern: &str, expected: Option<&[&str]>| {
+            let found = match digits(pattern, true) {
+                Digits::With(stems) => Some(stems),
+                Digits::Matter => None,
+            };
+            let expected = expected.map(|stems| stems.iter().map(|s| s.as_bytes().to_vec()).collect::<Vec<_>>());
+            assert_eq!(found, expected, "{pattern}");
+        };
+        check(r"\b(Traceback|\w*Exception|\w+Error): ", Some(&[]));
+        check(r"\bORA-\d{5}\b|[A-Z0-9_]{3}", Some(&[]));
+        check(r"(Foo|Errors?: (0\b|none\b))", Some(&["Error: 0", "Error: none", "Errors: 0", "Errors: none"]));
+        check("429 Client Error|Groq API error", Some(&["429 Client Error"]));
+        check("HTTP 50[0-2]|x", Some(&["HTTP 500", "HTTP 501", "HTTP 502"]));
+        check("[1-9]+|Groq", None);
+        check("(", None);
     }
 }

@@ -98,7 +98,9 @@ fn stamp_length(text: &[u8]) -> usize {
 }
 
 fn process_length(head: &[u8]) -> usize {
-    if let Some(bar) = find_pair(head, [b'|', b' ']) {
+    // Most lines have neither.
+    let Some(first) = memchr::memchr2(b'|', b']', head) else { return 0 };
+    if let Some(bar) = find_pair(head, first, [b'|', b' ']) {
         let name = head.get(..bar).unwrap_or_default().trim_ascii_end();
         let is_name = |b: &u8| b.is_ascii_alphanumeric() || b"-_.".contains(b);
         if !name.is_empty() && name.len() <= 80 && name.iter().all(is_name) {
@@ -106,7 +108,7 @@ fn process_length(head: &[u8]) -> usize {
         }
     }
     // `prog[12]: `, with nothing but a time and a host before it.
-    if let Some(end) = find_pair(head, [b']', b':']).filter(|at| head.get(at + 2) == Some(&b' ')) {
+    if let Some(end) = find_pair(head, first, [b']', b':']).filter(|at| head.get(at + 2) == Some(&b' ')) {
         let before = head.get(..end).unwrap_or_default();
         if let Some(open) = memchr::memrchr(b'[', before) {
             let pid = before.get(open + 1..).unwrap_or_default();
@@ -119,9 +121,11 @@ fn process_length(head: &[u8]) -> usize {
     0
 }
 
-fn find_pair(text: &[u8], pair: [u8; 2]) -> Option<usize> {
+/// Where two bytes stand one behind the other, from a place on.
+fn find_pair(text: &[u8], from: usize, pair: [u8; 2]) -> Option<usize> {
     let [first, second] = pair;
-    memchr::memchr_iter(first, text).find(|at| text.get(at + 1) == Some(&second))
+    let behind = text.get(from..).unwrap_or_default();
+    memchr::memchr_iter(first, behind).map(|at| from + at).find(|at| text.get(at + 1) == Some(&second))
 }
 
 #[cfg(test)]

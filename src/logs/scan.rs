@@ -2,13 +2,14 @@
 //!
 //! Lives here: from bytes to events, with bounded memory. Not here: where the bytes come from, what is counted.
 
-use super::escapes;
+use super::escapes::{self, ESC};
 use super::event::{Region, Sink};
 use super::events::{Assembler, Line};
+use super::matcher::Matcher;
 use super::signature::{SigId, SignatureSet};
 use super::stems::Hit;
 use jiff::Timestamp;
-use memchr::{memchr, memrchr};
+use memchr::{memchr, memchr2, memrchr};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::Read;
@@ -24,6 +25,7 @@ pub type Place = (u64, Option<Timestamp>);
 /// Scans one log from its current place on.
 pub struct Scan<'s> {
     set: &'s SignatureSet,
+    matcher: Matcher<'s>,
     pub assembler: Assembler,
     /// The last lines of the region before.
     recent: VecDeque<String>,
@@ -39,7 +41,8 @@ impl<'s> Scan<'s> {
     pub fn new(set: &'s SignatureSet, assembler: Assembler) -> Scan<'s> {
         let matched = vec![0; set.len()];
         let (hits, found) = (Vec::new(), Vec::new());
-        Scan { set, assembler, recent: VecDeque::new(), matched, hits, found }
+        let matcher = Matcher::new(set);
+        Scan { set, matcher, assembler, recent: VecDeque::new(), matched, hits, found }
     }
 
     /// Scans whole lines. The last one may lack its newline when it is taken as it is.
@@ -52,16 +55,25 @@ impl<'s> Scan<'s> {
         let mut hits = all.as_slice();
         let mut at = 0;
         while at < text.len() {
-            if !every && !self.assembler.wants_next() {
-                let Some(hit) = hits.first() else { break };
-                let before = text.get(at..hit.at as usize).unwrap_or_default();
-                at += memrchr(b'\n', before).map_or(0, |newline| newline + 1);
+            let next_hit = hits.first().map_or(text.len(), |hit| hit.at as usize);
+            if !every {
+                if self.assembler.wants_next() {
+                    at = self.assembler.skim(at, next_hit, &region);
+                } else if hits.is_empty() {
+                    break;
+                } else {
+                    let before = text.get(at..next_hit).unwrap_or_default();
+                    at += memrchr(b'\n', before).map_or(0, |newline| newline + 1);
+                }
             }
-            let end = text.get(at..).and_then(|t| memchr(b'\n', t)).map_or(text.len(), |n| at + n);
+            let (end, plain) = line_end(text, at);
             let on_line = hits.iter().take_while(|hit| (hit.at as usize) < end).count();
             let (here, rest) = hits.split_at_checked(on_line).unwrap_or_default();
-            let line = text.get(at..end.min(at + MAX_LINE)).unwrap_or_default();
-            self.line(line, at, here, every, &region, sink);
+            let raw = text.get(at..end.min(at + MAX_LINE)).unwrap_or_default();
+            let seen = if plain { Cow::Borrowed(raw) } else { escapes::without(raw) };
+            let plain = matches!(seen, Cow::Borrowed(_));
+            let line = Line { text: &seen, at, plain, matched: &[], may_open: false };
+            self.line(line, here, every, &region, sink);
             hits = rest;
             at = end + 1;
         }
@@ -70,31 +82,32 @@ impl<'s> Scan<'s> {
         self.hits = all;
     }
 
-    fn line(&mut self, raw: &[u8], at: usize, hits: &[Hit], every: bool, region: &Region<'_>, sink: &mut dyn Sink) {
-        let text = escapes::without(raw);
-        let plain = matches!(text, Cow::Borrowed(_));
-        let mut line = Line { text: &text, at, plain, matched: &[], may_open: false };
+    fn line(&mut self, line: Line<'_>, hits: &[Hit], every: bool, region: &Region<'_>, sink: &mut dyn Sink) {
         if hits.is_empty() && !every {
-            if !self.assembler.skim(&line) {
-                self.assembler.feed(&line, region, sink);
-            }
-            return;
+            return self.assembler.feed(&line, region, sink);
         }
-        if plain {
-            let within = hits.iter().take_while(|hit| hit.at as usize - at < raw.len()).count();
-            self.set.matches_of(&text, hits.get(..within).unwrap_or_default(), &mut self.found);
-            line.may_open = self.set.may_open(hits);
+        if line.plain {
+            let within = hits.iter().take_while(|hit| hit.at as usize - line.at < line.text.len()).count();
+            self.matcher.matches_of(line.text, hits.get(..within).unwrap_or_default(), &mut self.found);
         } else {
-            self.found = self.set.matches(&text);
-            line.may_open = true;
+            self.found = self.set.matches(line.text);
         }
         for id in &self.found {
             if let Some(count) = self.matched.get_mut(usize::from(*id)) {
                 *count += 1;
             }
         }
-        line.matched = &self.found;
-        self.assembler.feed(&line, region, sink);
+        let may_open = !line.plain || self.set.may_open(hits);
+        self.assembler.feed(&Line { matched: &self.found, may_open, ..line }, region, sink);
+    }
+}
+
+/// Where the line at a position ends, and whether no escape sequence is in it.
+fn line_end(text: &[u8], at: usize) -> (usize, bool) {
+    let rest = text.get(at..).unwrap_or_default();
+    match memchr2(b'\n', ESC, rest) {
+        Some(stop) if rest.get(stop) == Some(&ESC) => (at + memchr(b'\n', rest).unwrap_or(rest.len()), false),
+        stop => (at + stop.unwrap_or(rest.len()), true),
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Pure. Not here: lines, files, events.
 
+use super::access;
+use super::literals::{self, Digits};
 use super::stems::{Hit, Stems};
-use super::{access, literals};
 use crate::config::{Signature, SignatureOrigin};
 use crate::model::Severity;
 use regex::bytes::{Regex, RegexBuilder};
@@ -37,6 +38,8 @@ struct Index {
     meanings: Vec<Meaning>,
     /// Signatures without stems: tried on every line.
     always: Vec<SigId>,
+    /// Signatures to which the values of digits matter on every line.
+    digital: Vec<SigId>,
     /// By signature.
     exact: Vec<bool>,
 }
@@ -46,6 +49,8 @@ struct Index {
 struct Meaning {
     /// These signatures may match.
     owners: Vec<SigId>,
+    /// The values of digits matter to these.
+    digital: Vec<SigId>,
     /// A stack trace may begin there.
     opens: bool,
 }
@@ -78,6 +83,18 @@ impl Compiled {
             cell.get_or_init(|| compile(pattern, !self.built_in).ok()).as_ref().is_some_and(|r| r.is_match(text))
         };
         hit(&self.regex, &self.pattern) && !self.ignore.as_ref().is_some_and(|p| hit(&self.ignore_regex, p))
+    }
+
+    /// On which lines the values of digits matter to it.
+    fn digits(&self) -> Digits {
+        let of = |pattern: &String| literals::digits(pattern, !self.built_in);
+        match (of(&self.pattern), self.ignore.as_ref().map_or(Digits::With(Vec::new()), of)) {
+            (Digits::With(mut stems), Digits::With(more)) => {
+                stems.extend(more);
+                Digits::With(stems)
+            }
+            _ => Digits::Matter,
+        }
     }
 }
 
@@ -130,28 +147,51 @@ impl SignatureSet {
 
     /// The same for a line whose hits are known.
     pub fn matches_of(&self, line: &[u8], hits: &[Hit], found: &mut Vec<SigId>) {
-        let index = self.index(line);
+        self.candidates(hits, found);
+        match access::judged(line) {
+            _ if hits.is_empty() && found.is_empty() => {}
+            Some(judged) => self.matches_of_judged(&judged, found),
+            None => found.retain(|id| self.is_match(*id, line)),
+        }
+    }
+
+    /// The signatures that a line with these hits may match, in their order.
+    pub fn candidates(&self, hits: &[Hit], found: &mut Vec<SigId>) {
+        let index = self.index(&[]);
         found.clear();
         found.extend_from_slice(&index.always);
-        if hits.is_empty() && found.is_empty() {
-            return;
-        }
-        let judged = access::judged(line);
-        index.candidates(hits, found);
-        if let Some(judged) = &judged {
-            let mut hits = Vec::new();
-            self.hits(judged.with_status(), &mut hits);
-            index.candidates(&hits, found);
-        }
+        index.collect(hits, |meaning| &meaning.owners, found);
         found.sort_unstable();
-        found.retain(|id| {
-            let Some(signature) = self.get(*id) else { return false };
-            match &judged {
-                Some(judged) if signature.built_in => signature.matches(judged.with_status()),
-                Some(judged) => signature.matches(judged.fields()),
-                None if index.is_exact(*id) && signature.ignore.is_none() => true,
-                None => signature.matches(line),
-            }
+    }
+
+    /// Those of them to which the values of the line's digits matter.
+    pub fn digital(&self, hits: &[Hit], found: &mut Vec<SigId>) {
+        let index = self.index(&[]);
+        found.clear();
+        found.extend_from_slice(&index.digital);
+        index.collect(hits, |meaning| &meaning.digital, found);
+    }
+
+    /// Whether it matches every line on which it is a candidate.
+    pub fn is_exact(&self, id: SigId) -> bool {
+        self.index(&[]).exact.get(usize::from(id)).copied().unwrap_or(false)
+    }
+
+    /// Whether a line, which is none of an access log, matches a signature that it may match.
+    pub fn is_match(&self, id: SigId, line: &[u8]) -> bool {
+        self.is_exact(id) || self.get(id).is_some_and(|signature| signature.matches(line))
+    }
+
+    /// Leaves, and adds, what an access log line matches.
+    pub fn matches_of_judged(&self, judged: &access::Judged, found: &mut Vec<SigId>) {
+        let mut hits = Vec::new();
+        self.hits(judged.with_status(), &mut hits);
+        self.index(&[]).collect(&hits, |meaning| &meaning.owners, found);
+        found.sort_unstable();
+        found.retain(|id| match self.get(*id) {
+            Some(signature) if signature.built_in => signature.matches(judged.with_status()),
+            Some(signature) => signature.matches(judged.fields()),
+            None => false,
         });
     }
 
@@ -197,6 +237,7 @@ impl Index {
         let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
         let mut meanings: Vec<Meaning> = Vec::new();
         let mut always = Vec::new();
+        let mut digital = Vec::new();
         let mut exact = Vec::new();
         let mut meaning = |stem: Vec<u8>, note: &dyn Fn(&mut Meaning)| {
             let at = *known.entry(stem).or_insert_with_key(|stem| {
@@ -208,10 +249,14 @@ impl Index {
         };
         for (id, signature) in (0..SigId::MAX).zip(signatures) {
             let required = literals::required(&signature.pattern, !signature.built_in);
-            exact.push(required.as_ref().is_some_and(|r| r.exact));
+            exact.push(signature.ignore.is_none() && required.as_ref().is_some_and(|r| r.exact));
             match required {
                 Some(required) => required.stems.into_iter().for_each(|stem| meaning(stem, &|m| m.owners.push(id))),
                 None => always.push(id),
+            }
+            match signature.digits() {
+                Digits::With(stems) => stems.into_iter().for_each(|stem| meaning(stem, &|m| m.digital.push(id))),
+                Digits::Matter => digital.push(id),
             }
         }
         openers.iter().for_each(|opener| meaning(opener.clone().into_bytes(), &|m| m.opens = true));
@@ -221,21 +266,19 @@ impl Index {
         let stems = Stems::new(texts, sample).ok();
         if stems.is_none() {
             always = (0..SigId::MAX).zip(signatures).map(|(id, _)| id).collect();
+            digital.clone_from(&always);
+            exact.fill(false);
         }
-        Index { stems, meanings, always, exact }
+        Index { stems, meanings, always, digital, exact }
     }
 
     fn meaning(&self, hit: Hit) -> Option<&Meaning> {
         self.meanings.get(usize::from(hit.stem))
     }
 
-    fn is_exact(&self, id: SigId) -> bool {
-        self.exact.get(usize::from(id)).copied().unwrap_or(false)
-    }
-
-    /// Adds the signatures that a line with these hits may match.
-    fn candidates(&self, hits: &[Hit], found: &mut Vec<SigId>) {
-        for id in hits.iter().filter_map(|hit| self.meaning(*hit)).flat_map(|meaning| &meaning.owners) {
+    /// Adds what the stems of these hits mean.
+    fn collect(&self, hits: &[Hit], of: impl Fn(&Meaning) -> &Vec<SigId>, found: &mut Vec<SigId>) {
+        for id in hits.iter().filter_map(|hit| self.meaning(*hit)).flat_map(of) {
             if !found.contains(id) {
                 found.push(*id);
             }

@@ -81,12 +81,21 @@ pub fn frame_prefix(line: &[u8]) -> Option<usize> {
     let head = line.get(..line.len().min(240)).unwrap_or_default();
     let begins = |at: usize| {
         let (space, rest) = head.split_at_checked(at)?;
-        let is_frame = matches!(space, [.., b'\t'] | [.., b' ', b' '])
-            && (rest.starts_with(b"... ") || rest.starts_with(b"at ") && rest.iter().any(|b| b"(:<".contains(b)));
-        (is_frame || rest.starts_with(b"Caused by: ")).then(|| space.trim_ascii_end().len())
+        let is_frame = match rest.first()? {
+            b'a' => rest.starts_with(b"at ") && is_apart(space) && rest.iter().any(|b| b"(:<".contains(b)),
+            b'.' => rest.starts_with(b"... ") && is_apart(space),
+            b'C' => rest.starts_with(b"Caused by: "),
+            _ => false,
+        };
+        is_frame.then(|| space.trim_ascii_end().len())
     };
     let words = memchr::memchr2_iter(b' ', b'\t', head).map(|space| space + 1);
     std::iter::once(0).chain(words).find_map(begins)
+}
+
+/// Whether more stands before a frame than the space between two words.
+fn is_apart(space: &[u8]) -> bool {
+    matches!(space, [.., b'\t'] | [.., b' ', b' '])
 }
 
 impl Stack {

@@ -172,6 +172,9 @@ fn stamp(date: Date, time: Time, said: Option<Offset>, local: &TimeZone) -> Opti
 
 /// `2025-01-02T03:04:05.123Z`, `2025-01-02 03:04:05,123`, `2025/01/02 03:04:05`, `25/01/02 03:04:05`.
 fn iso(text: &[u8], local: &TimeZone) -> Option<Stamp> {
+    if !matches!(text.get(2), Some(b'/')) && !matches!(text.get(4), Some(b'-' | b'/')) {
+        return None;
+    }
     let mut r = Reader(text);
     let year = match r.digits(2, 4)? {
         y @ 1970..=2200 => y,

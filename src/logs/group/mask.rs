@@ -86,8 +86,10 @@ fn parts(word: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Whether a part of a word is a hexadecimal number: `req_1a2b3c4d`. A number with an exponent has one letter.
 pub fn is_hex_part(part: &[u8]) -> bool {
-    let letters = part.iter().filter(|b| !b.is_ascii_digit()).count();
-    part.len() >= 8 && (2..part.len()).contains(&letters) && part.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    let letters = || part.iter().filter(|b| !b.is_ascii_digit()).count();
+    part.len() >= 8
+        && part.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        && (2..part.len()).contains(&letters())
 }
 
 /// Every hexadecimal number and every run of digits becomes one mark; the rest of the word stays.

@@ -15,6 +15,7 @@ mod token;
 #[cfg(test)]
 mod tests;
 
+use super::shape::{Memo, Shapes};
 use super::spread::BySpread;
 use fingerprint::Fingerprints;
 use jiff::Timestamp;
@@ -31,6 +32,8 @@ const MAX_KEPT: usize = 3000;
 const MAX_KNOWN: usize = 4000;
 /// Titles whose group is found without a look at their words.
 const MAX_TITLES: usize = 10_000;
+/// Places in which words are compared: what seven eighths of a table of 65,536 hold.
+const MAX_SLOTS: usize = 57_344;
 /// Groups with learned variables that are alike but for their words.
 const MAX_ALIKE: usize = 64;
 /// Ids of groups that became one.
@@ -90,6 +93,9 @@ struct Index {
     /// By position in the groups.
     nodes: Vec<Node>,
     fingerprints: Fingerprints,
+    shapes: Shapes,
+    /// The titles seen last: most differ from one of them in the values of numbers alone.
+    by_shape: Memo<u32>,
     by_title: BySpread<u32>,
     by_key: BySpread<u32>,
     /// By the hash of an id, a former one too.
@@ -112,19 +118,15 @@ struct Node {
 
 impl Groups {
     /// The group of a title seen at a time; none when too many are known already.
-    pub fn add(&mut self, title: &str, time: Timestamp) -> Option<Handle> {
+    pub fn add(&mut self, title: &[u8], time: Timestamp) -> Option<Handle> {
         self.build();
         let index = self.index.get_or_insert_default();
-        let print = index.fingerprints.of(title);
-        let at = match index.by_title.get(&print).copied() {
+        let shape = fingerprint::shape(&index.shapes, title);
+        let at = match index.by_shape.get(shape) {
             Some(at) => at,
             None => {
-                let at = self.place(template(title), time)?;
-                let by_title = &mut self.index.get_or_insert_default().by_title;
-                if by_title.len() >= MAX_TITLES {
-                    by_title.clear();
-                }
-                by_title.insert(print, at);
+                let at = self.find_title(&String::from_utf8_lossy(title), time)?;
+                self.index.get_or_insert_default().by_shape.put(shape, at);
                 at
             }
         };
@@ -193,6 +195,22 @@ impl Groups {
         at
     }
 
+    /// Finds the group of a title or makes one.
+    fn find_title(&mut self, title: &str, time: Timestamp) -> Option<u32> {
+        let index = self.index.get_or_insert_default();
+        let print = index.fingerprints.of(title);
+        if let Some(at) = index.by_title.get(&print) {
+            return Some(*at);
+        }
+        let at = self.place(template(title), time)?;
+        let by_title = &mut self.index.get_or_insert_default().by_title;
+        if by_title.len() >= MAX_TITLES {
+            by_title.clear();
+        }
+        by_title.insert(print, at);
+        Some(at)
+    }
+
     /// Finds the group of a template or makes one.
     fn place(&mut self, template: String, time: Timestamp) -> Option<u32> {
         let pattern = Pattern::of(&template);
@@ -244,6 +262,9 @@ impl Groups {
     fn learn(&mut self, at: u32, pattern: &Pattern, open: Open) {
         let Some(index) = &mut self.index else { return };
         let context = pattern.context(open);
+        if index.slots.len() >= MAX_SLOTS && !index.slots.contains_key(&context) {
+            return;
+        }
         let slot = index.slots.entry(context).or_default();
         if !slot.add(pattern.value(open, at)) || !slot.is_variable(open) {
             return;
@@ -314,7 +335,7 @@ pub struct Titles {
 
 impl Titles {
     pub fn add(&mut self, title: &str) {
-        let handle = self.groups.add(title, Timestamp::UNIX_EPOCH);
+        let handle = self.groups.add(title.as_bytes(), Timestamp::UNIX_EPOCH);
         if handle.is_none() {
             self.alone.push(template(title));
         }

@@ -61,10 +61,14 @@ pub struct Value {
 pub enum Slot {
     #[default]
     Empty,
-    /// Most slots hold one value for ever.
+    /// Most slots hold one value for ever, and there are very many of them.
     One(Value),
-    Many(Vec<Value>),
+    Many(Box<Values>),
 }
+
+/// Behind one pointer, so that a slot is no larger than one value.
+#[derive(Debug, Clone)]
+pub struct Values(Vec<Value>);
 
 const MASK: u64 = 1;
 const WILD: u64 = 2;
@@ -179,8 +183,8 @@ impl Slot {
         if new {
             match self {
                 Slot::Empty => *self = Slot::One(value),
-                Slot::One(first) => *self = Slot::Many(vec![*first, value]),
-                Slot::Many(values) => values.push(value),
+                Slot::One(first) => *self = Slot::Many(Box::new(Values(vec![*first, value]))),
+                Slot::Many(values) => values.0.push(value),
             }
         }
         new
@@ -190,7 +194,7 @@ impl Slot {
         match self {
             Slot::Empty => &[],
             Slot::One(value) => std::slice::from_ref(value),
-            Slot::Many(values) => values,
+            Slot::Many(values) => &values.0,
         }
     }
 

@@ -233,7 +233,7 @@ fn at(second: i64) -> Timestamp {
 
 /// One reading: ids of its titles as they are at its end, and whether each is new.
 fn read(groups: &mut Groups, titles: &[String], second: i64) -> Vec<(String, bool)> {
-    let handles: Vec<Handle> = titles.iter().map(|title| groups.add(title, at(second)).unwrap()).collect();
+    let handles: Vec<Handle> = titles.iter().map(|title| groups.add(title.as_bytes(), at(second)).unwrap()).collect();
     let told = handles.iter().map(|h| (groups.get(*h).unwrap().id.clone(), groups.is_new(*h))).collect();
     groups.settle();
     *groups = serde_json::from_str(&serde_json::to_string(groups).unwrap()).unwrap();
@@ -298,12 +298,12 @@ fn groups_are_bounded_and_the_newest_are_kept() {
     let mut groups = Groups::default();
     let word = |n: usize| (0..6).map(|digit| char::from(b'a' + (n >> (4 * digit)) as u8 % 16)).collect::<String>();
     let title = |n: usize| format!("{} {}", word(n * 7), word(n * 13));
-    let found = (0..MAX_KNOWN + 500).filter(|n| groups.add(&title(*n), at(*n as i64)).is_some()).count();
+    let found = (0..MAX_KNOWN + 500).filter(|n| groups.add(title(*n).as_bytes(), at(*n as i64)).is_some()).count();
     assert_eq!(found, MAX_KNOWN);
     groups.settle();
     assert_eq!(groups.known.len(), MAX_KEPT);
     assert_eq!(groups.known.iter().map(|g| g.first).min(), Some(at((MAX_KNOWN - MAX_KEPT) as i64)));
-    assert!(groups.add("one more", at(9999)).is_some());
+    assert!(groups.add(b"one more", at(9999)).is_some());
 }
 
 fn any_title() -> impl Strategy<Value = String> {
