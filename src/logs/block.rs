@@ -7,16 +7,17 @@ use super::event::{Begin, Frames, Kept, RawEvent, Region};
 use super::events::Line;
 use super::lines::Lines;
 use super::prefix::Prefix;
-use super::scan::MAX_LINE;
 use super::signature::{SigId, SignatureSet};
 use super::stack::{self, Part, Stack};
-use memchr::memchr2;
+use memchr::{memchr_iter, memchr2, memrchr};
 use serde::{Deserialize, Serialize};
 
 /// A stack trace of more lines than this is cut in two.
 const MAX_LINES: u32 = 5000;
 /// So many lines of others may stand between two lines of one event.
 const MAX_FOREIGN: u16 = 24;
+/// Bytes in which the frames of a traceback are looked for at once, so that a look without success costs little.
+const SKIMMED: usize = 2 << 10;
 /// The level of a record stands within so many first bytes of its line.
 const LEVEL_WITHIN: usize = 120;
 
@@ -136,24 +137,23 @@ impl Block {
     /// begins.
     pub fn skim(&mut self, at: usize, until: usize, region: &Region<'_>) -> usize {
         let bare = matches!(self.prefixes.as_slice(), [prefix] if prefix.is_empty());
-        if self.stack != Stack::PythonFrames || !bare {
+        let text = region.text.get(at..until.min(at + SKIMMED)).unwrap_or_default();
+        let room = MAX_LINES.saturating_sub(self.lines.total());
+        if self.stack != Stack::PythonFrames || !bare || room == 0 || text.first() != Some(&b' ') {
             return at;
         }
-        let (mut next, mut lines) = (at, 0);
-        while let Some(text @ [b' ', ..]) = region.text.get(next..until)
-            && let Some(end) =
-                memchr2(b'\n', ESC, text).filter(|end| *end <= MAX_LINE && text.get(*end) == Some(&b'\n'))
-            && self.lines.total() + lines < MAX_LINES
-        {
-            (next, lines) = (next + end + 1, lines + 1);
+        let mut frames = plain_frames(text);
+        let mut lines = memchr_iter(b'\n', frames).count() as u32;
+        if lines > room {
+            let end = memchr_iter(b'\n', frames).nth(room as usize - 1).map_or(0, |end| end + 1);
+            (frames, lines) = (frames.get(..end).unwrap_or_default(), room);
         }
-        if let (Ok(from), Ok(next)) = (u32::try_from(at), u32::try_from(next))
-            && lines > 0
-        {
+        let (Ok(from), Ok(next)) = (u32::try_from(at), u32::try_from(at + frames.len())) else { return at };
+        if lines > 0 {
             self.foreign = 0;
             self.lines.push_run(from, next - 1, lines, region);
         }
-        next
+        next as usize
     }
 
     /// Takes the line when it goes on with this event.
@@ -297,4 +297,22 @@ impl Block {
             counted: !self.counted.is_empty(),
         })
     }
+}
+
+/// The whole lines at the start of a text that are indented and hold no escape sequence.
+fn plain_frames(text: &[u8]) -> &[u8] {
+    let whole = text.get(..memrchr(b'\n', text).map_or(0, |end| end + 1)).unwrap_or_default();
+    let ends = |(byte, next): (&u8, &u8)| u8::from(*next == ESC) | u8::from(*byte == b'\n') & u8::from(*next != b' ');
+    // Without a branch, so that many bytes are looked at in one instruction; mostly all lines are such.
+    let lines = whole.split_last().map_or(&[][..], |(_, lines)| lines);
+    if lines.iter().zip(lines.iter().skip(1)).map(ends).fold(0, |any, one| any | one) == 0 {
+        return whole;
+    }
+    let mut end = 0;
+    while let Some(rest @ [b' ', ..]) = whole.get(end..)
+        && let Some(stop) = memchr2(b'\n', ESC, rest).filter(|stop| rest.get(*stop) == Some(&b'\n'))
+    {
+        end += stop + 1;
+    }
+    whole.get(..end).unwrap_or_default()
 }

@@ -38,13 +38,12 @@ impl<'s> Matcher<'s> {
 
     /// The signatures that a line with these hits matches, in their order.
     pub fn matches_of(&mut self, line: &[u8], hits: &[Hit], found: &mut Vec<SigId>) {
-        self.set.candidates(hits, found);
-        if hits.is_empty() && found.is_empty() {
-            return;
-        }
         if let Some(judged) = access::judged(line) {
+            self.set.candidates(hits, found);
             self.set.matches_of_judged(&judged, found);
-        } else if !found.iter().all(|id| self.set.is_exact(*id)) {
+        } else if self.set.are_exact(hits) {
+            self.set.candidates(hits, found);
+        } else {
             self.matches_of_shape(line, hits, found);
         }
     }
@@ -55,11 +54,18 @@ impl<'s> Matcher<'s> {
         let shape = self.shapes.of(line);
         if let Some(Known { matched, unsure }) = self.known.get(shape) {
             let (matched, unsure) = (self.sets.get(matched), self.sets.get(unsure));
+            if unsure.is_empty() && digital.is_empty() {
+                found.clear();
+                found.extend_from_slice(matched);
+                return;
+            }
+            set.candidates(hits, found);
             found.retain(|id| {
                 if unsure.contains(id) || digital.contains(id) { set.is_match(*id, line) } else { matched.contains(id) }
             });
             return;
         }
+        set.candidates(hits, found);
         let unsure = self.sets.id(found.iter().filter(|id| digital.contains(id)));
         found.retain(|id| set.is_match(*id, line));
         let matched = self.sets.id(found.iter().filter(|id| !digital.contains(id)));

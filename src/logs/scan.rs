@@ -59,6 +59,9 @@ impl<'s> Scan<'s> {
             if !every {
                 if self.assembler.wants_next() {
                     at = self.assembler.skim(at, next_hit, &region);
+                    if at >= text.len() {
+                        break;
+                    }
                 } else if hits.is_empty() {
                     break;
                 } else {

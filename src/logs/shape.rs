@@ -32,8 +32,9 @@ impl Shapes {
     pub fn after(&self, shape: u64, text: &[u8]) -> u64 {
         let [first, second] = self.seed;
         let mixed = |state: u64, block: &[u8; BLOCK]| {
-            let (low, high) = halves(&without_values(block));
-            folded_product(low ^ second, high ^ state)
+            let both = u128::from_le_bytes(*block);
+            let (low, high) = (both as u64, (both >> 64) as u64);
+            folded_product(without_values(low) ^ second, without_values(high) ^ state)
         };
         let start = shape ^ first ^ text.len() as u64;
         let Some(last) = text.last_chunk::<BLOCK>() else {
@@ -46,14 +47,16 @@ impl Shapes {
     }
 }
 
-/// The same text with a zero for each digit.
-fn without_values(block: &[u8; BLOCK]) -> [u8; BLOCK] {
-    block.map(|byte| if byte.is_ascii_digit() { b'0' } else { byte })
-}
-
-fn halves(block: &[u8; BLOCK]) -> (u64, u64) {
-    let both = u128::from_le_bytes(*block);
-    (both as u64, (both >> 64) as u64)
+/// Eight bytes, with a zero for each digit.
+fn without_values(bytes: u64) -> u64 {
+    const fn all(byte: u8) -> u64 {
+        u64::from_ne_bytes([byte; 8])
+    }
+    // A digit is none to nine here, and only for those the highest bit stays clear.
+    let value = bytes ^ all(b'0');
+    let others = ((value & all(0x7F)) + all(0x7F - 9)) | value;
+    let digits = !others & all(0x80);
+    bytes & !((digits >> 3) - (digits >> 7))
 }
 
 /// Both halves of a product in one number.

@@ -49,6 +49,8 @@ struct Index {
 struct Meaning {
     /// These signatures may match.
     owners: Vec<SigId>,
+    /// These match wherever it stands.
+    exact: bool,
     /// The values of digits matter to these.
     digital: Vec<SigId>,
     /// A stack trace may begin there.
@@ -164,7 +166,13 @@ impl SignatureSet {
         found.sort_unstable();
     }
 
-    /// Those of them to which the values of the line's digits matter.
+    /// Whether a line with these hits matches all that it may match.
+    pub fn are_exact(&self, hits: &[Hit]) -> bool {
+        let index = self.index(&[]);
+        index.always.is_empty() && hits.iter().all(|hit| index.meaning(*hit).is_none_or(|meaning| meaning.exact))
+    }
+
+    /// The signatures to which the values of the digits matter in a line with these hits.
     pub fn digital(&self, hits: &[Hit], found: &mut Vec<SigId>) {
         let index = self.index(&[]);
         found.clear();
@@ -268,6 +276,10 @@ impl Index {
             always = (0..SigId::MAX).zip(signatures).map(|(id, _)| id).collect();
             digital.clone_from(&always);
             exact.fill(false);
+        }
+        let is_exact = |id: &SigId| exact.get(usize::from(*id)).copied().unwrap_or(false);
+        for meaning in &mut meanings {
+            meaning.exact = meaning.owners.iter().all(is_exact);
         }
         Index { stems, meanings, always, digital, exact }
     }

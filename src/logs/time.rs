@@ -127,17 +127,18 @@ impl Reader<'_> {
         let minute = self.digits(2, 2)?;
         self.one_of(b":")?;
         let second = self.digits(2, 2)?.min(59);
-        let mut nanos = 0;
-        if let [b'.' | b',', b'0'..=b'9', ..] = self.0 {
-            self.one_of(b".,")?;
-            let digits = self.0.iter().take_while(|b| b.is_ascii_digit()).count();
-            for place in 0..9 {
-                let digit = if place < digits { self.0.get(place).map_or(0, |b| b - b'0') } else { 0 };
-                nanos = nanos * 10 + i32::from(digit);
-            }
-            self.0 = self.0.get(digits..)?;
-        }
+        let nanos = self.fraction();
         Time::new(hour.try_into().ok()?, minute.try_into().ok()?, second.try_into().ok()?, nanos).ok()
+    }
+
+    /// Nanoseconds behind a point or a comma.
+    fn fraction(&mut self) -> i32 {
+        let [b'.' | b',', rest @ ..] = self.0 else { return 0 };
+        let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+        let Some((said, behind)) = rest.split_at_checked(digits).filter(|_| digits > 0) else { return 0 };
+        self.0 = behind;
+        let digit = |place: usize| said.get(place).map_or(0, |b| i32::from(b - b'0'));
+        (0..9).fold(0, |nanos, place| nanos * 10 + digit(place))
     }
 
     /// `Z`, `UTC`, `+02:00`, `+0200`, also after one space.
@@ -175,6 +176,9 @@ fn iso(text: &[u8], local: &TimeZone) -> Option<Stamp> {
     if !matches!(text.get(2), Some(b'/')) && !matches!(text.get(4), Some(b'-' | b'/')) {
         return None;
     }
+    if let Some(stamp) = text.split_first_chunk().and_then(|(start, rest)| usual(start, rest, local)) {
+        return Some(stamp);
+    }
     let mut r = Reader(text);
     let year = match r.digits(2, 4)? {
         y @ 1970..=2200 => y,
@@ -188,6 +192,24 @@ fn iso(text: &[u8], local: &TimeZone) -> Option<Stamp> {
     r.one_of(b"T _")?;
     let time = r.time()?;
     let date = Date::new(year.try_into().ok()?, month.try_into().ok()?, day.try_into().ok()?).ok()?;
+    stamp(date, time, r.zone(), local)
+}
+
+/// The one that nearly all write, read without a look at each byte in turn: `2025-01-02 03:04:05`, and what follows.
+fn usual(start: &[u8; 19], rest: &[u8], local: &TimeZone) -> Option<Stamp> {
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b' ' | b'T', h1, h2, b':', i1, i2, b':', s1, s2] = *start else {
+        return None;
+    };
+    let digits = [y1, y2, y3, y4, m1, m2, d1, d2, h1, h2, i1, i2, s1, s2];
+    if digits.iter().fold(0, |other, digit| other | u8::from(!digit.is_ascii_digit())) != 0 {
+        return None;
+    }
+    let two = |tens: u8, ones: u8| ((tens - b'0') * 10 + (ones - b'0')).cast_signed();
+    let year = i16::from(two(y1, y2)) * 100 + i16::from(two(y3, y4));
+    let mut r = Reader(rest);
+    let nanos = r.fraction();
+    let time = Time::new(two(h1, h2), two(i1, i2), two(s1, s2).min(59), nanos).ok()?;
+    let date = Date::new(year, two(m1, m2), two(d1, d2)).ok().filter(|_| (1970..=2200).contains(&year))?;
     stamp(date, time, r.zone(), local)
 }
 

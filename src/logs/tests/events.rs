@@ -8,7 +8,6 @@ use crate::logs::{LogState, SignatureSet, scan_lines, signature_set};
 use crate::model::LogReport;
 use jiff::Timestamp;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
 
 fn titles(report: &LogReport) -> Vec<(u64, String)> {
     let mut titles: Vec<_> = report.groups.iter().map(|g| (g.count, g.example.title.clone())).collect();
@@ -278,6 +277,8 @@ proptest! {
         let whole = in_passes(&[&text], 1 << 16);
         let cut = in_passes(&[&text], chunk);
         prop_assert_eq!(&whole.groups, &cut.groups);
+        prop_assert_eq!(&whole.by_signature, &cut.by_signature);
+        prop_assert_eq!(&whole.matched_lines, &cut.matched_lines);
         let mut at: Vec<usize> = cuts.iter().map(|c| (c * text.len() as f64) as usize).collect();
         at.sort_unstable();
         at.push(text.len());
@@ -289,13 +290,16 @@ proptest! {
         }
         let passes = in_passes(&parts, chunk);
         prop_assert_eq!(whole.events, passes.events);
-        // Whose exception a line is, its frames tell, and they may come with the next pass.
-        let told_by_frames = |name: &str| ["python_exception", "node_exception"].contains(&name);
-        let by_signature = |mut counts: BTreeMap<String, u64>| {
-            counts.retain(|name, _| !told_by_frames(name));
-            counts
-        };
-        prop_assert_eq!(by_signature(whole.by_signature), by_signature(passes.by_signature));
+        // Whose exception a line is, its frames tell. What a pass has told of before they came stands: such a signature may be
+        // counted beside the right one, never instead of it and never more often than its lines are.
+        for name in whole.matched_lines.keys() {
+            let count = |report: &LogReport| report.by_signature.get(name).copied().unwrap_or(0);
+            if ["python_exception", "node_exception"].contains(&name.as_str()) {
+                prop_assert!((count(&whole)..=whole.matched_lines[name]).contains(&count(&passes)), "{name}");
+            } else {
+                prop_assert_eq!(count(&whole), count(&passes), "{}", name);
+            }
+        }
         prop_assert_eq!(whole.matched_lines, passes.matched_lines);
     }
 }
@@ -312,4 +316,35 @@ fn colours_hide_no_event_and_belong_to_no_title() {
          \x1b[1;35mValueError\x1b[0m: \x1b[35mbad\x1b[0m\n",
         &["ValueError: bad"],
     );
+}
+
+#[test]
+fn a_stack_trace_is_cut_at_5000_lines_wherever_its_frames_stand_in_the_buffers() {
+    let frames = |count: usize| "  File \"a\", line 1, in x\n".repeat(count);
+    let check = |text: &str, events: u64| {
+        for chunk in [700, 4096, 256 << 10] {
+            let report = in_passes(&[text.as_bytes()], chunk);
+            assert_eq!((report.events, report.groups.len()), (events, events as usize), "buffer of {chunk}");
+        }
+    };
+    let trace = |count: usize| format!("Traceback (most recent call last):\n{}ValueError: bad\n", frames(count));
+    check(&trace(4998), 1);
+    check(&trace(4999), 2);
+    // Escape sequences and blank lines among them: not all can be taken at once.
+    let mixed = format!("{}\n\x1b[1m  x\x1b[0m\n", frames(3));
+    check(&trace(0).replace('V', &format!("{}V", mixed.repeat(900))), 1);
+}
+
+#[test]
+fn the_lines_kept_of_a_long_stack_trace_are_its_first_and_its_last() {
+    let frames: String = (0..100).map(|n| format!("  frame {n}\n")).collect();
+    let text = format!("Traceback (most recent call last):\n{frames}ValueError: bad\n");
+    for chunk in [1, 300, 1 << 16] {
+        let report = in_passes(&[text.as_bytes()], chunk);
+        let lines = &report.groups[0].example.lines;
+        assert_eq!(lines.len(), 41, "buffer of {chunk}");
+        assert_eq!((lines[1].as_str(), lines[19].as_str()), ("  frame 0", "  frame 18"), "buffer of {chunk}");
+        assert_eq!(lines[20], "... 62 lines left out ...", "buffer of {chunk}");
+        assert_eq!((lines[21].as_str(), lines[40].as_str()), ("  frame 81", "ValueError: bad"), "buffer of {chunk}");
+    }
 }
