@@ -15,6 +15,12 @@ const MAX_ANCHORS: usize = 32;
 const MAX_SHARED: usize = 64;
 /// A part that several stems share stands for all of them when it is at least so long.
 const SHARED: usize = 8;
+/// So does a shorter one that is rare: with eight anchors the vector search takes nothing else for one.
+const SHARED_IF_RARE: usize = 5;
+/// A gram is rare that stands in this part of a sample's grams at most.
+const RARE: usize = 1 << 10;
+/// Bytes of each anchor from which the vector search tells whether it may be there: with one more it takes a third longer.
+const LOOKED_AT: usize = 3;
 /// Bytes from which the sieve tells whether a stem may be there.
 const GRAM: usize = 4;
 /// A stem this long holds a whole gram at every alignment.
@@ -86,7 +92,7 @@ impl Stems {
             (anchors, None)
         } else {
             let (long, short): (Vec<_>, Vec<_>) = parts.into_iter().partition(|p| p.text.len() >= SIEVED);
-            (short, Some(Box::new(Sieve::new(&long, &common))))
+            (self::anchors(&short, &common), Some(Box::new(Sieve::new(&long, &common))))
         };
         let anchors = if anchors.is_empty() { None } else { Some(Anchors::new(anchors)?) };
         Ok(Stems { stems, anchors, sieve })
@@ -150,7 +156,9 @@ fn anchors(parts: &[Part], common: &Commonness) -> Vec<Part> {
     let mut left: Vec<Option<&Part>> = parts.iter().map(Some).collect();
     let mut anchors = Vec::new();
     if left.len() <= MAX_SHARED {
-        while let Some(shared) = most_shared(&left) {
+        let long = |left: &[_]| most_shared(left, SHARED, |_| true);
+        let short = |left: &[_]| most_shared(left, SHARED_IF_RARE, |text| common.is_rare(text));
+        while let Some(shared) = long(&left).or_else(|| short(&left)) {
             let text = widened(&shared, &left);
             let mut spots = Vec::new();
             for (index, at) in shared {
@@ -161,14 +169,25 @@ fn anchors(parts: &[Part], common: &Commonness) -> Vec<Part> {
         }
     }
     anchors.extend(left.into_iter().flatten().cloned());
-    minimal(anchors.into_iter().map(|part| from_rarest(part, common)).collect())
+    let mut anchors = minimal(anchors.into_iter().map(|part| from_rarest(part, common)).collect());
+    // The shortest one decides how many bytes of each are looked at.
+    let never_seen = anchors.iter_mut().filter(|part| common.is_unseen(&part.text));
+    if let Some(rarest) = never_seen.min_by_key(|part| common.start(&part.text)) {
+        rarest.text.truncate(LOOKED_AT);
+    }
+    minimal(anchors)
 }
 
-/// The parts that share most, each with where the shared text begins in it.
-fn most_shared(left: &[Option<&Part>]) -> Option<Vec<(usize, usize)>> {
+/// The parts that share most of this length, each with where the shared text begins in it.
+fn most_shared(
+    left: &[Option<&Part>],
+    length: usize,
+    may_share: impl Fn(&[u8]) -> bool,
+) -> Option<Vec<(usize, usize)>> {
     let mut windows: BTreeMap<&[u8], Vec<(usize, usize)>> = BTreeMap::new();
     for (index, part) in left.iter().enumerate() {
-        for (at, window) in part.iter().flat_map(|p| p.text.windows(SHARED).enumerate()) {
+        let windows_of = part.iter().flat_map(|p| p.text.windows(length).enumerate());
+        for (at, window) in windows_of.filter(|(_, window)| may_share(window)) {
             let holders = windows.entry(window).or_default();
             if holders.last().is_none_or(|(last, _)| *last != index) {
                 holders.push((index, at));
@@ -191,28 +210,36 @@ fn moved(spots: &[Spot], by: usize) -> impl Iterator<Item = Spot> {
     spots.iter().map(move |spot| Spot { before: spot.before.saturating_add(by), ..*spot })
 }
 
-/// Drops what stands before the rarest bytes: the vector search looks at the first four.
+/// Drops what stands before the rarest bytes: the vector search looks at the first ones.
 fn from_rarest(part: Part, common: &Commonness) -> Part {
-    let grams = part.text.windows(GRAM).filter_map(<[u8]>::first_chunk).enumerate();
-    let at = grams.min_by_key(|(_, gram)| common.gram(**gram)).map_or(0, |(at, _)| at);
+    let last = part.text.len().saturating_sub(LOOKED_AT);
+    let starts = (0..=last).map(|at| (at, part.text.get(at..).unwrap_or_default()));
+    let at = starts.min_by_key(|(_, text)| common.start(text)).map_or(0, |(at, _)| at);
     Part { spots: moved(&part.spots, at).collect(), text: part.text.get(at..).unwrap_or_default().to_vec() }
 }
 
 /// Bytes of a sample that are looked at.
 const SAMPLE: usize = 256 << 10;
 const COUNTERS: usize = 1 << 16;
+/// So many grams tell that what is not among them is rare.
+const TELLING: usize = 1 << 14;
 
 /// How often grams stand in logs: counted in a sample, and where that says nothing by their bytes.
 struct Commonness {
     counted: Vec<u16>,
+    /// Grams that were counted.
+    grams: usize,
 }
 
 impl Commonness {
     fn of(sample: &[u8]) -> Commonness {
-        let mut common = Commonness { counted: vec![0; COUNTERS] };
-        for gram in sample.get(..SAMPLE).unwrap_or(sample).as_chunks::<GRAM>().0 {
-            if let Some(count) = common.counted.get_mut(Commonness::counter(*gram)) {
-                *count = count.saturating_add(1);
+        let grams = sample.get(..SAMPLE).unwrap_or(sample).as_chunks::<GRAM>().0;
+        let mut common = Commonness { counted: vec![0; COUNTERS], grams: grams.len() };
+        for gram in grams {
+            for counter in [Commonness::counter(*gram), Commonness::counter(started(gram))] {
+                if let Some(count) = common.counted.get_mut(counter) {
+                    *count = count.saturating_add(1);
+                }
             }
         }
         common
@@ -227,6 +254,24 @@ impl Commonness {
         (u64::from(counted) << 40) + (1 << (gram.iter().map(|b| Commonness::byte(*b)).sum::<u32>() - 8))
     }
 
+    /// The same for what the vector search sees of a text.
+    fn start(&self, text: &[u8]) -> u64 {
+        self.gram(started(text))
+    }
+
+    /// Whether a gram of a text is rare.
+    fn is_rare(&self, text: &[u8]) -> bool {
+        let count = |gram: &[u8; GRAM]| self.counted.get(Commonness::counter(*gram)).copied().unwrap_or(0);
+        let fewest = text.windows(GRAM).filter_map(<[u8]>::first_chunk).map(count).min().unwrap_or(0);
+        usize::from(fewest) * RARE <= self.grams
+    }
+
+    /// Whether a sample that is large enough to tell holds none of what the vector search sees of a text.
+    fn is_unseen(&self, text: &[u8]) -> bool {
+        let seen = self.counted.get(Commonness::counter(started(text))).copied().unwrap_or(0);
+        seen == 0 && self.grams >= TELLING
+    }
+
     /// Roughly, on a logarithmic scale.
     fn byte(byte: u8) -> u32 {
         match byte {
@@ -237,6 +282,13 @@ impl Commonness {
             _ => 8,
         }
     }
+}
+
+/// What the vector search sees of a text, as a gram.
+fn started(text: &[u8]) -> [u8; GRAM] {
+    let mut gram = [0; GRAM];
+    gram.iter_mut().zip(text.iter().take(LOOKED_AT)).for_each(|(to, from)| *to = *from);
+    gram
 }
 
 /// Few texts, or short ones.
@@ -383,9 +435,12 @@ mod tests {
     fn found(stems: &[Vec<u8>], text: &[u8]) -> Vec<Hit> {
         let mut hits = Vec::new();
         Stems::new(stems.to_vec(), b"").unwrap().find(text, &mut hits);
-        let mut sampled = Vec::new();
-        Stems::new(stems.to_vec(), text).unwrap().find(text, &mut sampled);
-        assert_eq!(hits, sampled);
+        // Samples decide what is searched for: those that hold the stems, and large ones that hold none of them.
+        for sample in [text, &[b'x'; SAMPLE], &text.repeat(SAMPLE / text.len().max(1))] {
+            let mut sampled = Vec::new();
+            Stems::new(stems.to_vec(), sample).unwrap().find(text, &mut sampled);
+            assert_eq!(hits, sampled);
+        }
         hits
     }
 
@@ -409,6 +464,7 @@ mod tests {
         check(&["429 Client Error", "503 Client Error", "503 Server Error"], "x 503 Client Error 503 Server Error");
         check(&["Error", "ValueError", "Errors"], "ValueErrors");
         check(&["aaa", "aaaa"], "aaaaaaa");
+        check(&["abcdef", "abcxyz", "zabcd"], "zabcdef abcxyz zabcxyz");
         check(&["abc"], "ab");
         check(&[], "abc");
     }
