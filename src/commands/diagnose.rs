@@ -88,7 +88,10 @@ fn analyse(engine: &Engine, files: &[PathBuf], out: &Output) -> Result<u8> {
     let report: LogReport = logs::analyse_files(engine, files, clock::now());
     let took = clock::since_boot().saturating_sub(begin);
     let causes = causes(engine, &report);
-    out.document(|| json::success(json::files(&report, &causes)));
+    if out.json {
+        out.document(|| json::success(json::files(report, &causes)));
+        return Ok(0);
+    }
     out.text(&summary(&report, took));
     if let Some(groups) = diagnosis::groups(&report, out) {
         out.text("");

@@ -50,9 +50,13 @@ pub(super) fn rounded(value: f64) -> Value {
 }
 
 /// What given files said, and the causes behind it.
-pub fn files(report: &LogReport, causes: &[Judged]) -> Value {
-    let mut body = logs(report);
+pub fn files(mut report: LogReport, causes: &[Judged]) -> Value {
+    // Hundreds of long examples need not be there twice.
+    let groups = std::mem::take(&mut report.groups);
+    let mut body = logs(&report);
     if let Value::Object(body) = &mut body {
+        let group = |group| serde_json::to_value(group).unwrap_or_default();
+        body.insert("groups".into(), groups.into_iter().map(group).collect());
         body.insert("diagnoses".into(), causes.iter().map(judged).collect());
     }
     body

@@ -106,7 +106,9 @@ impl Output {
     /// Writes the one JSON document of `--json`; without it nothing is made.
     pub fn document(&self, make: impl FnOnce() -> serde_json::Value) {
         if self.json {
-            self.line(&crate::text::inert_json(&hush_json(make()).to_string()));
+            // The value is gone before its text is looked through, and perhaps copied.
+            let text = hush_json(make()).to_string();
+            self.line(&crate::text::inert_json(&text));
         }
     }
 
