@@ -338,6 +338,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn where_what_the_last_pass_left_is_damaged_that_of_the_pass_before_is_used_and_that_is_told() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = StateDir { root: root.path().into(), knowledge_base: root.path().join("k") };
+        let check = |passes: Option<u64>, words: &str| {
+            let (memory, told) = Memory::load(&dir);
+            assert_eq!(memory.totals.passes, passes.unwrap_or(0));
+            assert!(
+                told.as_deref().unwrap_or_default().contains(words) && told.is_some() != words.is_empty(),
+                "{told:?}"
+            );
+        };
+        check(None, "");
+        for passes in 1..=2 {
+            let totals = Totals { passes, ..Totals::default() };
+            Memory { totals, ..Memory::default() }.save(&dir, &Redactor::default()).unwrap();
+        }
+        check(Some(2), "");
+        // A power cut leaves it empty.
+        std::fs::write(dir.memory(), "").unwrap();
+        check(Some(1), "is damaged");
+        check(Some(1), "what the pass before had left is used");
+        std::fs::write(files::spare_of(&dir.memory()), "{").unwrap();
+        check(None, "open incidents are forgotten");
+        std::fs::remove_file(dir.memory()).unwrap();
+        check(None, "");
+    }
+
+    #[test]
     fn a_file_of_the_future_ages_from_when_it_was_first_seen() {
         let now = |up: u64| Moment {
             t: Timestamp::from_second(1_000_000 + up as i64).unwrap(),
