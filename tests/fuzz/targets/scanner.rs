@@ -58,7 +58,7 @@ fn cut(signatures: &[healer::config::Signature], text: &[u8], whole: &healer::mo
     // What stands before it must be no line of a signature of its own.
     let filler = b"\n".repeat(BUFFER - text.len().min(BUFFER) / 2);
     let blank = scan_lines(signatures, "file:x", b"\n", Timestamp::UNIX_EPOCH);
-    if blank.lines != 1 || !blank.matched_lines.is_empty() {
+    if !blank.matched_lines.is_empty() {
         return;
     }
     let file = tempfile::NamedTempFile::new_in("/dev/shm").or_else(|_| tempfile::NamedTempFile::new()).unwrap();
@@ -76,7 +76,8 @@ fn builtin(text: &[u8]) {
         assert!(!signatures.is_empty());
         let (report, bytes) = allocated(|| scan_lines(signatures, "file:x", text, Timestamp::UNIX_EPOCH));
         check_work(text.len(), bytes);
-        assert!(report.events <= report.lines);
+        let lines = text.split_inclusive(|b| *b == b'\n').count() as u64;
+        assert!(report.events <= lines);
         let of_events: u64 = report.by_signature.values().copied().max().unwrap_or(0);
         assert!(of_events <= report.events);
     });
