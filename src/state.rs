@@ -206,8 +206,8 @@ impl LastPass {
 }
 
 impl Memory {
-    /// What the last pass left. Where that cannot be read, with a warning, what the pass before it left, which a power
-    /// cut cannot have harmed too; else empty.
+    /// What the last pass left. Where that cannot be read, with a warning, what the pass before it left, which has been on
+    /// the disk for long when a power cut harms the newer one; else empty.
     pub fn load(dir: &StateDir) -> (Self, Option<String>) {
         let path = dir.memory();
         let why = match Memory::read(&path) {

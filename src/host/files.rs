@@ -230,7 +230,7 @@ pub fn write_unsynced(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileEr
 pub fn write_exchanged(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     let old = spare_of(path);
     let write = || -> std::io::Result<()> {
-        let mut file = open_for_overwriting(&old, mode)?;
+        let mut file = open_for_writing(&old, mode, false)?;
         file.write_all(bytes)?;
         file.set_len(bytes.len() as u64)?;
         match rustix::fs::renameat_with(CWD, &old, CWD, path, RenameFlags::EXCHANGE) {
@@ -255,7 +255,7 @@ fn write_whole(path: &Path, bytes: &[u8], mode: u32, sync: bool) -> Result<(), F
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
     let write = || -> std::io::Result<()> {
-        let mut file = open_for_writing(&temporary, mode)?;
+        let mut file = open_for_writing(&temporary, mode, true)?;
         file.write_all(bytes)?;
         if sync {
             file.sync_all()?;
@@ -268,14 +268,9 @@ fn write_whole(path: &Path, bytes: &[u8], mode: u32, sync: bool) -> Result<(), F
     })
 }
 
-fn open_for_writing(path: &Path, mode: u32) -> std::io::Result<File> {
+fn open_for_writing(path: &Path, mode: u32, truncate: bool) -> std::io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
-    std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)
-}
-
-fn open_for_overwriting(path: &Path, mode: u32) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    std::fs::OpenOptions::new().write(true).create(true).truncate(false).mode(mode).open(path)
+    std::fs::OpenOptions::new().write(true).create(true).truncate(truncate).mode(mode).open(path)
 }
 
 /// Appends one line to a JSONL file in one write and syncs it. A torn last line, left by a crash, is ended first, so
