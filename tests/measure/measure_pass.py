@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ PYTHON = REPOSITORY / "target/measure-venv/bin/python3"
 CHECKS = ("docker", "database", "redis", "api", "host")
 ROUNDS = 15
 PYTHON_ROUNDS = 3
-MONIT_CYCLES = 6
+MONIT_CYCLES = 11
 
 CONFIG = """state_dir = "{state}"
 [checks.docker]
@@ -114,10 +115,11 @@ def measure_text_order(table, binary):
     table.at_least("pass: functions of the list in their place", found * 100, 90, " %")
 
 
-def rested(name, measure):
-    """A look at the host's CPU needs the pass before to be a moment ago, as it is in life; else it takes a second."""
-    if name == "host":
-        time.sleep(1.1)
+def rested(measure):
+    """A pass comes minutes after the one before, to servers and caches that did other things meanwhile. Each check alone is
+    measured after the same rest as a pass, or it would be compared with one that is warm. (A look at the host's CPU needs
+    the look before to be a moment ago in any case; else it takes a second.)"""
+    time.sleep(1.1)
     return measure()
 
 
@@ -142,11 +144,11 @@ def measure_count(table, place, binary, environment, count, most_memory):
     for _ in range(2):
         healthy_pass(healer("heal"), environment)
     python = [str(PYTHON), str(HERE / "python_pass.py"), str(place.directory / "where.json")]
-    runs = {"heal": lambda _: healthy_pass(healer("heal"), environment)}
+    runs = {"heal": lambda _: rested(lambda: healthy_pass(healer("heal"), environment))}
     for name in CHECKS:
         # A check takes its time whatever it finds.
         look = lambda name=name: run(healer("check", name), environment, (0, 2) if name == "host" else (0,))
-        runs[name] = lambda _, name=name, look=look: rested(name, look)
+        runs[name] = lambda _, look=look: rested(look)
     runs["python"] = lambda number: run(python, environment) if number < PYTHON_ROUNDS else None
     costs = interleaved(ROUNDS, runs)
 
@@ -160,7 +162,8 @@ def measure_count(table, place, binary, environment, count, most_memory):
     table.at_most(label + "peak memory", peak_memory(healer("heal"), environment, (0, 10)), most_memory, " MB")
     python_cpu = median_cpu(costs["python"])
     table.at_most(label + "CPU / Python pass", cpu / python_cpu, 1 / 30, "x", f"{ms(cpu)} / {ms(python_cpu)}")
-    monit_cpu = monit.cycle_cpu(place.where, place.log_paths(), place.directory, MONIT_CYCLES)
-    table.at_most(label + "CPU / Monit cycle", cpu / monit_cpu, 1 / 10, "x", f"{ms(cpu)} / {ms(monit_cpu)}")
-    (place.directory / "marks").unlink()
+    with monit.cycles(place.where, place.log_paths(), place.directory) as cycle:
+        both = [(cycle(), healthy_pass(healer("heal"), environment).cpu) for _ in range(MONIT_CYCLES)]
+    of_monit, beside = (statistics.median(costs) for costs in zip(*both))
+    table.at_most(label + "CPU / Monit cycle", beside / of_monit, 1 / 10, "x", f"{ms(beside)} / {ms(of_monit)}")
     return cpu
