@@ -321,11 +321,11 @@ pub fn of_signature(engine: &Engine, signature: &Signature, now: Timestamp) -> V
         report.by_signature.get(&signature.name).copied().unwrap_or(0) > 0
     };
     let matches = signature.matches.iter().map(|line| {
-        let wrong = || Difference::new("matches", line.as_str(), "no match");
+        let wrong = || Difference::new("matches", &**line, "no match");
         (format!("matches {line}"), (!seen(line)).then(wrong))
     });
     let ignores = signature.ignores.iter().map(|line| {
-        let wrong = || Difference::new("ignores", "no match", line.as_str());
+        let wrong = || Difference::new("ignores", "no match", &**line);
         (format!("ignores {line}"), seen(line).then(wrong))
     });
     matches.chain(ignores).collect()

@@ -297,7 +297,7 @@ fn lines_that_look_like_errors_and_match_nothing_are_missed() {
 /// The verdicts are those of the scanner: for each signature the events are as many as `diagnose --log` counts.
 #[test]
 fn the_counts_are_those_of_diagnose() {
-    let log = include_str!("../src/logs/signatures.toml");
+    let log = include_str!("../src/config/compile/builtin.rs");
     let root = root("");
     root.write("plain.log", log);
     root.write("packed.log.gz", gzip(log.as_bytes()));

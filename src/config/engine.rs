@@ -6,6 +6,7 @@
 use crate::config::{Evidence, Learning, Limits, MaintenanceWindow, RuleLimits, RuleTest, Secret, Serve, SignalSpec};
 use crate::model::{CheckKind, DockerTls, PostgresStep, RestartTarget, RunStep, Severity, Status};
 use globset::{GlobMatcher, GlobSet};
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -224,8 +225,8 @@ pub struct Signature {
     pub ignore: Option<String>,
     pub origin: SignatureOrigin,
     /// Lines it must match, and must not (`rules test`).
-    pub matches: Vec<String>,
-    pub ignores: Vec<String>,
+    pub matches: Vec<Cow<'static, str>>,
+    pub ignores: Vec<Cow<'static, str>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

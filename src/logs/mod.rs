@@ -55,9 +55,6 @@ use jiff::Timestamp;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// The built-in signatures, as written.
-pub const BUILTIN_SIGNATURES: &str = include_str!("signatures.toml");
-
 /// Counts are kept at least so long, in seconds.
 const MIN_HORIZON: i64 = 3600;
 

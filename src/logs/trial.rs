@@ -401,7 +401,8 @@ impl Read for Feed<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logs::tests::{builtin, signature};
+    use crate::config::builtin_signatures;
+    use crate::logs::tests::signature;
 
     /// Reads a few bytes at a time.
     struct Trickle<'a>(&'a [u8], usize);
@@ -415,7 +416,7 @@ mod tests {
 
     /// What is told, and the sum, reading so many bytes at a time.
     fn run(log: &[u8], at_once: usize) -> (Vec<(u64, String, Verdict)>, Tried) {
-        let (own, in_force) = (signature("own", "boom"), builtin());
+        let (own, in_force) = (signature("own", "boom"), builtin_signatures());
         let trial =
             Trial { signature: &own, in_force: &in_force, missed: false, count: 2, within: Duration::from_secs(60) };
         let mut told = Vec::new();

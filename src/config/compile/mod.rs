@@ -2,6 +2,7 @@
 //! offer is handed in.
 
 mod acts;
+mod builtin;
 mod checks;
 mod context;
 mod evidence;
@@ -24,9 +25,10 @@ use context::{Cx, Shared};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use builtin::builtin_signatures;
 pub use context::AtCheck;
 pub(in crate::config) use rules::{ONLY_OF_TRIGGERS, TRIGGERS};
-pub use signatures::{builtin_signatures, typed_pattern};
+pub use signatures::typed_pattern;
 pub(in crate::config) use steps::KINDS as STEP_KINDS;
 
 /// What the host offers where the configuration is silent.

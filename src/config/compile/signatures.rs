@@ -1,21 +1,18 @@
 //! Signatures: built in, the operator's, and the rules' own patterns. May not live here: matching log lines.
 
+use super::builtin::builtin_signatures;
 use super::context::Cx;
 use super::values;
 use crate::config::at::{At, Span, Table};
-use crate::config::raw::{RawRulesFile, RawSignature, RawSignatures, Section};
+use crate::config::raw::{RawSignature, RawSignatures, Section};
 use crate::config::report::{ConfigError, Source};
 use crate::config::{Signature, SignatureOrigin};
 use crate::model::Severity;
 use regex::RegexBuilder;
+use std::borrow::Cow;
 
 /// Bytes that one compiled pattern may take.
 const LARGEST_PATTERN: usize = 1 << 20;
-
-/// The stanzas of the signatures that come with the program.
-pub fn builtin_signatures() -> &'static str {
-    include_str!("../../logs/signatures.toml")
-}
 
 /// All signatures so far, and what is known of those that are not among them.
 pub struct Signatures {
@@ -42,10 +39,7 @@ impl Signatures {
 
 /// The built-in signatures without those that are switched off.
 pub fn builtin(cx: Cx<'_>, switches: Section<RawSignatures>) -> Signatures {
-    let all = parse_builtin().unwrap_or_else(|e| {
-        cx.error(&(0..0), format!("the built-in signatures are damaged: {e}"));
-        Vec::new()
-    });
+    let all = builtin_signatures();
     let raw = switches.map(|s| s.value).unwrap_or_default();
     let keep_any = raw.builtin.is_none_or(|b| b.value);
     let mut disabled = Vec::new();
@@ -58,26 +52,6 @@ pub fn builtin(cx: Cx<'_>, switches: Section<RawSignatures>) -> Signatures {
     }
     let (list, off): (Vec<_>, Vec<_>) = all.into_iter().partition(|s| keep_any && !disabled.contains(&s.name));
     Signatures { list, switched_off: off.into_iter().map(|s| s.name).collect(), places: Vec::new() }
-}
-
-/// The built-in stanzas through the operator's own type. Their patterns are held to be sound: a test compiles them.
-pub fn parse_builtin() -> Result<Vec<Signature>, String> {
-    let file: RawRulesFile = toml::from_str(builtin_signatures()).map_err(|e| e.message().to_owned())?;
-    let convert = |table: Table<RawSignature>| {
-        let raw = table.value;
-        Some(Signature {
-            name: raw.name?.value,
-            category: raw.category?.value,
-            severity: raw.severity?.value,
-            pattern: raw.pattern?.value,
-            ignore: raw.ignore.map(|i| i.value),
-            origin: SignatureOrigin::BuiltIn,
-            matches: raw.matches,
-            ignores: raw.ignores,
-        })
-    };
-    let missing = || "a stanza lacks its name, category, severity or pattern".to_owned();
-    file.signature.into_iter().map(|t| convert(t).ok_or_else(missing)).collect()
 }
 
 /// Adds the operator's signatures, each with the number of its source.
@@ -115,9 +89,13 @@ fn operators(cx: Cx<'_>, Table { value: raw, span }: Table<RawSignature>) -> Opt
         pattern: pattern?.value,
         ignore: ignore.map(|i| i.value),
         origin: SignatureOrigin::Operator,
-        matches: raw.matches,
-        ignores: raw.ignores,
+        matches: samples(raw.matches),
+        ignores: samples(raw.ignores),
     })
+}
+
+fn samples(lines: Vec<String>) -> Vec<Cow<'static, str>> {
+    lines.into_iter().map(Cow::Owned).collect()
 }
 
 /// Whether a regex compiles, is not too large and does not match just everything.

@@ -1,6 +1,7 @@
 //! What is one event: lines, stack traces of each language, interleaved, prefixed, cut anywhere.
 
-use super::{builtin, signature};
+use super::signature;
+use crate::config::builtin_signatures;
 use crate::logs::collect::{Collector, Counting};
 use crate::logs::cursor::FileCursor;
 use crate::logs::files::{End, Format, Source, scan_stream};
@@ -30,7 +31,7 @@ fn check(text: &str, expected: &[&str]) {
 
 /// Reads parts of a log, one in each pass, with a buffer of this size.
 fn in_passes(parts: &[&[u8]], chunk: usize) -> LogReport {
-    thread_local!(static SET: &'static SignatureSet = Box::leak(Box::new(signature_set(&builtin()))));
+    thread_local!(static SET: &'static SignatureSet = Box::leak(Box::new(signature_set(&builtin_signatures()))));
     let set = SET.with(|set| *set);
     let mut state = LogState::default();
     let mut cursor = FileCursor::default();

@@ -1,17 +1,18 @@
 //! Every built-in signature matches its samples and none of its near misses.
 
-use super::{builtin, signature};
+use super::signature;
+use crate::config::builtin_signatures;
 use crate::logs::{scan_lines, signature_set};
 use jiff::Timestamp;
 
 fn names_on(line: &str) -> Vec<String> {
-    let set = signature_set(&builtin());
+    let set = signature_set(&builtin_signatures());
     set.matches(line.as_bytes()).into_iter().map(|id| set.name(id).to_owned()).collect()
 }
 
 #[test]
 fn every_sample_matches_its_signature_and_no_near_miss_does() {
-    let signatures = builtin();
+    let signatures = builtin_signatures();
     let set = signature_set(&signatures);
     let mut wrong = Vec::new();
     for (id, s) in (0..).zip(&signatures) {
@@ -35,7 +36,7 @@ fn every_sample_matches_its_signature_and_no_near_miss_does() {
 
 #[test]
 fn the_scanner_finds_every_sample_in_a_buffer_that_holds_other_lines() {
-    let signatures = builtin();
+    let signatures = builtin_signatures();
     for s in &signatures {
         for line in &s.matches {
             let text = format!("nothing here\n{line}\nnothing there\n");
@@ -108,7 +109,7 @@ fn an_exception_is_that_of_one_language() {
 
 #[test]
 fn built_in_signatures_have_stems() {
-    let set = signature_set(&builtin());
+    let set = signature_set(&builtin_signatures());
     assert_eq!(set.without_stems().collect::<Vec<_>>(), Vec::<&str>::new());
 }
 
