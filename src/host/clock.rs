@@ -2,6 +2,7 @@
 
 use crate::model::Moment;
 use jiff::Timestamp;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// The wall clock.
@@ -31,9 +32,11 @@ pub fn local(now: Timestamp) -> jiff::civil::DateTime {
     jiff::tz::TimeZone::system().to_datetime(now)
 }
 
-/// Which boot this is; empty where the kernel does not say.
+/// Which boot this is: counters of another one mean nothing. Empty where the kernel does not say.
 pub fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+    static BOOT: OnceLock<String> = OnceLock::new();
+    let read = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    BOOT.get_or_init(|| read().map(|id| id.trim().to_owned()).unwrap_or_default()).clone()
 }
 
 /// From `earlier` to `later`; zero when the clock was set back in between.

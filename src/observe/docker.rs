@@ -7,9 +7,10 @@ mod cgroup;
 mod judge;
 mod listing;
 
-use super::samples::{ContainerSample, DockerSample, Sample, boot_id, since_boot_usec};
+use super::samples::{ContainerSample, DockerSample, Sample, since_boot_usec};
 use super::{Check, Moment, Seen, clean};
 use crate::config::DockerProbe;
+use crate::host::clock::boot_id;
 use crate::host::docker::{ContainerDetail, Docker, DockerError, ListedContainer};
 use crate::model::{Container, ContainerState, Labels, Metric, Status, Unit};
 use cgroup::Usage;

@@ -1,8 +1,9 @@
 //! The host itself: CPU, memory, disks.
 
-use super::samples::{HostSample, Sample, boot_id};
+use super::samples::{HostSample, Sample};
 use super::{Check, Moment, Seen, high, metric, verdict};
 use crate::config::HostProbe;
+use crate::host::clock::boot_id;
 use crate::model::{Status, Unit};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -101,11 +101,6 @@ impl Samples {
     }
 }
 
-/// Which boot this is: counters of another one mean nothing. Empty where the kernel does not say.
-pub(super) fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
-}
-
 /// Microseconds since boot, sleep included; never set by anybody.
 pub(super) fn since_boot_usec() -> u64 {
     let time = clock_gettime(ClockId::Boottime);
