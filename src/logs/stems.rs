@@ -13,12 +13,10 @@ use std::collections::{BTreeMap, HashMap};
 const MAX_ANCHORS: usize = 32;
 /// Stems that are looked for in each other's parts, which takes quadratic time.
 const MAX_SHARED: usize = 64;
-/// A part that several stems share stands for all of them when it is at least so long.
-const SHARED: usize = 8;
-/// So does a shorter one that is rare: with eight anchors the vector search takes nothing else for one.
-const SHARED_IF_RARE: usize = 5;
-/// A gram is rare that stands in this part of a sample's grams at most.
-const RARE: usize = 1 << 10;
+/// A part that several stems share is at least so long.
+const SHARED: usize = 5;
+/// What one more anchor costs the vector search, in grams of a sample at which it stops for nothing.
+const ONE_MORE: u64 = 8 << COUNTED;
 /// Bytes of each anchor from which the vector search tells whether it may be there: with one more it takes a third longer.
 const LOOKED_AT: usize = 3;
 /// Bytes from which the sieve tells whether a stem may be there.
@@ -101,22 +99,29 @@ impl Stems {
     /// All stems in a text, in order of where they begin.
     pub fn find(&self, text: &[u8], hits: &mut Vec<Hit>) {
         hits.clear();
-        let mut check = |at: usize, spot: &Spot| {
-            let Some(begin) = at.checked_sub(usize::from(spot.before)) else { return };
-            let Some(rest) = text.get(begin..).filter(|rest| spot.head.may_begin(rest)) else { return };
-            if self.stems.get(usize::from(spot.stem)).is_some_and(|stem| rest.starts_with(stem)) {
-                hits.push(Hit { at: u32::try_from(begin).unwrap_or(u32::MAX), stem: spot.stem });
-            }
-        };
         if let Some(anchors) = &self.anchors {
-            anchors.find(text, &mut check);
+            anchors.find(text, &mut |at, spot| self.check(text, at, spot, 0, hits));
         }
         if let Some(sieve) = &self.sieve {
-            sieve.find(text, &mut check);
+            let first = hits.len();
+            sieve.find(text, &mut |at, spot| self.check(text, at, spot, first, hits));
+            // Two lists that are in order.
+            hits.sort();
         }
-        // Two lists that are in order, or nearly so.
-        hits.sort_by_key(|hit| u64::from(hit.at) << 16 | u64::from(hit.stem));
         hits.dedup();
+    }
+
+    /// Adds the stem of which a part was seen, if it is there, to the hits from `first` on, which are in order.
+    fn check(&self, text: &[u8], at: usize, spot: &Spot, first: usize, hits: &mut Vec<Hit>) {
+        let Some(begin) = at.checked_sub(usize::from(spot.before)) else { return };
+        let Some(rest) = text.get(begin..).filter(|rest| spot.head.may_begin(rest)) else { return };
+        if self.stems.get(usize::from(spot.stem)).is_some_and(|stem| rest.starts_with(stem)) {
+            let hit = Hit { at: u32::try_from(begin).unwrap_or(u32::MAX), stem: spot.stem };
+            let own = hits.get(first..).unwrap_or_default();
+            // Few: what begins later and was seen earlier is less than a stem away.
+            let later = own.iter().rev().take_while(|other| **other > hit).count();
+            hits.insert(hits.len() - later, hit);
+        }
     }
 }
 
@@ -156,10 +161,7 @@ fn anchors(parts: &[Part], common: &Commonness) -> Vec<Part> {
     let mut left: Vec<Option<&Part>> = parts.iter().map(Some).collect();
     let mut anchors = Vec::new();
     if left.len() <= MAX_SHARED {
-        let long = |left: &[_]| most_shared(left, SHARED, |_| true);
-        let short = |left: &[_]| most_shared(left, SHARED_IF_RARE, |text| common.is_rare(text));
-        while let Some(shared) = long(&left).or_else(|| short(&left)) {
-            let text = widened(&shared, &left);
+        while let Some((text, shared)) = best_shared(&left, common) {
             let mut spots = Vec::new();
             for (index, at) in shared {
                 let Some(part) = left.get_mut(index).and_then(Option::take) else { continue };
@@ -178,23 +180,27 @@ fn anchors(parts: &[Part], common: &Commonness) -> Vec<Part> {
     minimal(anchors)
 }
 
-/// The parts that share most of this length, each with where the shared text begins in it.
-fn most_shared(
-    left: &[Option<&Part>],
-    length: usize,
-    may_share: impl Fn(&[u8]) -> bool,
-) -> Option<Vec<(usize, usize)>> {
+/// The text that is best searched for instead of several parts that hold it, each with where it begins in it. None where
+/// each is better searched for by itself.
+fn best_shared(left: &[Option<&Part>], common: &Commonness) -> Option<(Vec<u8>, Vec<(usize, usize)>)> {
     let mut windows: BTreeMap<&[u8], Vec<(usize, usize)>> = BTreeMap::new();
     for (index, part) in left.iter().enumerate() {
-        let windows_of = part.iter().flat_map(|p| p.text.windows(length).enumerate());
-        for (at, window) in windows_of.filter(|(_, window)| may_share(window)) {
+        for (at, window) in part.iter().flat_map(|p| p.text.windows(SHARED).enumerate()) {
             let holders = windows.entry(window).or_default();
             if holders.last().is_none_or(|(last, _)| *last != index) {
                 holders.push((index, at));
             }
         }
     }
-    windows.into_values().filter(|holders| holders.len() > 1).max_by_key(Vec::len)
+    let alone = |index: usize| left.get(index).copied().flatten().map_or(0, |part| common.cost(&part.text));
+    let gain = |holders: Vec<(usize, usize)>| {
+        let apart: u64 = holders.iter().map(|(index, _)| alone(*index)).sum();
+        let text = widened(&holders, left);
+        let gain = apart.checked_sub(common.cost(&text)).filter(|gain| *gain > 0)?;
+        Some((gain, text, holders))
+    };
+    let shared = windows.into_values().filter(|holders| holders.len() > 1).filter_map(gain);
+    shared.max_by_key(|(gain, ..)| *gain).map(|(_, text, holders)| (text, holders))
 }
 
 /// The shared text, as long as all that hold it agree on what follows.
@@ -212,15 +218,15 @@ fn moved(spots: &[Spot], by: usize) -> impl Iterator<Item = Spot> {
 
 /// Drops what stands before the rarest bytes: the vector search looks at the first ones.
 fn from_rarest(part: Part, common: &Commonness) -> Part {
-    let last = part.text.len().saturating_sub(LOOKED_AT);
-    let starts = (0..=last).map(|at| (at, part.text.get(at..).unwrap_or_default()));
-    let at = starts.min_by_key(|(_, text)| common.start(text)).map_or(0, |(at, _)| at);
+    let (at, _) = common.rarest(&part.text);
     Part { spots: moved(&part.spots, at).collect(), text: part.text.get(at..).unwrap_or_default().to_vec() }
 }
 
 /// Bytes of a sample that are looked at.
 const SAMPLE: usize = 256 << 10;
 const COUNTERS: usize = 1 << 16;
+/// What was counted weighs so many powers of two more than what is known of bytes.
+const COUNTED: u32 = 40;
 /// So many grams tell that what is not among them is rare.
 const TELLING: usize = 1 << 14;
 
@@ -251,7 +257,7 @@ impl Commonness {
 
     fn gram(&self, gram: [u8; GRAM]) -> u64 {
         let counted = self.counted.get(Commonness::counter(gram)).copied().unwrap_or(0);
-        (u64::from(counted) << 40) + (1 << (gram.iter().map(|b| Commonness::byte(*b)).sum::<u32>() - 8))
+        (u64::from(counted) << COUNTED) + (1 << (gram.iter().map(|b| Commonness::byte(*b)).sum::<u32>() - 8))
     }
 
     /// The same for what the vector search sees of a text.
@@ -259,11 +265,16 @@ impl Commonness {
         self.gram(started(text))
     }
 
-    /// Whether a gram of a text is rare.
-    fn is_rare(&self, text: &[u8]) -> bool {
-        let count = |gram: &[u8; GRAM]| self.counted.get(Commonness::counter(*gram)).copied().unwrap_or(0);
-        let fewest = text.windows(GRAM).filter_map(<[u8]>::first_chunk).map(count).min().unwrap_or(0);
-        usize::from(fewest) * RARE <= self.grams
+    /// Where in a text the bytes begin that are rarest, and how common those are.
+    fn rarest(&self, text: &[u8]) -> (usize, u64) {
+        let last = text.len().saturating_sub(LOOKED_AT);
+        let starts = (0..=last).map(|at| (at, self.start(text.get(at..).unwrap_or_default())));
+        starts.min_by_key(|(_, common)| *common).unwrap_or_default()
+    }
+
+    /// What it costs to search for a text from its rarest bytes on.
+    fn cost(&self, text: &[u8]) -> u64 {
+        self.rarest(text).1 + ONE_MORE
     }
 
     /// Whether a sample that is large enough to tell holds none of what the vector search sees of a text.

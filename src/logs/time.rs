@@ -9,6 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 /// A timestamp stands within so many first bytes of a line, or of a JSON line.
 const HEAD: usize = 96;
 const JSON_HEAD: usize = 512;
+/// Bytes that are looked at at once.
+const BLOCK: usize = 32;
 /// A clock may be ahead of ours by so much; a later time is taken for now.
 const AHEAD: SignedDuration = SignedDuration::from_secs(2);
 
@@ -39,19 +41,17 @@ impl Clock {
     pub fn read(&self, line: &[u8]) -> Option<Stamp> {
         let is_json = line.trim_ascii_start().first() == Some(&b'{');
         let head = line.get(..line.len().min(if is_json { JSON_HEAD } else { HEAD })).unwrap_or_default();
-        if !head.iter().any(u8::is_ascii_digit) {
-            return None;
-        }
         let mut before = b' ';
-        for (at, byte) in head.iter().enumerate() {
-            let boundary = !before.is_ascii_alphanumeric() && (before != b'.' || at == 0);
-            before = *byte;
-            if boundary
-                && byte.is_ascii_alphanumeric()
-                && let Some(stamp) = self.at_start(head.get(at..)?, at == 0 || is_json)
-            {
-                return Some(Stamp { time: self.clamp(stamp.time), ..stamp });
+        for (number, block) in head.chunks(BLOCK).enumerate() {
+            let mut starts = starts(before, block);
+            while starts != 0 {
+                let at = number * BLOCK + starts.trailing_zeros() as usize;
+                if let Some(stamp) = self.at_start(head.get(at..)?, at == 0 || is_json) {
+                    return Some(Stamp { time: self.clamp(stamp.time), ..stamp });
+                }
+                starts &= starts - 1;
             }
+            before = *block.last()?;
         }
         None
     }
@@ -91,6 +91,24 @@ impl Clock {
     }
 }
 
+/// Where in a block, of which this byte stands before, a word begins as timestamps do: a bit for each byte. All bytes are
+/// looked at at once, as most lines have no timestamp or one at their beginning.
+fn starts(before: u8, block: &[u8]) -> u32 {
+    let mut here = [0; BLOCK];
+    here.iter_mut().zip(block).for_each(|(to, from)| *to = *from);
+    let mut left = [before; BLOCK];
+    left.iter_mut().skip(1).zip(block).for_each(|(to, from)| *to = *from);
+    let mut marks = [0_u8; BLOCK];
+    for ((mark, here), left) in marks.iter_mut().zip(here).zip(left) {
+        let begins = here.is_ascii_digit() | matches!(here, b'J' | b'F' | b'M' | b'A' | b'S' | b'O' | b'N' | b'D');
+        let goes_on = left.is_ascii_digit() | left.is_ascii_alphabetic() | (left == b'.');
+        *mark = u8::from(begins & !goes_on);
+    }
+    // The lowest bits of eight bytes, side by side.
+    let gathered = |eight: &[u8; 8]| (u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32;
+    marks.as_chunks::<8>().0.iter().rev().fold(0, |bits, eight| bits << 8 | gathered(eight))
+}
+
 /// Reads a text from left to right.
 struct Reader<'a>(&'a [u8]);
 
@@ -112,10 +130,22 @@ impl Reader<'_> {
     }
 
     fn month(&mut self) -> Option<i8> {
-        const MONTHS: [&[u8]; 12] =
-            [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
-        let (name, rest) = self.0.split_at_checked(3)?;
-        let month = (1..).zip(MONTHS).find(|(_, m)| *m == name)?.0;
+        let (name, rest) = self.0.split_first_chunk()?;
+        let month = match name {
+            b"Jan" => 1,
+            b"Feb" => 2,
+            b"Mar" => 3,
+            b"Apr" => 4,
+            b"May" => 5,
+            b"Jun" => 6,
+            b"Jul" => 7,
+            b"Aug" => 8,
+            b"Sep" => 9,
+            b"Oct" => 10,
+            b"Nov" => 11,
+            b"Dec" => 12,
+            _ => return None,
+        };
         self.0 = rest;
         Some(month)
     }
@@ -244,6 +274,7 @@ fn epoch(text: &[u8]) -> Option<Stamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn check(line: &str, expected: Option<&str>) {
         let now: Timestamp = "2025-06-15T12:00:00Z".parse().unwrap();
@@ -267,6 +298,27 @@ mod tests {
         check("1700000000.123 x", Some("2023-11-14T22:13:20Z"));
         check("{\"ts\":1700000000123,\"msg\":1}", Some("2023-11-14T22:13:20.123Z"));
         check("{\"level\":\"error\",\"time\":\"2025-01-02T03:04:05Z\"}", Some("2025-01-02T03:04:05Z"));
+    }
+
+    /// Slowly: byte by byte.
+    fn naive_starts(line: &[u8]) -> Vec<usize> {
+        let before = |at: usize| at.checked_sub(1).map_or(b' ', |before| line[before]);
+        let goes_on = |at: usize| before(at).is_ascii_alphanumeric() || before(at) == b'.';
+        let begins = |at: usize| line[at].is_ascii_digit() || b"JFMASOND".contains(&line[at]);
+        (0..line.len()).filter(|at| begins(*at) && !goes_on(*at)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn all_beginnings_of_words_are_found(line in "[ .:/JFa0-9\\PC]{0,150}") {
+            let line = line.as_bytes();
+            let found = line.chunks(BLOCK).enumerate().flat_map(|(number, block)| {
+                let before = (number * BLOCK).checked_sub(1).map_or(b' ', |before| line[before]);
+                let bits = starts(before, block);
+                (0..BLOCK).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| number * BLOCK + bit)
+            });
+            prop_assert_eq!(found.collect::<Vec<_>>(), naive_starts(line));
+        }
     }
 
     #[test]
