@@ -1,6 +1,7 @@
-//! What the fuzz targets of the log engine share: signatures made of bytes, fragments of logs, and a budget for work.
+//! What the fuzz targets of the log engine assert, and what they share: signatures made of bytes, fragments of logs, and a
+//! budget for work. `tests/fuzz_laws.rs` tries the same on bytes of chance wherever the tests run.
 //!
-//! Each target asserts laws and not only that nothing panics: `scanner`, that lines match as each pattern alone says,
+//! Each asserts laws and not only that nothing panics: `scanner`, that lines match as each pattern alone says,
 //! wherever buffers are cut; `events`, that events are the same in one pass and in many; `cursor`, that each line of a
 //! rotated log is counted once or lies inside of a reported gap. All: the bytes that are allocated are linear in the
 //! input.
@@ -17,17 +18,21 @@
 use healer::config::{Signature, SignatureOrigin};
 use healer::model::Severity;
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
 
-/// Counts the bytes that are asked for: a measure of work that no other process disturbs.
+pub mod cursor;
+pub mod events;
+pub mod scanner;
+
+/// Counts the bytes that each thread asks for: a measure of work that nothing else disturbs.
 struct Counting;
 
-static ALLOCATED: AtomicU64 = AtomicU64::new(0);
+thread_local!(static ALLOCATED: Cell<u64> = const { Cell::new(0) });
 
 // SAFETY: every call goes to the system's allocator as it is.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATED.fetch_add(layout.size() as u64, Ordering::Relaxed);
+        let _ = ALLOCATED.try_with(|bytes| bytes.set(bytes.get() + layout.size() as u64));
         unsafe { System.alloc(layout) }
     }
 
@@ -41,9 +46,9 @@ static ALLOCATOR: Counting = Counting;
 
 /// Runs something and returns how many bytes it allocated, besides what it gives.
 pub fn allocated<T>(work: impl FnOnce() -> T) -> (T, u64) {
-    let before = ALLOCATED.load(Ordering::Relaxed);
+    let before = ALLOCATED.get();
     let given = work();
-    (given, ALLOCATED.load(Ordering::Relaxed) - before)
+    (given, ALLOCATED.get() - before)
 }
 
 /// A signature with only a pattern.
