@@ -4,10 +4,13 @@
 //! compression are told apart by identity and content, never by names alone. What cannot be found any more is a gap.
 //! Files are rotated while they are looked at: what does not fit together is looked at again.
 
+mod copies;
+
 use super::beside::{LastWritten, Present, is_beside, is_rotation_of, open, siblings};
 use super::collect::Collector;
 use super::cursor::{FileCursor, Identity};
-use super::files::{self, Content, End, Source, begins_alike, holds_all, is_packed, read_on, read_packed, tail_of};
+use super::files::{self, Content, End, Source, begins_alike, is_packed, read_on, read_packed, tail_of};
+use super::scan::Ended;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -236,6 +239,9 @@ impl Round<'_, '_> {
             }
         }
         let found = others.iter().any(|file| self.finish_in(&cursor, file));
+        if !found {
+            others.iter().for_each(|file| self.keep_part(&cursor, file));
+        }
         if found { None } else { Some(cursor) }
     }
 
@@ -281,8 +287,9 @@ impl Round<'_, '_> {
             if files.is_empty() {
                 break;
             }
-            // Packed ones last: one that is being packed is known by its original.
-            files.sort_by_key(|file| (is_packed(&file.path), file.id.mtime));
+            // Packed ones last: one that is being packed is known by its original. A copy is too, so logs come first.
+            let is_rotated = |file: &Present| self.bases.iter().any(|base| is_rotation_of(&file.path, base));
+            files.sort_by_key(|file| (is_packed(&file.path), is_rotated(file), file.id.mtime));
             for file in files.drain(..) {
                 still &= self.start(file, last);
             }
@@ -378,55 +385,11 @@ impl Round<'_, '_> {
                 return false;
             }
             self.collector.problem(self.source.name, format!("{error:#}"));
-            cursor.note(file.id, super::scan::Ended { offset: cursor.offset, pending: 0, mid_line: false });
+            cursor.note(file.id, Ended { offset: cursor.offset, pending: 0, mid_line: false });
         }
         self.started.push(file.path.clone());
         self.kept.push(cursor);
         true
-    }
-
-    /// Whether the file is a copy of a log that was read: made but not truncated yet, or packed but not removed yet, or
-    /// still being made. The log holds all that its copy does. Where it moved meanwhile, the beginning decides: should
-    /// the file hold more, the next reading will look for that log and finish it there. `None` when not even that is
-    /// there to be compared: what was listed has grown by now, or is no copy.
-    fn is_copy(&self, file: &Present, opened: &File) -> Option<bool> {
-        let mut unsure = false;
-        // What is rotated already is packed, never copied.
-        let may_be_of = |k: &&FileCursor| !k.rotated || is_packed(&file.path);
-        let origins = self.kept.iter().filter(|k| is_rotation_of(&file.path, &k.path) && !is_packed(&k.path));
-        for kept in origins.filter(may_be_of) {
-            // An empty one that is being written will be looked at again.
-            if file.id.size == 0 {
-                return Some(true);
-            }
-            if !begins_alike(kept, opened, file.id.size, is_packed(&file.path)) {
-                continue;
-            }
-            let is_copy = match open(&Present { path: kept.path.clone(), id: kept.identity() }) {
-                Ok(Some(original)) if kept.verify(&original) => {
-                    holds_all(&original, opened, file.id.size, is_packed(&file.path)).unwrap_or(false)
-                }
-                _ if is_packed(&file.path) || file.id.size >= kept.offset => true,
-                _ => {
-                    unsure = true;
-                    false
-                }
-            };
-            if is_copy {
-                return Some(true);
-            }
-        }
-        if unsure { None } else { Some(false) }
-    }
-
-    /// A copy that has not changed since it was recognised.
-    fn is_same_copy(&mut self, file: &Present) -> bool {
-        let Some(at) = self.copies.iter().position(|copy| copy.is_same_inode(file.id)) else { return false };
-        match self.copies.get_mut(at).filter(|copy| copy.is_unchanged(file.id)) {
-            Some(copy) => copy.path.clone_from(&file.path),
-            None => drop(self.copies.swap_remove(at)),
-        }
-        self.copies.get(at).is_some_and(|copy| copy.is_same_inode(file.id))
     }
 
     fn read(&mut self, mut cursor: FileCursor, mut file: File, end: End) -> Followed {

@@ -16,7 +16,7 @@ const MAX_SHARED: usize = 64;
 /// A part that several stems share is at least so long.
 const SHARED: usize = 5;
 /// What one more anchor costs the vector search, in grams of a sample at which it stops for nothing.
-const ONE_MORE: u64 = 8 << COUNTED;
+const ONE_MORE: u64 = 2 << COUNTED;
 /// Bytes of each anchor from which the vector search tells whether it may be there: with one more it takes a third longer.
 const LOOKED_AT: usize = 3;
 /// Bytes from which the sieve tells whether a stem may be there.
@@ -180,10 +180,13 @@ fn anchors(parts: &[Part], common: &Commonness) -> Vec<Part> {
     minimal(anchors)
 }
 
-/// The text that is best searched for instead of several parts that hold it, each with where it begins in it. None where
-/// each is better searched for by itself.
-fn best_shared(left: &[Option<&Part>], common: &Commonness) -> Option<(Vec<u8>, Vec<(usize, usize)>)> {
-    let mut windows: BTreeMap<&[u8], Vec<(usize, usize)>> = BTreeMap::new();
+/// Parts that hold a text, by index, each with where it begins in it.
+type Holders = Vec<(usize, usize)>;
+
+/// The text that is best searched for instead of several parts that hold it. None where each is better searched for by
+/// itself.
+fn best_shared(left: &[Option<&Part>], common: &Commonness) -> Option<(Vec<u8>, Holders)> {
+    let mut windows: BTreeMap<&[u8], Holders> = BTreeMap::new();
     for (index, part) in left.iter().enumerate() {
         for (at, window) in part.iter().flat_map(|p| p.text.windows(SHARED).enumerate()) {
             let holders = windows.entry(window).or_default();
@@ -193,7 +196,7 @@ fn best_shared(left: &[Option<&Part>], common: &Commonness) -> Option<(Vec<u8>, 
         }
     }
     let alone = |index: usize| left.get(index).copied().flatten().map_or(0, |part| common.cost(&part.text));
-    let gain = |holders: Vec<(usize, usize)>| {
+    let gain = |holders: Holders| {
         let apart: u64 = holders.iter().map(|(index, _)| alone(*index)).sum();
         let text = widened(&holders, left);
         let gain = apart.checked_sub(common.cost(&text)).filter(|gain| *gain > 0)?;
@@ -478,6 +481,18 @@ mod tests {
         check(&["abcdef", "abcxyz", "zabcd"], "zabcdef abcxyz zabcxyz");
         check(&["abc"], "ab");
         check(&[], "abc");
+    }
+
+    #[test]
+    fn a_part_that_is_common_stands_for_no_literal_that_has_a_rare_one() {
+        let sample = [b"all is well\n".repeat(200).as_slice(), b"an error\n"].concat().repeat(SAMPLE / 2000);
+        let stems =
+            ["429 Client Error", "503 Client Error", "Error:", "DatabaseError", "Groq API error", "fatal error "];
+        let stems: Vec<Vec<u8>> = stems.iter().map(|s| s.as_bytes().to_vec()).collect();
+        let anchors = Stems::new(stems, &sample).unwrap().anchors.unwrap();
+        let mut stops = 0;
+        anchors.find(&sample, &mut |_, _| stops += 1);
+        assert_eq!((stops, anchors.spots.iter().map(Vec::len).sum::<usize>()), (0, 6));
     }
 
     proptest! {
