@@ -5,8 +5,11 @@
 //! stem of seven bytes holds four bytes that begin at a multiple of four wherever it stands; one mark for each such four
 //! bytes says where a closer look is due. Linear time on every input. Pure. Not here: what a stem means.
 
+mod sieve;
+
 use super::spread::spread;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind, Span, packed};
+use sieve::Sieve;
 use std::collections::{BTreeMap, HashMap};
 
 /// So many anchors the vector search takes at full speed.
@@ -347,98 +350,6 @@ impl Anchors {
             span.start = found.start() + 1;
         }
     }
-}
-
-/// Size of the sieve, as a power of two: so large that few texts pass it by chance, and small enough for the second cache.
-const BITS: u32 = 17;
-const MARKS: usize = 1 << BITS;
-
-/// Many texts of seven bytes or more.
-struct Sieve {
-    /// By the hash of a gram: which bytes may follow it where it was asked for, one bit for each eighth of them.
-    marks: [u8; MARKS],
-    /// By the same: where its spots begin.
-    starts: Vec<u32>,
-    /// Those of one place one behind the other.
-    spots: Vec<(usize, Spot)>,
-}
-
-impl std::fmt::Debug for Sieve {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sieve").field("spots", &self.spots).finish_non_exhaustive()
-    }
-}
-
-impl Sieve {
-    fn new(parts: &[Part], common: &Commonness) -> Sieve {
-        let mut sieve = Sieve { marks: [0; MARKS], starts: vec![0; MARKS], spots: Vec::new() };
-        for part in parts {
-            let grams: Vec<[u8; GRAM]> =
-                part.text.windows(GRAM).filter_map(|gram| gram.first_chunk().copied()).collect();
-            let cost = |run: &(usize, &[[u8; GRAM]])| run.1.iter().map(|gram| common.gram(*gram)).sum::<u64>();
-            // So many that one of them begins at a multiple of four.
-            let Some((from, run)) = grams.windows(GRAM).enumerate().min_by_key(cost) else { continue };
-            for (at, gram) in (from..).zip(run) {
-                let place = place(u32::from_le_bytes(*gram));
-                if let Some(mark) = sieve.marks.get_mut(place) {
-                    *mark |= part.text.get(at + GRAM).map_or(u8::MAX, |next| eighth(*next));
-                }
-                sieve.spots.extend(moved(&part.spots, at).map(|spot| (place, spot)));
-            }
-        }
-        sieve.spots.sort_by_key(|(place, _)| *place);
-        for (start, (place, _)) in (0..u32::MAX).zip(&sieve.spots).rev() {
-            if let Some(first) = sieve.starts.get_mut(*place) {
-                *first = start;
-            }
-        }
-        sieve
-    }
-
-    /// Not zero where a gram may be one that was asked for.
-    #[inline]
-    fn may_hold(&self, gram: u32) -> u8 {
-        self.marks.get(place(gram)).copied().unwrap_or(0)
-    }
-
-    fn find(&self, text: &[u8], check: &mut impl FnMut(usize, &Spot)) {
-        let mut look = |at: usize, gram: u32| {
-            let next = text.get(at + GRAM).map_or(u8::MAX, |next| eighth(*next));
-            if self.may_hold(gram) & next != 0 {
-                self.spots_of(place(gram)).for_each(|spot| check(at, spot));
-            }
-        };
-        let (blocks, tail) = text.as_chunks::<16>();
-        for (index, block) in blocks.iter().enumerate() {
-            let grams = block.as_chunks::<GRAM>().0;
-            if grams.iter().fold(0, |any, gram| any | self.may_hold(u32::from_le_bytes(*gram))) != 0 {
-                for (gram, at) in grams.iter().zip((index * 16..).step_by(GRAM)) {
-                    look(at, u32::from_le_bytes(*gram));
-                }
-            }
-        }
-        for (gram, at) in tail.as_chunks::<GRAM>().0.iter().zip((text.len() - tail.len()..).step_by(GRAM)) {
-            look(at, u32::from_le_bytes(*gram));
-        }
-    }
-
-    fn spots_of(&self, place: usize) -> impl Iterator<Item = &Spot> {
-        let start = self.starts.get(place).copied().unwrap_or(u32::MAX);
-        let behind = self.spots.get(start as usize..).unwrap_or_default();
-        behind.iter().take_while(move |(of, _)| *of == place).map(|(_, spot)| spot)
-    }
-}
-
-/// The bit of the eighth of all bytes that a byte is in.
-#[inline]
-fn eighth(byte: u8) -> u8 {
-    1 << (byte & 7)
-}
-
-/// The place of a gram, by the multiplicative hash of Knuth.
-#[inline]
-fn place(gram: u32) -> usize {
-    (gram.wrapping_mul(0x9E37_79B1) >> (32 - BITS)) as usize
 }
 
 #[cfg(test)]
