@@ -283,28 +283,6 @@ fn a_copy_that_was_made_before_the_last_lines_were_read_is_counted_once_and_what
 }
 
 #[test]
-fn what_was_copied_and_written_on_before_it_was_read_at_all_is_counted_once() {
-    for pattern in ["app.log", "app.log*"] {
-        let mut log = Log::new(pattern);
-        log.write("app.log", 100);
-        log.pass();
-        copytruncate(&mut log);
-        // All of it new, and not truncated yet: the copy is older than what was written last.
-        log.rename("app.log.1", "app.log.2");
-        log.write("app.log", 50);
-        fs::copy(log.path("app.log"), log.path("app.log.1")).unwrap();
-        let copy = log.path("app.log.1");
-        log.stamp(&copy);
-        log.write("app.log", 7);
-        log.check();
-        fs::File::options().write(true).open(log.path("app.log")).unwrap().set_len(0).unwrap();
-        log.write("app.log", 5);
-        log.pass();
-        assert_eq!((log.counted, log.gaps), (log.written, 1), "{pattern}");
-    }
-}
-
-#[test]
 fn what_was_read_before_a_later_file_of_its_log_may_go_though_the_log_was_not_there_at_the_last_look() {
     for pattern in ["app.log", "app*.log"] {
         for seen_beside_its_log in [true, false] {
