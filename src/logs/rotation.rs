@@ -5,6 +5,8 @@
 //! Files are rotated while they are looked at: what does not fit together is looked at again.
 
 mod copies;
+#[cfg(test)]
+mod tests;
 
 use super::beside::{LastWritten, Present, is_beside, is_rotation_of, open, siblings};
 use super::collect::Collector;

@@ -1,8 +1,8 @@
-//! The whole way of a log: built-in signatures on their samples, events, rotation, passes.
+//! The whole way of a log: built-in signatures on their samples, events, passes.
 
 mod events;
 mod guarded;
-mod rotation;
+mod journal;
 mod signatures;
 
 use crate::config::{Signature, SignatureOrigin};

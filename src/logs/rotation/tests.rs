@@ -1,9 +1,11 @@
 //! Every line of a log is counted exactly once, however the log is rotated between two passes, or is inside of a gap.
 
-use super::signature;
+mod copies;
+
 use crate::logs::collect::{Collector, Counting};
 use crate::logs::files::{Format, Source, expand};
-use crate::logs::{LogState, journal, rotation, signature_set};
+use crate::logs::tests::signature;
+use crate::logs::{LogState, read_files, rotation, signature_set};
 use crate::model::LogReport;
 use jiff::Timestamp;
 use std::cell::{Cell, RefCell};
@@ -144,23 +146,6 @@ fn scenes_of(pattern: &str, scene: impl Fn(&mut Log)) {
 }
 
 #[test]
-fn a_copy_that_was_seen_before_it_held_anything_is_looked_at_again() {
-    scenes(|log| {
-        log.rename("app.log", "app.log.2");
-        log.append("app.log", "");
-        log.append("app.log.1", "");
-        log.pass();
-        // Written, copied and truncated before the next pass.
-        log.write("app.log", 30);
-        fs::copy(log.path("app.log"), log.path("app.log.1")).unwrap();
-        let copy = log.path("app.log.1");
-        log.stamp(&copy);
-        fs::File::create(log.path("app.log")).unwrap();
-        log.write("app.log", 3);
-    });
-}
-
-#[test]
 fn only_what_is_new_is_read() {
     scenes(|log| {
         log.write("app.log", 5);
@@ -225,61 +210,6 @@ fn packing_what_was_read_counts_nothing_again() {
         log.rename("app.log.1", "app.log.2");
         log.pack("app.log.2");
     });
-}
-
-fn copytruncate(log: &mut Log) {
-    let copy = log.path("app.log.1");
-    fs::copy(log.path("app.log"), &copy).unwrap();
-    log.stamp(&copy);
-    fs::File::options().write(true).open(log.path("app.log")).unwrap().set_len(0).unwrap();
-}
-
-#[test]
-fn copytruncate_loses_nothing_when_the_file_is_smaller_and_when_it_has_regrown() {
-    for lines in [0, 3, 1000] {
-        scenes(|log| {
-            log.write("app.log", 7);
-            copytruncate(log);
-            log.write("app.log", lines);
-        });
-    }
-}
-
-#[test]
-fn a_pass_between_copy_and_truncation_counts_nothing_twice() {
-    scenes(|log| {
-        let copy = log.path("app.log.1");
-        fs::copy(log.path("app.log"), &copy).unwrap();
-        log.stamp(&copy);
-        log.pass();
-        fs::File::options().write(true).open(log.path("app.log")).unwrap().set_len(0).unwrap();
-        log.write("app.log", 5);
-    });
-}
-
-#[test]
-fn a_copy_that_was_made_before_the_last_lines_were_read_is_counted_once_and_what_came_later_is_a_gap() {
-    for pattern in ["app.log", "app.log*"] {
-        let mut log = Log::new(pattern);
-        log.write("app.log", 100);
-        log.pass();
-        log.write("app.log", 50);
-        // Copied now, but not there yet when the pass lists the files.
-        let copied = fs::read(log.path("app.log")).unwrap();
-        let time = fs::metadata(log.path("app.log")).unwrap().modified().unwrap();
-        log.write("app.log", 7);
-        log.pass();
-        fs::write(log.path("app.log.1"), copied).unwrap();
-        fs::File::options().append(true).open(log.path("app.log.1")).unwrap().set_modified(time).unwrap();
-        fs::File::options().write(true).open(log.path("app.log")).unwrap().set_len(0).unwrap();
-        log.write("app.log", 5);
-        log.pass();
-        assert_eq!((log.counted, log.gaps), (log.written, 1), "{pattern}");
-        log.gaps = 0;
-        log.rename("app.log.1", "app.log.2");
-        log.pack("app.log.2");
-        log.check();
-    }
 }
 
 #[test]
@@ -417,17 +347,6 @@ fn unlink_and_create_is_a_gap_and_the_new_file_is_read_whole() {
 }
 
 #[test]
-fn truncation_without_a_copy_is_a_gap() {
-    let mut log = Log::new("app.log");
-    log.write("app.log", 100);
-    log.pass();
-    fs::write(log.path("app.log"), "").unwrap();
-    log.write("app.log", 300);
-    log.pass();
-    assert_eq!((log.counted, log.gaps), (400, 1));
-}
-
-#[test]
 fn a_half_written_line_waits_but_not_for_ever() {
     let mut log = Log::new("app.log");
     log.append("app.log", "one ERR\ntwo E");
@@ -457,51 +376,10 @@ fn a_binary_file_and_a_missing_one_are_told() {
     fs::write(log.path("app.log"), b"ERR\n\0\0ERR\n").unwrap();
     let set = signature_set(&[signature("err", "ERR")]);
     let mut collector = Collector::new(&set, &mut log.state, Timestamp::UNIX_EPOCH, Counting::Recent(3600));
-    super::super::read_files(&mut collector, "file:x", &log.pattern);
-    super::super::read_files(&mut collector, "file:y", "/nonexistent/*.log");
+    read_files(&mut collector, "file:x", &log.pattern);
+    read_files(&mut collector, "file:y", "/nonexistent/*.log");
     let report = collector.finish();
     let messages: Vec<&str> = report.problems.iter().map(|p| p.message.as_str()).collect();
     assert!(messages[0].contains("binary") && messages[1].contains("no file matches"), "{messages:?}");
     assert_eq!(report.events, 0);
-}
-
-/// `journalctl` with the entries that a file names: from the one at `--cursor` on, or the next that is still there.
-#[test]
-fn a_journal_goes_on_after_its_cursor_and_says_when_that_is_gone() {
-    let dir = tempfile::tempdir().unwrap();
-    let program = dir.path().join("journalctl");
-    let script = r#"#!/bin/sh
-from=0
-while [ $# -gt 0 ]; do case "$1" in --cursor) from=${2#c=}; shift;; esac; shift; done
-while read n; do
-  [ "$n" -ge "$from" ] && echo "{\"__CURSOR\":\"c=$n\",\"__REALTIME_TIMESTAMP\":\"1700000000000000\",\"MESSAGE\":[69,82,82,255]}"
-done <entries
-exit 0
-"#;
-    fs::write(&program, script.replace("<entries", &format!("<{}", dir.path().join("entries").display()))).unwrap();
-    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let set = signature_set(&[signature("err", "ERR")]);
-    let mut state = LogState::default();
-    let mut read = |program: &Path| {
-        let mut collector = Collector::new(&set, &mut state, Timestamp::now(), Counting::Recent(3600));
-        journal::read(&mut collector, "journal:x", "x.service", &program.display().to_string());
-        collector.finish()
-    };
-    let mut check = |entries: &[u32], events: u64, gaps: usize| {
-        let text: String = entries.iter().map(|n| format!("{n}\n")).collect();
-        fs::write(dir.path().join("entries"), text).unwrap();
-        let report = read(&program);
-        assert_eq!((report.events, report.gaps.len(), report.problems.len()), (events, gaps, 0), "{entries:?}");
-        report
-    };
-    let first = check(&[1, 2, 3], 3, 0);
-    assert_eq!(first.groups[0].example.time.as_second(), 1_700_000_000);
-    check(&[1, 2, 3], 0, 0);
-    check(&[1, 2, 3, 4, 5], 2, 0);
-    // Vacuumed: the entry where it was left is gone, and the one after it must not go with it.
-    check(&[6, 7], 2, 1);
-    check(&[7], 0, 0);
-    check(&[], 0, 1);
-    check(&[8], 1, 0);
-    assert!(read(Path::new("/nonexistent/journalctl")).problems[0].message.contains("journalctl"));
 }
