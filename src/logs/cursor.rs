@@ -221,16 +221,21 @@ impl<'f> Guarded<'f> {
     }
 
     /// Moves a cursor to where its content was read to before the file was truncated. What is left to recognise that
-    /// content by is what was read of it.
+    /// content by is what was read of it, and where next to nothing was taken what was read of a half line too.
     pub fn leave(&self, cursor: &mut FileCursor, ended: Ended) {
         (cursor.offset, cursor.mid_line, cursor.pending) = (ended.offset, ended.mid_line, 0);
-        let head_len = usize::try_from(ended.offset).unwrap_or(HEAD).min(HEAD);
-        let head = self.head.get(..head_len).unwrap_or_default();
+        let taken = self.head.get(..usize::try_from(ended.offset).unwrap_or(HEAD).min(HEAD));
+        let head = taken.filter(|head| head.len() >= RECOGNISABLE).unwrap_or(&self.head);
         (cursor.head_len, cursor.head) = (head.len(), hash(head));
         // A half-written line lies behind it.
         let behind = usize::try_from(self.at.saturating_sub(ended.offset)).unwrap_or(TAIL);
         let tail = self.before.get(..self.before.len().saturating_sub(behind)).unwrap_or_default();
         (cursor.tail_len, cursor.tail) = (tail.len(), hash(tail));
+    }
+
+    /// The first byte that was not read.
+    pub fn place(&self) -> u64 {
+        self.at
     }
 
     /// Whether the beginning and what was read last are still there.

@@ -139,7 +139,9 @@ pub fn read_on(
 }
 
 /// Moves the cursor to where a guarded reading ended.
-pub fn leave(reader: &Guarded<'_>, cursor: &mut FileCursor, file: &File, id: Identity, ended: Ended) -> Content {
+pub fn leave(reader: &Guarded<'_>, cursor: &mut FileCursor, file: &File, mut id: Identity, ended: Ended) -> Content {
+    // Truncated before its first byte was read, it is shorter than it was.
+    id.size = id.size.min(reader.place());
     cursor.advance(file, id, ended);
     if reader.holds() {
         return Content::Read;

@@ -33,20 +33,7 @@ pub fn read_source(
     list: &dyn Fn() -> Vec<PathBuf>,
     cursors: Vec<FileCursor>,
 ) -> Vec<FileCursor> {
-    let mut known = LastWritten::default();
-    cursors.iter().for_each(|cursor| known.add(&cursor.path, cursor.mtime));
-    let (copies, waiting) = cursors.into_iter().partition(|cursor| cursor.copied);
-    let mut round = Round {
-        collector,
-        source,
-        known,
-        unfound: LastWritten::default(),
-        kept: Vec::new(),
-        copies,
-        waiting,
-        bases: Vec::new(),
-        started: Vec::new(),
-    };
+    let mut round = Round::begin(collector, source, cursors);
     let mut pause = PAUSE;
     for look in 1..=LOOKS {
         if round.look(list(), look == LOOKS) {
@@ -86,7 +73,24 @@ enum Followed {
     Moved(FileCursor),
 }
 
-impl Round<'_, '_> {
+impl<'r, 'c> Round<'r, 'c> {
+    fn begin(collector: &'r mut Collector<'c>, source: Source<'r>, cursors: Vec<FileCursor>) -> Round<'r, 'c> {
+        let mut known = LastWritten::default();
+        cursors.iter().for_each(|cursor| known.add(&cursor.path, cursor.mtime));
+        let (copies, waiting) = cursors.into_iter().partition(|cursor| cursor.copied);
+        Round {
+            collector,
+            source,
+            known,
+            unfound: LastWritten::default(),
+            kept: Vec::new(),
+            copies,
+            waiting,
+            bases: Vec::new(),
+            started: Vec::new(),
+        }
+    }
+
     /// One look at all files. False when they changed meanwhile, so that it is to be done again, unless it is the last.
     fn look(&mut self, paths: Vec<PathBuf>, last: bool) -> bool {
         let present = self.present(paths);
@@ -343,6 +347,9 @@ impl Round<'_, '_> {
                 return true;
             }
         };
+        if self.is_awaited(&file, &opened) {
+            return false;
+        }
         let successor = self.since(&file.path).is_some();
         let mut cursor = FileCursor::start(file.path.clone(), file.id);
         let live = self.kept.iter().filter(|kept| !kept.rotated).map(|kept| &kept.path);

@@ -61,6 +61,15 @@ impl Round<'_, '_> {
         if unsure { None } else { Some(false) }
     }
 
+    /// Whether a log that was truncated while this look read it may go on in this file.
+    pub(super) fn is_awaited(&self, file: &Present, opened: &File) -> bool {
+        self.waiting.iter().any(|cursor| {
+            is_rotation_of(&file.path, &cursor.path)
+                && cursor.is_recognisable()
+                && begins_alike(cursor, opened, file.id.size, is_packed(&file.path))
+        })
+    }
+
     /// A copy that has not changed since it was recognised.
     pub(super) fn is_same_copy(&mut self, file: &Present) -> bool {
         let Some(at) = self.copies.iter().position(|copy| copy.is_same_inode(file.id)) else { return false };

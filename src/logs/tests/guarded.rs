@@ -142,3 +142,24 @@ fn nothing_is_read_of_a_file_that_changed_after_its_cursor_was_found_to_fit() {
         assert_eq!(log.on(&mut cursor, "app.log"), (0, Content::Displaced));
     }
 }
+
+#[test]
+fn what_was_truncated_before_its_first_byte_was_read_is_known_to_be_as_short_as_it_is_now() {
+    for anew in [String::new(), content("new")[..500].to_owned()] {
+        let mut log = Log::new();
+        let path = log.path("app.log");
+        let file = File::open(&path).unwrap();
+        let id = Identity::of(&file.metadata().unwrap());
+        let mut cursor = FileCursor::start(path.clone(), id);
+        let (first, read) = log.read(|collector, source| {
+            let mut reader = Guarded::new(&file, 0, id.size).unwrap();
+            fs::write(&path, &anew).unwrap();
+            let ended = scan_stream(collector, source, &mut cursor, &mut reader, End::Waits);
+            leave(&reader, &mut cursor, &file, id, ended)
+        });
+        assert_eq!((read, cursor.size), (Content::Read, anew.len() as u64));
+        fs::write(&path, content("new")).unwrap();
+        let (rest, read) = log.on(&mut cursor, "app.log");
+        assert_eq!((first + rest, read), (LINES as u64, Content::Read));
+    }
+}

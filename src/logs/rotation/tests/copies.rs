@@ -1,7 +1,16 @@
 //! Logs that are copied and truncated: every line is counted once, in the log or in its copy.
 
 use super::{Log, scenes};
+use crate::logs::beside::Present;
+use crate::logs::collect::{Collector, Counting};
+use crate::logs::cursor::{FileCursor, Guarded, Identity};
+use crate::logs::files::{Content, End, Format, Source, expand, leave, scan_stream};
+use crate::logs::rotation::Round;
+use crate::logs::signature_set;
+use crate::logs::tests::signature;
+use jiff::Timestamp;
 use std::fs;
+use std::io::Read;
 
 fn copytruncate(log: &mut Log) {
     let copy = log.path("app.log.1");
@@ -84,4 +93,47 @@ fn truncation_without_a_copy_is_a_gap() {
     log.write("app.log", 300);
     log.pass();
     assert_eq!((log.counted, log.gaps), (400, 1));
+}
+
+/// Bytes of a half line.
+const HALF: usize = 40;
+
+/// A log without a cursor is copied and truncated when so many of its bytes were read, after it and its copy were listed.
+fn check_cut_off_after(bytes: u64) {
+    for pattern in ["app.log", "app.log*"] {
+        let mut log = Log::new(pattern);
+        log.append("app.log", &"-".repeat(HALF));
+        log.write("app.log", 100);
+        let path = log.path("app.log");
+        let opened = fs::File::open(&path).unwrap();
+        let listed = Identity::of(&opened.metadata().unwrap());
+        let set = signature_set(&[signature("err", "ERR")]);
+        let mut collector = Collector::new(&set, &mut log.state, Timestamp::UNIX_EPOCH, Counting::Recent(3600));
+        let source = Source::new("file:x", Format::Plain);
+        let mut cursor = FileCursor::start(path.clone(), listed);
+        let mut reader = Guarded::new(&opened, 0, listed.size).unwrap();
+        let ended = scan_stream(&mut collector, source, &mut cursor, &mut (&mut reader).take(bytes), End::Waits);
+        fs::copy(&path, path.with_extension("log.1")).unwrap();
+        fs::write(&path, "something ERR else\n").unwrap();
+        assert_eq!(leave(&reader, &mut cursor, &opened, listed, ended), Content::Displaced);
+        let mut round = Round::begin(&mut collector, source, Vec::new());
+        round.waiting.push(cursor);
+        let copy = path.with_extension("log.1");
+        let id = Identity::of(&fs::metadata(&copy).unwrap());
+        assert!(!round.start_all(vec![Present { path: copy, id }], false), "it is to be looked at again");
+        assert!(round.look(expand(&log.pattern).unwrap(), false), "what was cut off goes on in the copy");
+        let kept = round.end();
+        collector.state.files.insert("file:x".to_owned(), kept);
+        let report = collector.finish();
+        let case = format!("{pattern}, {bytes} bytes were read");
+        assert_eq!((report.events, report.gaps.len()), (101, 0), "{case}");
+        assert_eq!(log.pass().events, 0, "{case}");
+    }
+}
+
+#[test]
+fn what_is_cut_off_while_it_is_read_goes_on_in_its_copy_and_is_not_read_from_its_beginning_there() {
+    for bytes in [HALF as u64, 1000] {
+        check_cut_off_after(bytes);
+    }
 }
