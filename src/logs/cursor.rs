@@ -12,6 +12,8 @@ use std::path::PathBuf;
 
 /// First bytes that are hashed.
 pub const HEAD: usize = 1024;
+/// So many of the first bytes are hashed too, where they are there: a file with less than the head is compared by them.
+const PREFIXES: [usize; 5] = [32, 64, 128, 256, 512];
 /// So many first bytes tell one content from another.
 const RECOGNISABLE: usize = 16;
 /// Bytes before the offset that are hashed.
@@ -29,6 +31,8 @@ pub struct FileCursor {
     /// Bytes of the beginning that `head` is the hash of.
     pub head_len: usize,
     pub head: String,
+    /// Hashes of the shorter beginnings, in the order of `PREFIXES`.
+    pub prefixes: Vec<String>,
     /// First byte that was not taken (of the unpacked content, for compressed files).
     pub offset: u64,
     pub tail_len: usize,
@@ -124,6 +128,16 @@ impl FileCursor {
         self.head_len == 0 || hash_at(file, 0, self.head_len).is_some_and(|h| h == self.head)
     }
 
+    /// Whether an open file with so many bytes begins as what was read, as far as both go; `None` when too little is
+    /// there to be compared.
+    pub fn begins(&self, file: &File, size: u64) -> Option<bool> {
+        if self.is_recognisable() && size >= self.head_len as u64 {
+            return Some(self.has_head(file));
+        }
+        let known = PREFIXES.iter().zip(&self.prefixes).rfind(|(length, _)| **length as u64 <= size);
+        known.map(|(length, expected)| hash_at(file, 0, *length).is_some_and(|h| h == *expected))
+    }
+
     /// Whether an unpacked stream holds what was read up to the offset.
     pub fn verify_stream(&self, reader: &mut dyn Read) -> std::io::Result<bool> {
         let (mut head, mut tail, mut at) = (Vec::new(), Vec::new(), 0u64);
@@ -163,8 +177,8 @@ impl FileCursor {
         // nothing was taken, a half line is all that there is to recognise it by.
         let known = if ended.offset < RECOGNISABLE as u64 { id.size } else { ended.offset.min(id.size) };
         let head_len = usize::try_from(known).unwrap_or(HEAD).min(HEAD);
-        if let Some(head) = hash_at(file, 0, head_len) {
-            (self.head_len, self.head) = (head_len, head);
+        if let Some(head) = bytes_at(file, 0, head_len) {
+            self.set_head(&head);
         }
         let tail_len = usize::try_from(ended.offset).unwrap_or(TAIL).min(TAIL);
         if let Some(tail) = hash_at(file, ended.offset - tail_len as u64, tail_len) {
@@ -174,8 +188,13 @@ impl FileCursor {
 
     /// Remembers the content that was read by its first and last bytes.
     pub fn recognise_by(&mut self, head: &[u8], tail: &[u8]) {
-        (self.head_len, self.head) = (head.len(), hash(head));
+        self.set_head(head);
         (self.tail_len, self.tail) = (tail.len(), hash(tail));
+    }
+
+    fn set_head(&mut self, head: &[u8]) {
+        (self.head_len, self.head) = (head.len(), hash(head));
+        self.prefixes = PREFIXES.iter().map_while(|length| head.get(..*length).map(hash)).collect();
     }
 
     /// The same without the hashes.
@@ -226,7 +245,7 @@ impl<'f> Guarded<'f> {
         (cursor.offset, cursor.mid_line, cursor.pending) = (ended.offset, ended.mid_line, 0);
         let taken = self.head.get(..usize::try_from(ended.offset).unwrap_or(HEAD).min(HEAD));
         let head = taken.filter(|head| head.len() >= RECOGNISABLE).unwrap_or(&self.head);
-        (cursor.head_len, cursor.head) = (head.len(), hash(head));
+        cursor.set_head(head);
         // A half-written line lies behind it.
         let behind = usize::try_from(self.at.saturating_sub(ended.offset)).unwrap_or(TAIL);
         let tail = self.before.get(..self.before.len().saturating_sub(behind)).unwrap_or_default();
@@ -281,7 +300,10 @@ fn hash(bytes: &[u8]) -> String {
 
 /// Hash of `length` bytes at an offset; `None` when they are not there.
 fn hash_at(file: &File, offset: u64, length: usize) -> Option<String> {
+    bytes_at(file, offset, length).map(|bytes| hash(&bytes))
+}
+
+fn bytes_at(file: &File, offset: u64, length: usize) -> Option<Vec<u8>> {
     let mut bytes = vec![0; length];
-    file.read_exact_at(&mut bytes, offset).ok()?;
-    Some(hash(&bytes))
+    file.read_exact_at(&mut bytes, offset).is_ok().then_some(bytes)
 }

@@ -242,7 +242,7 @@ pub fn begins_alike(kept: &FileCursor, file: &File, size: u64, packed: bool) -> 
         return kept.is_recognisable() && read.unwrap_or(false);
     }
     if size < kept.offset {
-        return size < kept.head_len as u64 || kept.has_head(file);
+        return kept.begins(file, size).unwrap_or(true);
     }
     kept.is_recognisable() && kept.verify(file)
 }

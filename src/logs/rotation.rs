@@ -293,8 +293,9 @@ impl<'r, 'c> Round<'r, 'c> {
             if files.is_empty() {
                 break;
             }
-            // Packed ones last: one that is being packed is known by its original.
-            files.sort_by_key(|file| (is_packed(&file.path), file.id.mtime));
+            // What is copied or packed is known by its original, so logs come first and packed ones last.
+            let is_rotated = |file: &Present| self.bases.iter().any(|base| is_rotation_of(&file.path, base));
+            files.sort_by_key(|file| (is_packed(&file.path), is_rotated(file), file.id.mtime));
             for file in files.drain(..) {
                 still &= self.start(file, last);
             }

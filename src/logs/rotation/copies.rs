@@ -14,11 +14,11 @@ impl Round<'_, '_> {
     /// were truncated away since.
     pub(super) fn keep_part(&mut self, cursor: &FileCursor, file: &Present) {
         let may_be = !cursor.rotated && is_rotation_of(&file.path, &cursor.path) && file.id.mtime <= cursor.mtime;
-        if !may_be || is_packed(&file.path) || self.is_kept(file.id) || self.is_known_copy(file.id) {
+        if !may_be || is_packed(&file.path) || self.is_kept(file.id) {
             return;
         }
         let Ok(Some(opened)) = open(file) else { return };
-        if file.id.size < cursor.offset && cursor.is_recognisable() && cursor.has_head(&opened) {
+        if file.id.size < cursor.offset && cursor.begins(&opened, file.id.size) == Some(true) {
             let mut part = FileCursor::start(file.path.clone(), file.id);
             (part.rotated, part.rotated_from) = (true, Some(cursor.path.clone()));
             part.advance(&opened, file.id, Ended { offset: file.id.size, pending: 0, mid_line: false });
@@ -49,6 +49,7 @@ impl Round<'_, '_> {
                     holds_all(&original, opened, file.id.size, is_packed(&file.path)).unwrap_or(false)
                 }
                 _ if is_packed(&file.path) || file.id.size >= kept.offset => true,
+                _ if kept.begins(opened, file.id.size).is_some() => true,
                 _ => {
                     unsure = true;
                     false

@@ -11,12 +11,23 @@ use crate::logs::tests::signature;
 use jiff::Timestamp;
 use std::fs;
 use std::io::Read;
+use std::path::PathBuf;
+
+impl Log {
+    fn copy(&mut self) {
+        let copy = self.path("app.log.1");
+        fs::copy(self.path("app.log"), &copy).unwrap();
+        self.stamp(&copy);
+    }
+
+    fn truncate(&self) {
+        fs::File::options().write(true).open(self.path("app.log")).unwrap().set_len(0).unwrap();
+    }
+}
 
 fn copytruncate(log: &mut Log) {
-    let copy = log.path("app.log.1");
-    fs::copy(log.path("app.log"), &copy).unwrap();
-    log.stamp(&copy);
-    fs::File::options().write(true).open(log.path("app.log")).unwrap().set_len(0).unwrap();
+    log.copy();
+    log.truncate();
 }
 
 #[test]
@@ -33,37 +44,68 @@ fn copytruncate_loses_nothing_when_the_file_is_smaller_and_when_it_has_regrown()
 #[test]
 fn a_pass_between_copy_and_truncation_counts_nothing_twice() {
     scenes(|log| {
-        let copy = log.path("app.log.1");
-        fs::copy(log.path("app.log"), &copy).unwrap();
-        log.stamp(&copy);
+        log.copy();
         log.pass();
-        fs::File::options().write(true).open(log.path("app.log")).unwrap().set_len(0).unwrap();
+        log.truncate();
         log.write("app.log", 5);
     });
 }
 
-#[test]
-fn a_copy_that_was_made_before_the_last_lines_were_read_is_counted_once_and_what_came_later_is_a_gap() {
+/// A copy holds so many of the lines that were read, and what was written after it is truncated away.
+fn check_made_early(read: u64, copied: u64) {
     for pattern in ["app.log", "app.log*"] {
         let mut log = Log::new(pattern);
-        log.write("app.log", 100);
+        log.write("app.log", read);
         log.pass();
-        log.write("app.log", 50);
+        log.write("app.log", copied - read);
         // Copied now, but not there yet when the pass lists the files.
-        let copied = fs::read(log.path("app.log")).unwrap();
+        let copy = fs::read(log.path("app.log")).unwrap();
         let time = fs::metadata(log.path("app.log")).unwrap().modified().unwrap();
         log.write("app.log", 7);
         log.pass();
-        fs::write(log.path("app.log.1"), copied).unwrap();
+        fs::write(log.path("app.log.1"), copy).unwrap();
         fs::File::options().append(true).open(log.path("app.log.1")).unwrap().set_modified(time).unwrap();
-        fs::File::options().write(true).open(log.path("app.log")).unwrap().set_len(0).unwrap();
+        log.truncate();
         log.write("app.log", 5);
         log.pass();
-        assert_eq!((log.counted, log.gaps), (log.written, 1), "{pattern}");
+        assert_eq!((log.counted, log.gaps), (log.written, 1), "{pattern}, {copied} lines were copied");
         log.gaps = 0;
         log.rename("app.log.1", "app.log.2");
         log.pack("app.log.2");
         log.check();
+    }
+}
+
+#[test]
+fn a_copy_that_was_made_before_the_last_lines_were_read_is_counted_once_and_what_came_later_is_a_gap() {
+    for (read, copied) in [(100, 150), (60, 62), (3, 5), (2, 3)] {
+        check_made_early(read, copied);
+    }
+}
+
+#[test]
+fn what_was_copied_and_written_on_before_it_was_read_at_all_is_counted_once() {
+    for copied in [3, 50, 100] {
+        for pattern in ["app.log", "app.log*"] {
+            let mut log = Log::new(pattern);
+            log.write("app.log", 100);
+            log.pass();
+            copytruncate(&mut log);
+            // All of it new, and not truncated yet: the copy is older than what was written last.
+            log.rename("app.log.1", "app.log.2");
+            log.write("app.log", copied);
+            log.copy();
+            log.write("app.log", 7);
+            log.check();
+            log.truncate();
+            log.write("app.log", 5);
+            log.pass();
+            assert_eq!((log.counted, log.gaps), (log.written, 1), "{pattern}, {copied} lines were copied");
+            log.gaps = 0;
+            log.rename("app.log.1", "app.log.3");
+            log.pack("app.log.3");
+            log.check();
+        }
     }
 }
 
@@ -76,10 +118,7 @@ fn a_copy_that_was_seen_before_it_held_anything_is_looked_at_again() {
         log.pass();
         // Written, copied and truncated before the next pass.
         log.write("app.log", 30);
-        fs::copy(log.path("app.log"), log.path("app.log.1")).unwrap();
-        let copy = log.path("app.log.1");
-        log.stamp(&copy);
-        fs::File::create(log.path("app.log")).unwrap();
+        copytruncate(log);
         log.write("app.log", 3);
     });
 }
@@ -95,6 +134,42 @@ fn truncation_without_a_copy_is_a_gap() {
     assert_eq!((log.counted, log.gaps), (400, 1));
 }
 
+/// Part of a pass of its own: what is done with the files in one order, and what that counts.
+fn counted(log: &mut Log, part: impl FnOnce(&mut Round<'_, '_>)) -> (u64, usize) {
+    let set = signature_set(&[signature("err", "ERR")]);
+    let mut collector = Collector::new(&set, &mut log.state, Timestamp::UNIX_EPOCH, Counting::Recent(3600));
+    let mut round = Round::begin(&mut collector, Source::new("file:x", Format::Plain), Vec::new());
+    part(&mut round);
+    let kept = round.end();
+    collector.state.files.insert("file:x".to_owned(), kept);
+    let report = collector.finish();
+    (report.events, report.gaps.len())
+}
+
+fn present(path: PathBuf) -> Present {
+    Present { id: Identity::of(&fs::metadata(&path).unwrap()), path }
+}
+
+#[test]
+fn a_copy_with_less_than_was_read_is_known_though_its_log_was_truncated_since() {
+    for (written, copied) in [(100, 90), (100, 10), (5, 4), (3, 2)] {
+        let mut log = Log::new("app.log*");
+        log.write("app.log", copied);
+        log.copy();
+        log.write("app.log", written - copied);
+        let path = log.path("app.log");
+        let listed = present(path.clone());
+        let read = counted(&mut log, |round| {
+            assert!(round.start_all(vec![listed], false));
+            fs::write(&path, "something ERR else\n").unwrap();
+            assert!(round.start(present(path.with_extension("log.1")), false), "it need not be looked at again");
+        });
+        assert_eq!(read, (written, 0), "{copied} of {written} lines were copied");
+        let report = log.pass();
+        assert_eq!((report.events, report.gaps.len()), (1, 1), "{copied} of {written} lines were copied");
+    }
+}
+
 /// Bytes of a half line.
 const HALF: usize = 40;
 
@@ -106,28 +181,23 @@ fn check_cut_off_after(bytes: u64) {
         log.write("app.log", 100);
         let path = log.path("app.log");
         let opened = fs::File::open(&path).unwrap();
-        let listed = Identity::of(&opened.metadata().unwrap());
-        let set = signature_set(&[signature("err", "ERR")]);
-        let mut collector = Collector::new(&set, &mut log.state, Timestamp::UNIX_EPOCH, Counting::Recent(3600));
-        let source = Source::new("file:x", Format::Plain);
-        let mut cursor = FileCursor::start(path.clone(), listed);
-        let mut reader = Guarded::new(&opened, 0, listed.size).unwrap();
-        let ended = scan_stream(&mut collector, source, &mut cursor, &mut (&mut reader).take(bytes), End::Waits);
-        fs::copy(&path, path.with_extension("log.1")).unwrap();
-        fs::write(&path, "something ERR else\n").unwrap();
-        assert_eq!(leave(&reader, &mut cursor, &opened, listed, ended), Content::Displaced);
-        let mut round = Round::begin(&mut collector, source, Vec::new());
-        round.waiting.push(cursor);
-        let copy = path.with_extension("log.1");
-        let id = Identity::of(&fs::metadata(&copy).unwrap());
-        assert!(!round.start_all(vec![Present { path: copy, id }], false), "it is to be looked at again");
-        assert!(round.look(expand(&log.pattern).unwrap(), false), "what was cut off goes on in the copy");
-        let kept = round.end();
-        collector.state.files.insert("file:x".to_owned(), kept);
-        let report = collector.finish();
-        let case = format!("{pattern}, {bytes} bytes were read");
-        assert_eq!((report.events, report.gaps.len()), (101, 0), "{case}");
-        assert_eq!(log.pass().events, 0, "{case}");
+        let listed = present(path.clone()).id;
+        let names = log.pattern.clone();
+        let read = counted(&mut log, |round| {
+            let mut cursor = FileCursor::start(path.clone(), listed);
+            let mut reader = Guarded::new(&opened, 0, listed.size).unwrap();
+            let mut part = (&mut reader).take(bytes);
+            let ended = scan_stream(round.collector, round.source, &mut cursor, &mut part, End::Waits);
+            let copy = path.with_extension("log.1");
+            fs::copy(&path, &copy).unwrap();
+            fs::write(&path, "something ERR else\n").unwrap();
+            assert_eq!(leave(&reader, &mut cursor, &opened, listed, ended), Content::Displaced);
+            round.waiting.push(cursor);
+            assert!(!round.start_all(vec![present(copy)], false), "it is to be looked at again");
+            assert!(round.look(expand(&names).unwrap(), false), "what was cut off goes on in the copy");
+        });
+        assert_eq!(read, (101, 0), "{pattern}, {bytes} bytes were read");
+        assert_eq!(log.pass().events, 0, "{pattern}, {bytes} bytes were read");
     }
 }
 
