@@ -23,6 +23,8 @@ const SETTLED_NS: i128 = 2_000_000_000;
 /// Looks before a file that cannot be found counts as gone, and the pause after the first; each is twice as long.
 const LOOKS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(2);
+/// What is written to a log after it was copied and before it is truncated is written within so long.
+const COPYING_NS: i128 = 60_000_000_000;
 /// A packed file that cannot be unpacked is taken for damaged when it has not grown for so long.
 const BEING_PACKED_NS: i128 = 60_000_000_000;
 
@@ -255,8 +257,8 @@ impl<'r, 'c> Round<'r, 'c> {
     fn finish_in(&mut self, cursor: &FileCursor, file: &Present) -> bool {
         if self.is_kept(file.id)
             || !cursor.is_recognisable()
-            // A copy is made, and a packed file has its time, after the last reading.
-            || file.id.mtime < cursor.mtime
+            // A copy is made, and a packed file has its time, after the last reading or little before its end.
+            || file.id.mtime + COPYING_NS < cursor.mtime
             || !(cursor.rotated || is_rotation_of(&file.path, &cursor.path))
         {
             return false;

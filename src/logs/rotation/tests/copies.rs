@@ -173,12 +173,14 @@ fn a_copy_with_less_than_was_read_is_known_though_its_log_was_truncated_since() 
 /// Bytes of a half line.
 const HALF: usize = 40;
 
-/// A log without a cursor is copied and truncated when so many of its bytes were read, after it and its copy were listed.
-fn check_cut_off_after(bytes: u64) {
+/// A log without a cursor is copied, written on, and truncated when so many of its bytes were read.
+fn check_cut_off(bytes: u64, after_copy: u64) {
     for pattern in ["app.log", "app.log*"] {
         let mut log = Log::new(pattern);
         log.append("app.log", &"-".repeat(HALF));
         log.write("app.log", 100);
+        log.copy();
+        log.write("app.log", after_copy);
         let path = log.path("app.log");
         let opened = fs::File::open(&path).unwrap();
         let listed = present(path.clone()).id;
@@ -188,22 +190,27 @@ fn check_cut_off_after(bytes: u64) {
             let mut reader = Guarded::new(&opened, 0, listed.size).unwrap();
             let mut part = (&mut reader).take(bytes);
             let ended = scan_stream(round.collector, round.source, &mut cursor, &mut part, End::Waits);
-            let copy = path.with_extension("log.1");
-            fs::copy(&path, &copy).unwrap();
             fs::write(&path, "something ERR else\n").unwrap();
             assert_eq!(leave(&reader, &mut cursor, &opened, listed, ended), Content::Displaced);
             round.waiting.push(cursor);
-            assert!(!round.start_all(vec![present(copy)], false), "it is to be looked at again");
+            let copy = present(path.with_extension("log.1"));
+            assert!(!round.start_all(vec![copy], false), "it is to be looked at again");
             assert!(round.look(expand(&names).unwrap(), false), "what was cut off goes on in the copy");
         });
-        assert_eq!(read, (101, 0), "{pattern}, {bytes} bytes were read");
-        assert_eq!(log.pass().events, 0, "{pattern}, {bytes} bytes were read");
+        assert_eq!(read, (101, 0), "{pattern}, {bytes} bytes were read, {after_copy} lines written after the copy");
+        assert_eq!(
+            log.pass().events,
+            0,
+            "{pattern}, {bytes} bytes were read, {after_copy} lines written after the copy"
+        );
     }
 }
 
 #[test]
 fn what_is_cut_off_while_it_is_read_goes_on_in_its_copy_and_is_not_read_from_its_beginning_there() {
     for bytes in [HALF as u64, 1000] {
-        check_cut_off_after(bytes);
+        for after_copy in [0, 7] {
+            check_cut_off(bytes, after_copy);
+        }
     }
 }
