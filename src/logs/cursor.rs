@@ -240,9 +240,11 @@ impl<'f> Guarded<'f> {
     }
 
     /// Moves a cursor to where its content was read to before the file was truncated. What is left to recognise that
-    /// content by is what was read of it, and where next to nothing was taken what was read of a half line too.
+    /// content by is what was read of it, and where next to nothing was taken what was read of a half line too. A read may
+    /// see the size of before a truncation and bytes of after it: no more is known to have been there than was taken.
     pub fn leave(&self, cursor: &mut FileCursor, ended: Ended) {
         (cursor.offset, cursor.mid_line, cursor.pending) = (ended.offset, ended.mid_line, 0);
+        cursor.size = ended.offset;
         let taken = self.head.get(..usize::try_from(ended.offset).unwrap_or(HEAD).min(HEAD));
         let head = taken.filter(|head| head.len() >= RECOGNISABLE).unwrap_or(&self.head);
         cursor.set_head(head);

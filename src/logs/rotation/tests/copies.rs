@@ -214,3 +214,28 @@ fn what_is_cut_off_while_it_is_read_goes_on_in_its_copy_and_is_not_read_from_its
         }
     }
 }
+
+/// A read may see the size of before a truncation and the bytes of after it, with nothing behind them.
+#[test]
+fn what_was_taken_of_a_log_that_is_still_there_goes_on_there_though_more_was_seen_behind_it() {
+    let mut log = Log::new("app.log");
+    log.write("app.log", 30);
+    let path = log.path("app.log");
+    let opened = fs::File::options().read(true).write(true).open(&path).unwrap();
+    let whole = opened.metadata().unwrap().len();
+    opened.set_len(5000).unwrap();
+    let listed = present(path.clone()).id;
+    let names = log.pattern.clone();
+    let read = counted(&mut log, |round| {
+        let mut cursor = FileCursor::start(path.clone(), listed);
+        let mut reader = Guarded::new(&opened, 0, listed.size).unwrap();
+        let ended = scan_stream(round.collector, round.source, &mut cursor, &mut reader, End::Waits);
+        opened.set_len(whole).unwrap();
+        assert_eq!(leave(&reader, &mut cursor, &opened, listed, ended), Content::Displaced);
+        round.waiting.push(cursor);
+        assert!(round.look(expand(&names).unwrap(), false), "it is where it was");
+    });
+    assert_eq!(read, (30, 0));
+    log.write("app.log", 5);
+    assert_eq!(log.pass().events, 5);
+}
