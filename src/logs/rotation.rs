@@ -5,13 +5,14 @@
 //! Files are rotated while they are looked at: what does not fit together is looked at again.
 
 mod copies;
+mod lost;
 #[cfg(test)]
 mod tests;
 
 use super::beside::{LastWritten, Present, is_beside, is_rotation_of, open, siblings};
 use super::collect::Collector;
 use super::cursor::{FileCursor, Identity};
-use super::files::{self, Content, End, Source, begins_alike, is_packed, read_on, read_packed, tail_of};
+use super::files::{self, Content, End, Source, is_packed, read_on, read_packed, tail_of};
 use super::scan::Ended;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -60,6 +61,8 @@ struct Round<'r, 'c> {
     copies: Vec<FileCursor>,
     /// Cursors not done with.
     waiting: Vec<FileCursor>,
+    /// Those of them whose content was not found in this look.
+    lost: Vec<FileCursor>,
     /// Logs of which later contents may have been rotated away before they were seen.
     bases: Vec<PathBuf>,
     /// Files that were read from their beginning.
@@ -88,6 +91,7 @@ impl<'r, 'c> Round<'r, 'c> {
             kept: Vec::new(),
             copies,
             waiting,
+            lost: Vec::new(),
             bases: Vec::new(),
             started: Vec::new(),
         }
@@ -96,8 +100,9 @@ impl<'r, 'c> Round<'r, 'c> {
     /// One look at all files. False when they changed meanwhile, so that it is to be done again, unless it is the last.
     fn look(&mut self, paths: Vec<PathBuf>, last: bool) -> bool {
         let present = self.present(paths);
-        let (fresh, displaced, mut lost) = self.go_on(present);
-        let mut still = lost.is_empty();
+        let (fresh, displaced, moved) = self.go_on(present);
+        let mut still = moved.is_empty();
+        self.lost = moved;
         for cursor in displaced {
             self.bases.extend(cursor.log().cloned());
             if let Some(cursor) = self.resolve(cursor) {
@@ -106,10 +111,11 @@ impl<'r, 'c> Round<'r, 'c> {
                 }
                 // Of an empty file there is nothing to be found again.
                 still &= !cursor.is_missed() || cursor.size == 0;
-                lost.push(cursor);
+                self.lost.push(cursor);
             }
         }
         let done = (still || last) && self.start_all(fresh, last);
+        let mut lost = std::mem::take(&mut self.lost);
         if done || last {
             for cursor in lost.iter().filter(|cursor| cursor.is_missed()) {
                 self.report_lost(cursor);
@@ -231,56 +237,6 @@ impl<'r, 'c> Round<'r, 'c> {
         Followed::Kept
     }
 
-    /// Finds out where the content of a cursor has gone and finishes it there; gives it back when it is nowhere.
-    fn resolve(&mut self, mut cursor: FileCursor) -> Option<FileCursor> {
-        let (same, others): (Vec<_>, Vec<_>) =
-            siblings(&cursor.path).into_iter().partition(|file| cursor.is_same_inode(file.id));
-        for file in same {
-            match self.follow(cursor, &file) {
-                Followed::Kept => {
-                    if let Some(kept) = self.kept.last_mut() {
-                        kept.rotated = true;
-                    }
-                    return None;
-                }
-                Followed::Displaced(back) | Followed::Moved(back) => cursor = back,
-            }
-        }
-        let found = others.iter().any(|file| self.finish_in(&cursor, file));
-        if !found {
-            others.iter().for_each(|file| self.keep_part(&cursor, file));
-        }
-        if found { None } else { Some(cursor) }
-    }
-
-    /// Reads the rest of a cursor's content in this file, if it is there.
-    fn finish_in(&mut self, cursor: &FileCursor, file: &Present) -> bool {
-        if self.is_kept(file.id)
-            || !cursor.is_recognisable()
-            // A copy is made, and a packed file has its time, after the last reading or little before its end.
-            || file.id.mtime + COPYING_NS < cursor.mtime
-            || !(cursor.rotated || is_rotation_of(&file.path, &cursor.path))
-        {
-            return false;
-        }
-        let Ok(Some(opened)) = open(file) else { return false };
-        let mut found = FileCursor { path: file.path.clone(), rotated: true, ..cursor.clone() };
-        found.rotated_from = cursor.log().cloned();
-        (found.dev, found.ino, found.born) = (file.id.dev, file.id.ino, file.id.born);
-        let finished = if is_packed(&file.path) {
-            begins_alike(&found, &opened, file.id.size, true)
-                && read_packed(self.collector, self.source, &mut found, &opened, false)
-                    .map(|()| self.kept.push(found))
-                    .is_ok()
-        } else {
-            found.verify(&opened) && matches!(self.read(found, opened, End::Taken), Followed::Kept)
-        };
-        if finished {
-            self.copies.retain(|copy| !copy.is_same_inode(file.id));
-        }
-        finished
-    }
-
     /// Reads the files that have no cursor, and what came after a known content and has been rotated away as well.
     /// False when one of them moved meanwhile.
     fn start_all(&mut self, fresh: Vec<Present>, last: bool) -> bool {
@@ -338,6 +294,9 @@ impl<'r, 'c> Round<'r, 'c> {
     /// moved meanwhile.
     fn start(&mut self, file: Present, last: bool) -> bool {
         if self.is_kept(file.id) || self.is_known_copy(file.id) {
+            return true;
+        }
+        if self.is_of_lost(&file) {
             return true;
         }
         // A copy that has grown may hold more than the log it was made of: that may have been truncated since.
@@ -413,18 +372,6 @@ impl<'r, 'c> Round<'r, 'c> {
         Followed::Kept
     }
 
-    fn report_lost(&mut self, cursor: &FileCursor) {
-        if self.was_read_since(cursor, is_beside(cursor)) {
-            return;
-        }
-        let reason = format!(
-            "{} was replaced, truncated or removed, and its old content is nowhere beside it: what was written after \
-             the last reading is gone",
-            cursor.path.display()
-        );
-        self.collector.gap(self.source.name, reason, None);
-    }
-
     /// The cursors for the next reading.
     fn end(mut self) -> Vec<FileCursor> {
         // What was packed, and read so, while it was looked at: the next reading would not find it.
@@ -451,12 +398,6 @@ impl<'r, 'c> Round<'r, 'c> {
             is_rotation_of(&cursor.path, path) || log.is_some_and(|log| path == *log || is_rotation_of(path, log))
         };
         read && self.kept.iter().any(|c| c.path != cursor.path && c.mtime >= cursor.mtime && follows(&c.path))
-    }
-
-    /// Whether a file was empty when it was looked at, and what was copied or packed from its place since was read whole.
-    fn was_read_since(&self, cursor: &FileCursor, is_there: bool) -> bool {
-        let holds_it = |path: &PathBuf| (is_there || is_packed(path)) && is_rotation_of(path, &cursor.path);
-        cursor.size == 0 && self.started.iter().any(holds_it)
     }
 
     fn is_kept(&self, id: Identity) -> bool {

@@ -7,6 +7,7 @@ use crate::logs::files::{Format, Source, expand};
 use crate::logs::tests::signature;
 use crate::logs::{LogState, read_files, rotation, signature_set};
 use crate::model::LogReport;
+use copies::counted;
 use jiff::Timestamp;
 use std::cell::{Cell, RefCell};
 use std::fs;
@@ -330,6 +331,35 @@ fn a_fresh_file_that_can_be_no_copy_is_read_at_the_first_look_that_finds_it() {
             };
             pass_that_looks_twice(log, rotate, |log| fs::remove_file(log.path("app.log.1")).unwrap());
         });
+    }
+}
+
+/// Renamed once more right when it was looked for, and found then by its name.
+#[test]
+fn a_log_that_moved_while_it_was_looked_for_is_not_read_from_its_beginning() {
+    for read in [0, 10] {
+        let mut log = Log::new("app.log");
+        log.write("app.log", 5);
+        log.pass();
+        log.rename("app.log", "app.log.2");
+        log.append("app.log", "");
+        log.write("app.log", read);
+        log.pass();
+        log.write("app.log", 20);
+        log.rename("app.log", "app.log.1");
+        log.write("app.log", 3);
+        let (base, names) = (log.path("app.log"), log.pattern.clone());
+        let (count, gaps) = counted(&mut log, |round| {
+            let moved = round.waiting.iter().position(|cursor| cursor.path == base).unwrap();
+            round.lost.push(round.waiting.swap_remove(moved));
+            round.bases.push(base);
+            assert!(round.start_all(Vec::new(), true));
+            let mut lost = std::mem::take(&mut round.lost);
+            round.waiting.append(&mut lost);
+            assert!(round.look(expand(&names).unwrap(), false));
+        });
+        assert_eq!((count, gaps), (23, 0), "{read} lines were read before");
+        assert_eq!(log.pass().events, 0, "{read} lines were read before");
     }
 }
 

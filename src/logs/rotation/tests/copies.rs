@@ -135,10 +135,11 @@ fn truncation_without_a_copy_is_a_gap() {
 }
 
 /// Part of a pass of its own: what is done with the files in one order, and what that counts.
-fn counted(log: &mut Log, part: impl FnOnce(&mut Round<'_, '_>)) -> (u64, usize) {
+pub(super) fn counted(log: &mut Log, part: impl FnOnce(&mut Round<'_, '_>)) -> (u64, usize) {
     let set = signature_set(&[signature("err", "ERR")]);
     let mut collector = Collector::new(&set, &mut log.state, Timestamp::UNIX_EPOCH, Counting::Recent(3600));
-    let mut round = Round::begin(&mut collector, Source::new("file:x", Format::Plain), Vec::new());
+    let cursors = collector.state.files.remove("file:x").unwrap_or_default();
+    let mut round = Round::begin(&mut collector, Source::new("file:x", Format::Plain), cursors);
     part(&mut round);
     let kept = round.end();
     collector.state.files.insert("file:x".to_owned(), kept);

@@ -1,0 +1,99 @@
+//! Cursors whose file holds another content now, or is gone: where their content went, and what is said when it is nowhere.
+//!
+//! Not here: in which order files are looked at (`rotation`).
+
+use super::{COPYING_NS, Followed, Round};
+use crate::logs::beside::{Present, is_beside, is_rotation_of, open, siblings};
+use crate::logs::cursor::FileCursor;
+use crate::logs::files::{End, begins_alike, is_packed, read_packed};
+use std::path::PathBuf;
+
+impl Round<'_, '_> {
+    /// Finds out where the content of a cursor has gone and finishes it there; gives it back when it is nowhere.
+    pub(super) fn resolve(&mut self, mut cursor: FileCursor) -> Option<FileCursor> {
+        let (same, others): (Vec<_>, Vec<_>) =
+            siblings(&cursor.path).into_iter().partition(|file| cursor.is_same_inode(file.id));
+        for file in same {
+            match self.follow(cursor, &file) {
+                Followed::Kept => {
+                    if let Some(kept) = self.kept.last_mut() {
+                        kept.rotated = true;
+                    }
+                    return None;
+                }
+                Followed::Displaced(back) | Followed::Moved(back) => cursor = back,
+            }
+        }
+        let found = others.iter().any(|file| self.finish_in(&cursor, file));
+        if !found {
+            others.iter().for_each(|file| self.keep_part(&cursor, file));
+        }
+        if found { None } else { Some(cursor) }
+    }
+
+    /// Reads the rest of a cursor's content in this file, if it is there.
+    pub(super) fn finish_in(&mut self, cursor: &FileCursor, file: &Present) -> bool {
+        if self.is_kept(file.id)
+            || !cursor.is_recognisable()
+            // A copy is made, and a packed file has its time, after the last reading or little before its end.
+            || file.id.mtime + COPYING_NS < cursor.mtime
+            || !(cursor.rotated || is_rotation_of(&file.path, &cursor.path))
+        {
+            return false;
+        }
+        let Ok(Some(opened)) = open(file) else { return false };
+        let mut found = FileCursor { path: file.path.clone(), rotated: true, ..cursor.clone() };
+        found.rotated_from = cursor.log().cloned();
+        (found.dev, found.ino, found.born) = (file.id.dev, file.id.ino, file.id.born);
+        let finished = if is_packed(&file.path) {
+            begins_alike(&found, &opened, file.id.size, true)
+                && read_packed(self.collector, self.source, &mut found, &opened, false)
+                    .map(|()| self.kept.push(found))
+                    .is_ok()
+        } else {
+            found.verify(&opened) && matches!(self.read(found, opened, End::Taken), Followed::Kept)
+        };
+        if finished {
+            self.copies.retain(|copy| !copy.is_same_inode(file.id));
+        }
+        finished
+    }
+
+    /// Reads on with a cursor whose content is in this file and was not found there, because files moved meanwhile.
+    pub(super) fn is_of_lost(&mut self, file: &Present) -> bool {
+        for mut cursor in std::mem::take(&mut self.lost) {
+            if !self.is_kept(file.id) {
+                if !cursor.is_same_inode(file.id) {
+                    if self.finish_in(&cursor, file) {
+                        continue;
+                    }
+                } else {
+                    cursor = match self.follow(cursor, file) {
+                        Followed::Kept => continue,
+                        Followed::Displaced(back) | Followed::Moved(back) => back,
+                    };
+                }
+            }
+            self.lost.push(cursor);
+        }
+        self.is_kept(file.id)
+    }
+
+    pub(super) fn report_lost(&mut self, cursor: &FileCursor) {
+        if self.was_read_since(cursor, is_beside(cursor)) {
+            return;
+        }
+        let reason = format!(
+            "{} was replaced, truncated or removed, and its old content is nowhere beside it: what was written after \
+             the last reading is gone",
+            cursor.path.display()
+        );
+        self.collector.gap(self.source.name, reason, None);
+    }
+
+    /// Whether a file was empty when it was looked at, and what was copied or packed from its place since was read whole.
+    pub(super) fn was_read_since(&self, cursor: &FileCursor, is_there: bool) -> bool {
+        let holds_it = |path: &PathBuf| (is_there || is_packed(path)) && is_rotation_of(path, &cursor.path);
+        cursor.size == 0 && self.started.iter().any(holds_it)
+    }
+}
