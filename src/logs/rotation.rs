@@ -67,6 +67,8 @@ struct Round<'r, 'c> {
     bases: Vec<PathBuf>,
     /// Files that were read from their beginning.
     started: Vec<PathBuf>,
+    /// Files that were found without a cursor: those that go before they are read are lost.
+    seen: Vec<Present>,
 }
 
 /// What came of a cursor in a file of its inode.
@@ -94,6 +96,7 @@ impl<'r, 'c> Round<'r, 'c> {
             lost: Vec::new(),
             bases: Vec::new(),
             started: Vec::new(),
+            seen: Vec::new(),
         }
     }
 
@@ -120,6 +123,7 @@ impl<'r, 'c> Round<'r, 'c> {
             for cursor in lost.iter().filter(|cursor| cursor.is_missed()) {
                 self.report_lost(cursor);
             }
+            self.report_unread();
             return true;
         }
         self.waiting.append(&mut lost);
@@ -245,9 +249,12 @@ impl<'r, 'c> Round<'r, 'c> {
         self.bases.extend(self.logs_not_there());
         self.bases.sort();
         self.bases.dedup();
+        self.seen.extend_from_slice(&fresh);
         let (mut files, mut still) = (fresh, true);
         for _ in 0..LOOKS {
-            files.extend(self.rotated_since());
+            let rotated = self.rotated_since();
+            self.seen.extend_from_slice(&rotated);
+            files.extend(rotated);
             if files.is_empty() {
                 break;
             }
@@ -273,15 +280,17 @@ impl<'r, 'c> Round<'r, 'c> {
 
     /// The files without a cursor that a log became while nobody looked.
     fn rotated_since(&self) -> Vec<Present> {
-        let mut found = Vec::new();
-        for base in &self.bases {
-            let Some(since) = self.since(base) else { continue };
-            found.extend(siblings(base).into_iter().filter(|file| {
-                let is_known = self.is_kept(file.id) || self.is_known_copy(file.id);
-                !is_known && file.path != *base && is_rotation_of(&file.path, base) && file.id.mtime >= since
-            }));
-        }
-        found
+        self.bases.iter().flat_map(|base| self.unread_of(base, siblings(base))).collect()
+    }
+
+    /// Those of the files beside a log that it became since the last reading and that were not read.
+    fn unread_of(&self, base: &Path, mut files: Vec<Present>) -> Vec<Present> {
+        let Some(since) = self.since(base) else { return Vec::new() };
+        files.retain(|file| {
+            let is_known = self.is_kept(file.id) || self.is_known_copy(file.id);
+            !is_known && file.path != base && is_rotation_of(&file.path, base) && file.id.mtime >= since
+        });
+        files
     }
 
     /// When the log of this path, or a rotated one of it, was last written as far as the last reading knew. What cannot

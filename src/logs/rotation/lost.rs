@@ -4,7 +4,7 @@
 
 use super::{COPYING_NS, Followed, Round};
 use crate::logs::beside::{Present, is_beside, is_rotation_of, open, siblings};
-use crate::logs::cursor::FileCursor;
+use crate::logs::cursor::{FileCursor, Identity};
 use crate::logs::files::{End, begins_alike, is_packed, read_packed};
 use std::path::PathBuf;
 
@@ -13,6 +13,10 @@ impl Round<'_, '_> {
     pub(super) fn resolve(&mut self, mut cursor: FileCursor) -> Option<FileCursor> {
         let (same, others): (Vec<_>, Vec<_>) =
             siblings(&cursor.path).into_iter().partition(|file| cursor.is_same_inode(file.id));
+        if let Some(log) = cursor.log() {
+            let later = self.unread_of(log, others.clone());
+            self.seen.extend(later);
+        }
         for file in same {
             match self.follow(cursor, &file) {
                 Followed::Kept => {
@@ -95,5 +99,27 @@ impl Round<'_, '_> {
     pub(super) fn was_read_since(&self, cursor: &FileCursor, is_there: bool) -> bool {
         let holds_it = |path: &PathBuf| (is_there || is_packed(path)) && is_rotation_of(path, &cursor.path);
         cursor.size == 0 && self.started.iter().any(holds_it)
+    }
+
+    /// Tells of the files that were seen and went before they were read: logs that are rotated faster than they are read.
+    pub(super) fn report_unread(&mut self) {
+        let mut told: Vec<Identity> = Vec::new();
+        for Present { path, id } in std::mem::take(&mut self.seen) {
+            let is_known = [&self.kept, &self.copies, &self.waiting, &self.lost]
+                .iter()
+                .any(|cursors| cursors.iter().any(|cursor| cursor.is_same_inode(id)));
+            // One that was being packed may have been given up.
+            if is_known || id.size == 0 || is_packed(&path) || told.iter().any(|other| other.is_same_file(id)) {
+                continue;
+            }
+            // What was packed is read there, now or by the next reading.
+            let holds_it =
+                |file: &Present| id.is_same_file(file.id) || is_packed(&file.path) && file.id.mtime >= id.mtime;
+            if !siblings(&path).iter().any(holds_it) {
+                let reason = format!("{} was removed before it could be read", path.display());
+                self.collector.gap(self.source.name, reason, Some(id.size));
+                told.push(id);
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use crate::logs::files::{Format, Source, expand};
 use crate::logs::tests::signature;
 use crate::logs::{LogState, read_files, rotation, signature_set};
 use crate::model::LogReport;
-use copies::counted;
+use copies::{counted, present};
 use jiff::Timestamp;
 use std::cell::{Cell, RefCell};
 use std::fs;
@@ -360,6 +360,29 @@ fn a_log_that_moved_while_it_was_looked_for_is_not_read_from_its_beginning() {
         });
         assert_eq!((count, gaps), (23, 0), "{read} lines were read before");
         assert_eq!(log.pass().events, 0, "{read} lines were read before");
+    }
+}
+
+#[test]
+fn what_was_seen_and_went_before_it_was_read_is_a_gap() {
+    for pattern in ["app.log", "app.log*"] {
+        let mut log = Log::new(pattern);
+        log.write("app.log", 100);
+        log.pass();
+        log.rename("app.log", "app.log.2");
+        log.write("app.log", 7);
+        log.rename("app.log", "app.log.1");
+        log.write("app.log", 3);
+        let (path, names) = (log.path("app.log.1"), log.pattern.clone());
+        let gone = present(path.clone());
+        let (count, gaps) = counted(&mut log, |round| {
+            fs::remove_file(&path).unwrap();
+            assert!(!round.start_all(vec![gone], false));
+            assert!(round.look(expand(&names).unwrap(), false));
+        });
+        assert_eq!((count, gaps), (3, 1), "{pattern}");
+        let report = log.pass();
+        assert_eq!((report.events, report.gaps.len()), (0, 0), "{pattern}");
     }
 }
 

@@ -147,7 +147,7 @@ pub(super) fn counted(log: &mut Log, part: impl FnOnce(&mut Round<'_, '_>)) -> (
     (report.events, report.gaps.len())
 }
 
-fn present(path: PathBuf) -> Present {
+pub(super) fn present(path: PathBuf) -> Present {
     Present { id: Identity::of(&fs::metadata(&path).unwrap()), path }
 }
 
