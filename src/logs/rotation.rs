@@ -118,15 +118,14 @@ impl<'r, 'c> Round<'r, 'c> {
             }
         }
         let done = (still || last) && self.start_all(fresh, last);
-        let mut lost = std::mem::take(&mut self.lost);
         if done || last {
-            for cursor in lost.iter().filter(|cursor| cursor.is_missed()) {
+            self.report_unread();
+            for cursor in std::mem::take(&mut self.lost).iter().filter(|cursor| cursor.is_missed()) {
                 self.report_lost(cursor);
             }
-            self.report_unread();
             return true;
         }
-        self.waiting.append(&mut lost);
+        self.waiting.append(&mut self.lost);
         false
     }
 

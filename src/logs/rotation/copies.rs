@@ -49,10 +49,10 @@ impl Round<'_, '_> {
                     holds_all(&original, opened, file.id.size, is_packed(&file.path)).unwrap_or(false)
                 }
                 _ if is_packed(&file.path) || file.id.size >= kept.offset => true,
-                _ if kept.begins(opened, file.id.size).is_some() => true,
                 _ => {
-                    unsure = true;
-                    false
+                    let is_compared = kept.begins(opened, file.id.size).is_some();
+                    unsure |= !is_compared;
+                    is_compared
                 }
             };
             if is_copy {
