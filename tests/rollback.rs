@@ -53,6 +53,20 @@ fn a_rollback_restores_every_byte_and_is_itself_backed_up() {
 }
 
 #[test]
+fn what_was_edited_since_its_fix_is_put_back_only_by_force_whichever_way_it_is_named() {
+    for by_name in [true, false] {
+        let (scene, backup) = healed();
+        let id = if by_name { backup.as_str() } else { "latest" };
+        let edited = scene.program() + "# by hand\n";
+        scene.root.write(PROGRAM_PATH, &edited);
+        healer(&scene.root, &["rollback", id]).expect_code(13);
+        assert_eq!(scene.program(), edited);
+        healer(&scene.root, &["rollback", id, "--force"]).expect_code(0);
+        assert_eq!(scene.program(), PROGRAM);
+    }
+}
+
+#[test]
 fn a_rolled_back_rule_is_held_until_an_operator_resets_it() {
     let (scene, backup) = healed();
     healer(&scene.root, &["rollback", &backup]).expect_code(0);

@@ -36,7 +36,7 @@ fn list(dir: &StateDir, out: &Output) -> Result<u8> {
 }
 
 fn show_one(dir: &StateDir, id: &str, out: &Output) -> Result<u8> {
-    let metadata = rollback::find(dir, id)?;
+    let metadata = rollback::find(dir, id, false)?;
     let diffs = differences(dir, &metadata, out)?;
     let mut body = json::backup(&metadata);
     if let serde_json::Value::Object(body) = &mut body {

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub fn run(engine: &Engine, id: &str, dry_run: bool, force: bool, global: &Global, out: &Output) -> Result<u8> {
     let dir = StateDir::of(engine);
-    let metadata = find(&dir, id)?;
+    let metadata = find(&dir, id, force)?;
     let id = metadata.backup_id.clone();
     let diffs = differences(&dir, &metadata, out)?;
     for (_, diff) in diffs.iter().filter(|(_, d)| !d.is_empty()) {
@@ -92,8 +92,9 @@ fn steps_owed(engine: &Engine, dir: &StateDir, metadata: &Metadata, force: bool)
     })
 }
 
-/// The backup that was meant. `latest` is the one of the newest fix still in place.
-pub(super) fn find(dir: &StateDir, id: &str) -> Result<Metadata> {
+/// The backup that was meant. `latest` is the one of the newest fix still in place; where none is, with `force` that of the
+/// newest one that was kept and edited since.
+pub(super) fn find(dir: &StateDir, id: &str, force: bool) -> Result<Metadata> {
     if id != backup::LATEST {
         return backup::load(&dir.backups(), id);
     }
@@ -104,13 +105,14 @@ pub(super) fn find(dir: &StateDir, id: &str) -> Result<Metadata> {
     }
     // One that was kept and stands no more was edited by somebody else.
     let kept = |m: &&Metadata| matches!(outcome_of(dir, m), Ok(Some(Outcome::Healed | Outcome::Unproven)));
-    Err(match fixes.find(kept).map(|m| &m.backup_id) {
-        None => anyhow!(NoSuchBackup::latest()),
-        Some(id) => anyhow!(Conflict(format!(
+    match fixes.find(kept) {
+        None => bail!(NoSuchBackup::latest()),
+        Some(metadata) if force => Ok(metadata.clone()),
+        Some(Metadata { backup_id: id, .. }) => bail!(Conflict(format!(
             "what the newest fix wrote was changed since, and not by healer: `healer rollback -n {id}` shows the \
              difference, `healer rollback {id} --force` puts back what was before the fix all the same"
         ))),
-    })
+    }
 }
 
 /// Of a fix that changed no file, how it has ended says so.
