@@ -102,6 +102,7 @@ impl<'r, 'c> Round<'r, 'c> {
 
     /// One look at all files. False when they changed meanwhile, so that it is to be done again, unless it is the last.
     fn look(&mut self, paths: Vec<PathBuf>, last: bool) -> bool {
+        self.follow_again();
         let present = self.present(paths);
         let (fresh, displaced, moved) = self.go_on(present);
         let mut still = moved.is_empty();
@@ -127,6 +128,14 @@ impl<'r, 'c> Round<'r, 'c> {
         }
         self.waiting.append(&mut self.lost);
         false
+    }
+
+    /// Logs that an earlier look read are read on before what came after them, which this look may find.
+    fn follow_again(&mut self) {
+        let is_live = |cursor: &FileCursor| !cursor.rotated && !cursor.binary && !is_packed(&cursor.path);
+        let (mut live, kept) = std::mem::take(&mut self.kept).into_iter().partition(is_live);
+        self.kept = kept;
+        self.waiting.append(&mut live);
     }
 
     fn present(&mut self, paths: Vec<PathBuf>) -> Vec<Present> {
@@ -248,27 +257,20 @@ impl<'r, 'c> Round<'r, 'c> {
         self.bases.extend(self.logs_not_there());
         self.bases.sort();
         self.bases.dedup();
-        self.seen.extend_from_slice(&fresh);
-        let (mut files, mut still) = (fresh, true);
-        for _ in 0..LOOKS {
-            let rotated = self.rotated_since();
-            self.seen.extend_from_slice(&rotated);
-            files.extend(rotated);
-            if files.is_empty() {
-                break;
-            }
-            // What is copied or packed is known by its original, so logs come first and packed ones last.
-            let is_rotated = |file: &Present| self.bases.iter().any(|base| is_rotation_of(&file.path, base));
-            files.sort_by_key(|file| (is_packed(&file.path), is_rotated(file), file.id.mtime));
-            for file in files.drain(..) {
-                still &= self.start(file, last);
-            }
-            if !still {
-                break;
-            }
-            // What was truncated before it was read here is in a copy that may not have been there yet.
+        let mut files = fresh;
+        files.extend(self.rotated_since());
+        self.seen.extend_from_slice(&files);
+        // What is copied or packed is known by its original, so logs come first and packed ones last.
+        let is_rotated = |file: &Present| self.bases.iter().any(|base| is_rotation_of(&file.path, base));
+        files.sort_by_key(|file| (is_packed(&file.path), is_rotated(file), file.id.mtime));
+        let mut still = true;
+        for file in files.iter().cloned() {
+            still &= self.start(file, last);
         }
-        still
+        // What was truncated before it was read here is in a copy that may not have been there yet, and what was rotated
+        // since comes after what is left of the logs read here.
+        let is_tried = |file: &Present| files.iter().any(|tried| tried.id.is_same_file(file.id));
+        still && self.rotated_since().iter().all(is_tried)
     }
 
     /// Logs of which there are only rotated files: what the next of these was has no cursor that leads to it.

@@ -281,6 +281,28 @@ fn pass_that_looks_twice(log: &mut Log, second: impl Fn(&mut Log), fourth: impl 
 }
 
 #[test]
+fn what_was_written_since_an_earlier_look_of_the_same_pass_and_went_is_a_gap_told_with_what_came_after_it() {
+    for pattern in ["app.{log,log.9.gz}", "app.log*"] {
+        let mut log = Log::new(pattern);
+        log.write("app.log", 100);
+        log.pass();
+        let before = (log.counted, log.written);
+        pass_that_looks_twice(
+            &mut log,
+            |log| {
+                log.write("app.log", 5);
+                fs::remove_file(log.path("app.log")).unwrap();
+                log.write("app.log", 7);
+            },
+            |_| {},
+        );
+        assert_eq!((log.counted - before.0, log.gaps), (log.written - before.1 - 5, 1), "{pattern}");
+        log.pass();
+        assert_eq!((log.counted, log.gaps), (107, 1), "{pattern}: it is told once");
+    }
+}
+
+#[test]
 fn what_was_seen_empty_and_then_written_and_packed_in_the_same_pass_is_no_gap_in_the_next() {
     scenes_of("app.log*", |log| {
         log.rename("app.log", "app.log.2");
