@@ -45,7 +45,8 @@ pub fn read<T: DeserializeOwned + Default>(source: &mut Source) -> Reading<T> {
         let root = table.span();
         let found = error.span().and_then(|span| remove(table.get_mut(), &root, &span));
         let key = found.as_ref().map_or("", |f| f.shown.as_str());
-        let (message, help) = explain(error.message(), key);
+        let written = error.span().and_then(|span| text.get(span)).unwrap_or_default();
+        let (message, help) = explain(error.message(), key, written);
         errors.push(ConfigError::at(source, &error.span().unwrap_or_default(), &message, help));
         match found {
             Some(found) if errors.len() < MOST_ERRORS => removed.push(found.removed),
@@ -115,7 +116,7 @@ fn remove_from_value(value: &mut DeValue<'_>, key: &str, at: &Span, span: &Span)
 }
 
 /// serde's message in plain words, without the value that it quotes: that may be a secret.
-fn explain(message: &str, key: &str) -> (String, Option<String>) {
+fn explain(message: &str, key: &str, written: &str) -> (String, Option<String>) {
     let key = if key.is_empty() { "this" } else { key };
     let word = || message.split('`').nth(1).unwrap_or_default();
     let choices = || -> Vec<&str> {
@@ -134,7 +135,7 @@ fn explain(message: &str, key: &str) -> (String, Option<String>) {
     if let Some((found, expected)) = message.strip_prefix("invalid ").and_then(|m| m.rsplit_once(", expected ")) {
         let found = found.split_once(": ").map_or(found, |(_, found)| found);
         let found = found.split([' ', '`', '"']).next().unwrap_or_default();
-        return (format!("{key} must be {}, not {}", kind(expected), kind(found)), proposal(key, kind(expected)));
+        return (format!("{key} must be {}, not {}", kind(expected), kind(found)), proposal(key, kind(expected), written));
     }
     match message {
         "wanted string or table" => (format!("{key} must be a string"), None),
@@ -158,10 +159,12 @@ fn belongs(key: &str, known_here: &[&str]) -> Option<String> {
 }
 
 /// How such a value is written, where that is not plain from its type.
-fn proposal(key: &str, expected: &str) -> Option<String> {
+fn proposal(key: &str, expected: &str, written: &str) -> Option<String> {
     let is_program = ["`run`", "`command`", "`undo`"].contains(&key) || key.ends_with("`commands`");
     match expected {
         "a list" if is_program => Some("each word by itself: [\"/path/of/program\", \"argument\"]".to_owned()),
+        "a list" if written.starts_with('{') => Some("in brackets, as there may be several: [{ ... }]".to_owned()),
+        "a list" if written.starts_with('[') => Some(format!("in double brackets, as there may be several: [{written}]")),
         "a list" => Some("in brackets: [\"...\"]".to_owned()),
         _ => None,
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// A longer line is foreign: counted, skipped, and never held whole.
@@ -37,22 +37,48 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-/// The next line without its end, cut at [`LONGEST_LINE`] (it is then no JSON and is skipped as such). Returns its whole
-/// length in bytes, end included; 0 at the end of the file.
-pub(super) fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<u64> {
-    line.clear();
-    let mut length = 0;
-    loop {
-        let buffer = reader.fill_buf()?;
-        let end = memchr::memchr(b'\n', buffer);
-        let part = buffer.get(..end.unwrap_or(buffer.len())).unwrap_or_default();
-        let room = LONGEST_LINE.saturating_sub(line.len());
-        line.extend_from_slice(part.get(..room.min(part.len())).unwrap_or_default());
-        let used = end.map_or(buffer.len(), |e| e + 1);
-        reader.consume(used);
-        length += used as u64;
-        if end.is_some() || used == 0 {
-            return Ok(length);
+/// The lines of a stream. One that lies in its buffer whole is not copied.
+pub(super) struct Lines<R> {
+    reader: BufReader<R>,
+    /// A line that does not.
+    line: Vec<u8>,
+    /// What the line given last takes of the buffer.
+    used: usize,
+}
+
+impl<R: Read> Lines<R> {
+    pub(super) fn new(stream: R) -> Lines<R> {
+        Lines { reader: BufReader::with_capacity(64 * 1024, stream), line: Vec::new(), used: 0 }
+    }
+
+    /// The next line without its end, cut at [`LONGEST_LINE`] (it is then no JSON and is skipped as such), and its whole
+    /// length in bytes, end included. `None` at the end of the stream.
+    pub(super) fn next(&mut self) -> std::io::Result<Option<(&[u8], u64)>> {
+        self.reader.consume(std::mem::take(&mut self.used));
+        if let Some(end) = memchr::memchr(b'\n', self.reader.fill_buf()?) {
+            self.used = end + 1;
+            return Ok(self.reader.buffer().get(..end).map(|line| (line, end as u64 + 1)));
+        }
+        let length = self.gather()?;
+        Ok((length > 0).then_some((&self.line, length)))
+    }
+
+    /// A line that goes on after the buffer.
+    fn gather(&mut self) -> std::io::Result<u64> {
+        self.line.clear();
+        let mut length = 0;
+        loop {
+            let buffer = self.reader.fill_buf()?;
+            let end = memchr::memchr(b'\n', buffer);
+            let part = buffer.get(..end.unwrap_or(buffer.len())).unwrap_or_default();
+            let room = LONGEST_LINE.saturating_sub(self.line.len());
+            self.line.extend_from_slice(part.get(..room.min(part.len())).unwrap_or_default());
+            let used = end.map_or(buffer.len(), |e| e + 1);
+            self.reader.consume(used);
+            length += used as u64;
+            if end.is_some() || used == 0 {
+                return Ok(length);
+            }
         }
     }
 }
@@ -84,8 +110,9 @@ pub fn check_line(line: &[u8]) -> Result<(), String> {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(record);
     hasher.update(b"}");
-    let right = format!("{:08x}\"}}", hasher.finalize());
-    if tail == right.as_bytes() { Ok(()) } else { Err("its checksum does not fit: the line is damaged".into()) }
+    let digits = tail.strip_suffix(b"\"}").and_then(|digits| std::str::from_utf8(digits).ok());
+    let named = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+    if named == Some(hasher.finalize()) { Ok(()) } else { Err("its checksum does not fit: the line is damaged".into()) }
 }
 
 /// Appends a fix's terminal record.
@@ -165,13 +192,12 @@ fn any_line_from(path: &Path, from: u64, id: &str, wanted: impl Fn(&Identity) ->
         Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
     };
     file.seek(SeekFrom::Start(from)).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut reader = BufReader::new(file);
-    let mut line = Vec::new();
-    while read_line(&mut reader, &mut line)? > 0 {
-        if memchr::memmem::find(&line, id.as_bytes()).is_none() || check_line(&line).is_err() {
+    let mut lines = Lines::new(file);
+    while let Some((line, _)) = lines.next()? {
+        if memchr::memmem::find(line, id.as_bytes()).is_none() || check_line(line).is_err() {
             continue;
         }
-        if serde_json::from_slice::<Identity>(&line)
+        if serde_json::from_slice::<Identity>(line)
             .is_ok_and(|l| l.id.as_ref().is_some_and(|i| i.0 == id) && wanted(&l))
         {
             return Ok(true);

@@ -17,11 +17,11 @@ pub use spread::{Spread, wilson};
 
 use crate::model::{Cleared, Outcome, Tries, VerdictKind};
 use anyhow::{Context, Result};
-use line::{Text, read_line};
+use line::{Lines, Text};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::File;
-use std::io::{BufReader, Seek, SeekFrom};
+use std::io::{Seek, SeekFrom};
 use std::path::Path;
 use verdicts::{Later, Verdicts};
 
@@ -195,22 +195,18 @@ fn fold_part(path: &Path, from: u64, to: u64, reading: &Reading) -> std::io::Res
     // The line that the byte before `from` belongs to is the other half's.
     let mut at = from.saturating_sub(1);
     file.seek(SeekFrom::Start(at))?;
-    let mut reader = BufReader::with_capacity(64 * 1024, file);
-    let mut line = Vec::new();
+    let mut lines = Lines::new(file);
     if from > 0 {
-        at += read_line(&mut reader, &mut line)?;
+        at += lines.next()?.map_or(0, |(_, length)| length);
     }
     while at < to {
-        let length = read_line(&mut reader, &mut line)?;
-        if length == 0 {
-            break;
-        }
+        let Some((line, length)) = lines.next()? else { break };
         at += length;
         knowledge.lines += 1;
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        if let Err(why) = knowledge.take(&line, reading) {
+        if let Err(why) = knowledge.take(line, reading) {
             knowledge.skipped += 1;
             knowledge.first_skipped.get_or_insert((knowledge.lines, why));
         }
@@ -229,7 +225,8 @@ impl Knowledge {
 
     fn take(&mut self, bytes: &[u8], reading: &Reading) -> Result<(), String> {
         check_line(bytes)?;
-        let line: Line = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+        let text = std::str::from_utf8(bytes).map_err(|e| format!("it is not UTF-8: {e}"))?;
+        let line: Line = serde_json::from_str(text).map_err(|e| e.to_string())?;
         if line.kind.as_ref().is_some_and(|k| k.0 == "verdict") {
             return Ok(());
         }
