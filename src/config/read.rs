@@ -135,7 +135,10 @@ fn explain(message: &str, key: &str, written: &str) -> (String, Option<String>) 
     if let Some((found, expected)) = message.strip_prefix("invalid ").and_then(|m| m.rsplit_once(", expected ")) {
         let found = found.split_once(": ").map_or(found, |(_, found)| found);
         let found = found.split([' ', '`', '"']).next().unwrap_or_default();
-        return (format!("{key} must be {}, not {}", kind(expected), kind(found)), proposal(key, kind(expected), written));
+        return (
+            format!("{key} must be {}, not {}", kind(expected), kind(found)),
+            proposal(key, kind(expected), written),
+        );
     }
     match message {
         "wanted string or table" => (format!("{key} must be a string"), None),
@@ -164,7 +167,9 @@ fn proposal(key: &str, expected: &str, written: &str) -> Option<String> {
     match expected {
         "a list" if is_program => Some("each word by itself: [\"/path/of/program\", \"argument\"]".to_owned()),
         "a list" if written.starts_with('{') => Some("in brackets, as there may be several: [{ ... }]".to_owned()),
-        "a list" if written.starts_with('[') => Some(format!("in double brackets, as there may be several: [{written}]")),
+        "a list" if written.starts_with('[') => {
+            Some(format!("in double brackets, as there may be several: [{written}]"))
+        }
         "a list" => Some("in brackets: [\"...\"]".to_owned()),
         _ => None,
     }

@@ -71,6 +71,16 @@ struct Round<'r, 'c> {
     seen: Vec<Present>,
 }
 
+/// What is left to be done after the files that have a cursor were read on in.
+struct Found {
+    /// Files without a cursor.
+    fresh: Vec<Present>,
+    /// Cursors without their content.
+    displaced: Vec<FileCursor>,
+    /// Those whose file moved while it was looked at.
+    moved: Vec<FileCursor>,
+}
+
 /// What came of a cursor in a file of its inode.
 enum Followed {
     Kept,
@@ -104,8 +114,14 @@ impl<'r, 'c> Round<'r, 'c> {
     fn look(&mut self, paths: Vec<PathBuf>, last: bool) -> bool {
         self.follow_again();
         let present = self.present(paths);
-        let (fresh, displaced, moved) = self.go_on(present);
+        let found = self.go_on(present);
+        self.settle(found, last)
+    }
+
+    /// Reads what is fresh and finds out where the rest has gone.
+    fn settle(&mut self, Found { fresh, displaced, moved }: Found, last: bool) -> bool {
         let mut still = moved.is_empty();
+        let moving: Vec<Identity> = moved.iter().map(FileCursor::identity).collect();
         self.lost = moved;
         for cursor in displaced {
             self.bases.extend(cursor.log().cloned());
@@ -118,16 +134,14 @@ impl<'r, 'c> Round<'r, 'c> {
                 self.lost.push(cursor);
             }
         }
-        let done = (still || last) && self.start_all(fresh, last);
-        if done || last {
-            self.report_unread();
-            for cursor in std::mem::take(&mut self.lost).iter().filter(|cursor| cursor.is_missed()) {
-                self.report_lost(cursor);
-            }
-            return true;
+        let started = (still || last) && self.start_all(fresh, last);
+        if !started && !last {
+            self.waiting.append(&mut self.lost);
+            return false;
         }
-        self.waiting.append(&mut self.lost);
-        false
+        self.report_unread();
+        self.give_up(&moving, started);
+        true
     }
 
     /// Logs that an earlier look read are read on before what came after them, which this look may find.
@@ -152,9 +166,8 @@ impl<'r, 'c> Round<'r, 'c> {
         present
     }
 
-    /// Reads on in files whose identity holds. Returns the files without a cursor, the cursors without their content,
-    /// and those whose file moved while it was looked at.
-    fn go_on(&mut self, present: Vec<Present>) -> (Vec<Present>, Vec<FileCursor>, Vec<FileCursor>) {
+    /// Reads on in files whose identity holds.
+    fn go_on(&mut self, present: Vec<Present>) -> Found {
         let (mut fresh, mut displaced, mut moved) = (Vec::new(), Vec::new(), Vec::new());
         let mut cursors = std::mem::take(&mut self.waiting);
         let mut follow = |round: &mut Self, cursor: FileCursor, file: &Present| match round.follow(cursor, file) {
@@ -187,7 +200,7 @@ impl<'r, 'c> Round<'r, 'c> {
             }
         }
         displaced.append(&mut gone);
-        (fresh, displaced, moved)
+        Found { fresh, displaced, moved }
     }
 
     /// Reads on in a file of the same inode.

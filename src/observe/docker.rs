@@ -8,7 +8,7 @@ mod judge;
 mod listing;
 
 use super::samples::{ContainerSample, DockerSample, Sample, since_boot_usec};
-use super::{Check, Moment, Seen, clean};
+use super::{Check, Moment, Seen, WATCH, clean};
 use crate::config::DockerProbe;
 use crate::host::clock::boot_id;
 use crate::host::docker::{ContainerDetail, Docker, DockerError, ListedContainer};
@@ -45,6 +45,12 @@ impl DockerCheck {
         let previous = moment.previous.docker.as_ref().filter(|p| p.socket == self.0.socket && p.boot_id == boot);
         let mut samples = recall(&docker, &listed, previous, moment);
         let mut usage = measure(&docker, &listed, &samples, moment);
+        // Nothing is known from before: use is watched as the host's is.
+        let mut first = BTreeMap::new();
+        if previous.is_none() && !usage.is_empty() {
+            std::thread::sleep(WATCH.min(moment.left() / 2));
+            first = std::mem::replace(&mut usage, measure(&docker, &listed, &samples, moment));
+        }
         let host_memory = cgroup::host_memory();
 
         let mut containers = Vec::with_capacity(listed.len());
@@ -55,7 +61,10 @@ impl DockerCheck {
                 sample.cpu = used.as_ref().map(|u| u.cpu);
                 sample.ports = ports(listed, sample, earlier);
             }
-            let container = describe(listed, samples.get(&listed.id), earlier, used.as_ref(), host_memory);
+            let mut container = describe(listed, samples.get(&listed.id), earlier, used.as_ref(), host_memory);
+            if let Some((now, before)) = used.as_ref().zip(first.get(&listed.id)) {
+                container.cpu_percent = now.cpu.percent_since(&before.cpu);
+            }
             containers.push(self.judged(container, listed, moment.now));
         }
         let taken_at = moment.now;

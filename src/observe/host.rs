@@ -1,7 +1,7 @@
 //! The host itself: CPU, memory, disks.
 
 use super::samples::{HostSample, Sample};
-use super::{Check, Moment, Seen, high, metric, verdict};
+use super::{Check, Moment, Seen, WATCH, high, metric, verdict};
 use crate::config::HostProbe;
 use crate::host::clock::boot_id;
 use crate::model::{Status, Unit};
@@ -64,9 +64,6 @@ fn summary(cpu: Option<f64>, memory: Option<f64>, disk: Option<f64>) -> String {
         words.into_iter().filter_map(|(name, value)| value.map(|v| format!("{name} {v:.0} %"))).collect();
     words.join(", ")
 }
-
-/// Over how long the CPU is watched when nothing is known from before.
-const WATCH: Duration = Duration::from_secs(1);
 
 /// Ticks of each CPU below which a mean since the pass before would be noise (a second).
 const FEWEST_TICKS: u64 = 100;

@@ -124,6 +124,9 @@ struct Running<'a> {
     answer: Option<(Result<Option<Seen>, String>, Duration)>,
 }
 
+/// Over how long use of the CPU is watched when nothing is known from before.
+const WATCH: Duration = Duration::from_secs(1);
+
 /// A check ends itself at its time-out with the better message; this much later it is given up.
 const GRACE: Duration = Duration::from_millis(100);
 

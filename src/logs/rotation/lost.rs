@@ -83,7 +83,25 @@ impl Round<'_, '_> {
         self.is_kept(file.id)
     }
 
-    pub(super) fn report_lost(&mut self, cursor: &FileCursor) {
+    /// Tells of what is lost, after the last look. A file that moves still is found by the next reading. So are those
+    /// that this one saw and could not read, as long as it knows when their log was last read.
+    pub(super) fn give_up(&mut self, moving: &[Identity], started: bool) {
+        for mut cursor in std::mem::take(&mut self.lost) {
+            if moving.iter().any(|id| cursor.is_same_inode(*id)) {
+                self.waiting.push(cursor);
+                continue;
+            }
+            if cursor.is_missed() {
+                self.report_lost(&cursor);
+            }
+            if !started {
+                cursor.superseded = true;
+                self.waiting.push(cursor);
+            }
+        }
+    }
+
+    fn report_lost(&mut self, cursor: &FileCursor) {
         if self.was_read_since(cursor, is_beside(cursor)) {
             return;
         }
