@@ -341,8 +341,8 @@ fn act(
     let alerts = tell::of_analysis(world.engine, report, permit.as_ref(), &changed, &mut world.memory.incidents, now);
     let alerts = unseen(world, alerts);
     send(world, alerts, tell);
-    saved?;
-    let Some(permit) = permit else { return Ok(()) };
+    let Some(permit) = permit else { return saved };
+    saved.context("nothing was changed")?;
 
     if let Some(why) = again::recovered(world, report, permit.plan(), looked, options, interrupt) {
         recovered(world, report, permit.plan(), &why, tell);

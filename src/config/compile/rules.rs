@@ -275,7 +275,12 @@ fn log_sources(cx: Cx<'_>, log: &At<String>, logs: &[LogSpec]) -> Option<globset
             values::literal_glob(&log.value)
         }
         _ => {
-            cx.error(&log.span, "`log` is `container:GLOB`, `file:NAME` or `journal:NAME`");
+            let meant = ["file", "journal"].iter().find(|kind| named(kind, &log.value));
+            let what = "`log` is `container:GLOB`, `file:NAME` or `journal:NAME`";
+            match meant {
+                Some(kind) => cx.error_help(&log.span, what, format!("did you mean `{kind}:{}`?", log.value)),
+                None => cx.error(&log.span, what),
+            }
             None
         }
     }
