@@ -13,12 +13,14 @@ mod tests;
 
 use crate::diagnose::rules::shown;
 use crate::model::{ErrorsAllowed, Status, ValidationSpec, Verdict, VerdictKind, Watched};
-use luck::chance_of_at_most;
+use luck::{chance_of_at_least, chance_of_at_most};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Had nothing changed, at least this many errors were to be expected: fewer, and quiet proves nothing.
 pub const ENOUGH_EXPECTED: f64 = 3.0;
+/// A burst right at the begin of a window that the earlier rate explains so seldom is none of that rate.
+const HARDLY_CHANCE: f64 = 0.01;
 /// Good samples of a check, container or metric.
 pub const ENOUGH_SAMPLES: usize = 3;
 
@@ -123,14 +125,18 @@ fn luck_of(spec: &ValidationSpec, before: Before, samples: &[Sample]) -> Option<
     reckoned(spec, before, samples).map(|(expected, seen)| chance_of_at_most(seen, expected))
 }
 
-/// Over what is allowed, by at least three, and above twice the earlier rate; or a named check newly critical, or a
+/// Over what is allowed, by at least three, and above twice the earlier rate (not by chance, where a share of it is
+/// allowed); or a named check newly critical, or a
 /// service of the fix down, for three samples.
 fn clearly_worse(spec: &ValidationSpec, before: Before, samples: &[Sample]) -> Option<String> {
     let last = samples.last()?;
     if let Watched::Log { rate_per_second, .. } = &spec.watched {
         let expected = rate_per_second * last.at;
         let allowed = allowed(spec, *rate_per_second, last.at);
-        if last.errors >= allowed.saturating_add(3) && last.errors as f64 > 2.0 * expected.max(1.0) {
+        // Over a number there is no way back; over a share of the rate there is, unless it has become another rate.
+        let is_for_good = matches!(spec.errors_allowed, ErrorsAllowed::AtMost(_))
+            || chance_of_at_least(last.errors, expected) < HARDLY_CHANCE;
+        if is_for_good && last.errors >= allowed.saturating_add(3) && last.errors as f64 > 2.0 * expected.max(1.0) {
             return Some(format!(
                 "clearly worse: {} errors in {} where {expected:.1} were to be expected",
                 last.errors,

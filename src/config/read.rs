@@ -163,8 +163,12 @@ fn belongs(key: &str, known_here: &[&str]) -> Option<String> {
 
 /// How such a value is written, where that is not plain from its type.
 fn proposal(key: &str, expected: &str, written: &str) -> Option<String> {
-    let is_program = ["`run`", "`command`", "`undo`"].contains(&key) || key.ends_with("`commands`");
+    let is_program = ["`run`", "`command`", "`undo`"].contains(&key);
+    let is_one_of_programs = ["every item of `command`", "every item of `commands`"].contains(&key);
     match expected {
+        "a list" if is_one_of_programs => {
+            Some("each program in brackets of its own: [[\"/path/of/program\", \"argument\"]]".to_owned())
+        }
         "a list" if is_program => Some("each word by itself: [\"/path/of/program\", \"argument\"]".to_owned()),
         "a list" if written.starts_with('{') => Some("in brackets, as there may be several: [{ ... }]".to_owned()),
         "a list" if written.starts_with('[') => {

@@ -51,6 +51,8 @@ fn errors_are_judged_against_what_was_to_be_expected() {
     check(0.001, none, 600.0, 1, "failure");
     check(0.5, ErrorsAllowed::ReduceTo(0.2), 120.0, 12, "success");
     check(0.5, ErrorsAllowed::ReduceTo(0.2), 120.0, 13, "failure");
+    check(3.5, ErrorsAllowed::ReduceTo(0.5), 0.4, 5, "wait");
+    check(3.5, ErrorsAllowed::ReduceTo(0.5), 0.4, 8, "failure");
     check(0.1, none, 20.0, 5, "failure");
     check(0.1, none, 20.0, 2, "wait");
     check(0.1, none, 40.0, 8, "wait");
