@@ -126,8 +126,7 @@ fn luck_of(spec: &ValidationSpec, before: Before, samples: &[Sample]) -> Option<
 }
 
 /// Over what is allowed, by at least three, and above twice the earlier rate (not by chance, where a share of it is
-/// allowed); or a named check newly critical, or a
-/// service of the fix down, for three samples.
+/// allowed); or a named check newly critical, or a service of the fix down, for three samples.
 fn clearly_worse(spec: &ValidationSpec, before: Before, samples: &[Sample]) -> Option<String> {
     let last = samples.last()?;
     if let Watched::Log { rate_per_second, .. } = &spec.watched {
