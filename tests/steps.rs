@@ -618,7 +618,8 @@ fn a_command_that_fails_is_undone_and_without_an_undo_it_has_failed() {
 
 #[test]
 fn a_pass_killed_while_its_command_runs_undoes_it_the_next_time() {
-    let it = Program::new("touch is-up; while [ -e is-up ] && [ ! -e release ]; do sleep 0.05; done", Some(DOWN), "60s");
+    let it =
+        Program::new("touch is-up; while [ -e is-up ] && [ ! -e release ]; do sleep 0.05; done", Some(DOWN), "60s");
     let pass = spawn(&it.root, &["heal"]);
     let until = std::time::Instant::now() + support::DEADLINE;
     while !it.is_up() {

@@ -61,7 +61,7 @@ pub struct Knowledge {
     pub first_skipped: Option<(u64, String)>,
     /// Lines read, of whatever kind.
     lines: u64,
-    /// `last_updated` as it was written.
+    /// The newest of the times that were not parsed.
     newest: String,
     scratch: String,
 }
@@ -211,6 +211,7 @@ fn fold_part(path: &Path, from: u64, to: u64, reading: &Reading) -> std::io::Res
             knowledge.first_skipped.get_or_insert((knowledge.lines, why));
         }
     }
+    knowledge.settle();
     Ok(knowledge)
 }
 
@@ -220,7 +221,9 @@ impl Knowledge {
     /// # Errors
     /// When it is none of ours, or damaged.
     pub fn take_line(&mut self, line: &[u8]) -> Result<(), String> {
-        self.take(line, &Reading { since: None, aging: None, verdicts: &Verdicts::default() })
+        let taken = self.take(line, &Reading { since: None, aging: None, verdicts: &Verdicts::default() });
+        self.settle();
+        taken
     }
 
     fn take(&mut self, bytes: &[u8], reading: &Reading) -> Result<(), String> {
@@ -253,7 +256,7 @@ impl Knowledge {
         key(&mut self.scratch, &[&issue.0, &fix.0]);
         add(&mut self.by_issue, &self.scratch, success, weight);
         if let Some(target) = &line.target {
-            key(&mut self.scratch, &[&issue.0, &fix.0, &target.0]);
+            part(&mut self.scratch, &target.0);
             add(&mut self.by_target, &self.scratch, success, weight);
         }
         Ok(())
@@ -326,20 +329,24 @@ impl Knowledge {
         self
     }
 
-    /// Whether a record is not older than `since`; keeps the newest time. A time that is not newer, being of the same
-    /// form and sorting before it, is not even parsed.
+    /// Whether a record is not older than `since`; keeps the newest time. Times of one form sort as they are written: only
+    /// the newest of them is parsed.
     fn is_within(&mut self, text: Option<&str>, since: Option<jiff::Timestamp>) -> bool {
         let Some(text) = text else { return since.is_none() };
-        let same_form = text.len() == self.newest.len() && text.ends_with('Z') && self.newest.ends_with('Z');
-        if since.is_none() && same_form && *text <= *self.newest {
+        let same_form = self.newest.is_empty() || self.newest.len() == text.len();
+        if since.is_none() && same_form && is_utc(text) {
+            if *text > *self.newest {
+                text.clone_into(&mut self.newest);
+            }
             return true;
         }
         let time = parse_time(text);
-        if time > self.last_updated {
-            self.last_updated = time;
-            text.clone_into(&mut self.newest);
-        }
+        self.last_updated = self.last_updated.max(time);
         since.is_none_or(|since| time.is_some_and(|t| t >= since))
+    }
+
+    fn settle(&mut self) {
+        self.last_updated = self.last_updated.max(parse_time(&std::mem::take(&mut self.newest)));
     }
 
     /// With what passes have seen of problems that they did not act on.
@@ -402,10 +409,13 @@ impl Timings {
 /// Parts joined by a byte that none of them holds.
 fn key(into: &mut String, parts: &[&str]) {
     into.clear();
-    for part in parts {
-        into.push_str(part);
-        into.push('\u{0}');
-    }
+    parts.iter().for_each(|text| part(into, text));
+}
+
+/// Adds one more.
+fn part(key: &mut String, text: &str) {
+    key.push_str(text);
+    key.push('\u{0}');
 }
 
 fn add(map: &mut HashMap<String, History>, key: &str, success: bool, weight: f64) {
@@ -421,6 +431,24 @@ fn count<V: Default>(map: &mut BTreeMap<String, V>, key: &str, change: impl FnOn
         Some(value) => change(value),
         None => change(map.entry(key.to_owned()).or_default()),
     }
+}
+
+/// Whether this is a time as it is written here: `2025-01-02T03:04:05Z`, also with a fraction.
+fn is_utc(text: &str) -> bool {
+    let Some((start, end)) = text.as_bytes().split_first_chunk::<19>() else { return false };
+    let [_, _, _, _, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', i1, i2, b':', s1, s2] = *start else {
+        return false;
+    };
+    let ranges = [([m1, m2], *b"01", *b"12"), ([d1, d2], *b"01", *b"31"), ([h1, h2], *b"00", *b"23")];
+    let in_range = ranges.iter().all(|(two, least, most)| two >= least && two <= most)
+        && [[i1, i2], [s1, s2]].iter().all(|two| *two <= *b"59");
+    let digits = start.iter().filter(|b| b.is_ascii_digit()).count() == 14;
+    let fraction = match end {
+        [b'Z'] => true,
+        [b'.', fraction @ .., b'Z'] => !fraction.is_empty() && fraction.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    digits && in_range && fraction
 }
 
 /// RFC 3339, or the zone-less ISO 8601 of Python's `isoformat()`, taken as UTC.

@@ -51,6 +51,22 @@ fn the_python_systems_lines_are_read_as_they_are() {
 }
 
 #[test]
+fn the_newest_time_is_known_in_whatever_forms_times_are_written() {
+    let check = |times: &[&str], expected: &str| {
+        let lines: Vec<String> =
+            times.iter().map(|time| python_line(true).replace("2025-10-19T17:00:00.123456", time)).collect();
+        let newest = read_text(lines.join("\n").as_bytes()).last_updated;
+        assert_eq!(newest.map(|t| t.to_string()).as_deref().unwrap_or("none"), expected, "{times:?}");
+    };
+    check(&["2025-01-02T03:04:05Z", "2025-01-02T03:04:06Z", "2024-12-31T23:59:59Z"], "2025-01-02T03:04:06Z");
+    check(&["2025-01-02T03:04:05Z", "2025-01-02T03:04:05.5Z", "2025-01-02T03:04:05.25Z"], "2025-01-02T03:04:05.5Z");
+    check(&["2025-01-02T03:04:05Z", "2025-01-02T03:04:05-02:00"], "2025-01-02T05:04:05Z");
+    check(&["2025-01-02T03:04:05", "2025-13-02T03:04:05Z", "no time"], "2025-01-02T03:04:05Z");
+    check(&["2025-01-02T03:04:05Z", "2025-01-02T99:04:05Z", "2025-01-02Tx3:04:05Z"], "2025-01-02T03:04:05Z");
+    check(&["no time"], "none");
+}
+
+#[test]
 fn a_line_is_counted_or_skipped_but_never_fatal() {
     let ours = to_line(&record(Outcome::Healed, true)).unwrap();
     let undecided = to_line(&record(Outcome::Unproven, false)).unwrap();
