@@ -362,6 +362,17 @@ fn a_read_only_file_system_is_no_target() {
     outcome.unwrap();
 }
 
+/// Also to root, who could write to it all the same.
+#[test]
+fn a_file_that_nobody_may_write_to_is_no_target() {
+    let scene = Scene::new(|_| {});
+    let file = scene.root.path(PROGRAM_PATH);
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o444)).unwrap();
+    check_held(&scene, "unusable_target", &["client.py", "read-only (mode 0444)"]);
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    assert_eq!(scene.heal_json(&["-n"], 10)["diagnoses"][0]["decision"], "act");
+}
+
 #[test]
 fn an_immutable_file_is_no_target() {
     if !is_root() {

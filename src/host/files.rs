@@ -131,7 +131,8 @@ pub(super) fn check_kind(path: &Path, dir: &OwnedFd, stat: &rustix::fs::Stat) ->
     Ok(())
 }
 
-/// Whether a target could be replaced where it is: its directory can be written to, and neither is write-protected.
+/// Whether a target could be replaced where it is: somebody may write to it, its directory can be written to, and neither
+/// is write-protected.
 /// Asked before a fix is planned, so that it is held rather than begun and undone.
 ///
 /// # Errors
@@ -148,6 +149,10 @@ pub fn check_replaceable(path: &Path) -> Result<(), FileError> {
         // A directory may be one: what is mounted there is replaced inside of it.
         if name != "." && stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
             return Err(FileError::refused(path, MOUNT_POINT));
+        }
+        if name != "." && stat.stx_mode & 0o222 == 0 {
+            let why = format!("is read-only (mode {:04o}): nobody is to write to it", stat.stx_mode & 0o7777);
+            return Err(FileError::refused(path, why));
         }
         if stat.stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND) {
             let why = "or its directory is write-protected (`chattr +i` or `+a`); nobody can replace it";
