@@ -6,11 +6,11 @@
 //! rotated log is counted once or lies inside of a reported gap. All: the bytes that are allocated are linear in the
 //! input.
 //!
-//! To run one for two minutes, in this directory, with a nightly compiler (cargo-fuzz does the same):
+//! To run one for two minutes, in this directory (cargo-fuzz does the same; `--target` keeps the flags from build scripts):
 //!
 //! ```sh
 //! RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing" \
-//!     cargo +nightly run --release --bin scanner -- -max_total_time=120 -timeout=20 -max_len=512 -len_control=0
+//!     cargo run --release --locked --target x86_64-unknown-linux-gnu --bin scanner -- -max_total_time=120 -timeout=20 -max_len=512 -len_control=0
 //! ```
 //!
 //! A failing input is left as `crash-*`; give its name to the same command to repeat it.
