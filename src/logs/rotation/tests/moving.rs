@@ -1,0 +1,199 @@
+//! Logs that are rotated while a pass looks at them: what moved is looked for again, and what went is told.
+
+use super::copies::{counted, present};
+use super::{Log, scenes_of};
+use crate::logs::cursor::FileCursor;
+use crate::logs::files::expand;
+use crate::logs::rotation::Found;
+use std::cell::Cell;
+use std::fs;
+
+/// A pass that looks a second time, because a packed file is not whole at its first look, and what happens in between
+/// and, should it look on, before its fourth look.
+fn pass_that_looks_twice(log: &mut Log, second: impl Fn(&mut Log), fourth: impl Fn(&mut Log)) {
+    log.append("app.log.9.gz", "half");
+    let looks = Cell::new(0);
+    log.pass_while(log.clock + 1, |log, look| {
+        looks.set(look);
+        if look == 2 {
+            fs::remove_file(log.path("app.log.9.gz")).unwrap();
+            second(log);
+        } else if look == 4 {
+            fourth(log);
+        }
+    });
+    assert!(looks.get() >= 2, "the pass looked once: nothing was tried");
+}
+
+#[test]
+fn what_was_written_since_an_earlier_look_of_the_same_pass_and_went_is_a_gap_told_with_what_came_after_it() {
+    for pattern in ["app.{log,log.9.gz}", "app.log*"] {
+        let mut log = Log::new(pattern);
+        log.write("app.log", 100);
+        log.pass();
+        let before = (log.counted, log.written);
+        pass_that_looks_twice(
+            &mut log,
+            |log| {
+                log.write("app.log", 5);
+                fs::remove_file(log.path("app.log")).unwrap();
+                log.write("app.log", 7);
+            },
+            |_| {},
+        );
+        assert_eq!((log.counted - before.0, log.gaps), (log.written - before.1 - 5, 1), "{pattern}");
+        log.pass();
+        assert_eq!((log.counted, log.gaps), (107, 1), "{pattern}: it is told once");
+    }
+}
+
+#[test]
+fn what_was_seen_empty_and_then_written_and_packed_in_the_same_pass_is_no_gap_in_the_next() {
+    scenes_of("app.log*", |log| {
+        log.rename("app.log", "app.log.2");
+        log.append("app.log", "");
+        log.pass();
+        let rotate = |log: &mut Log| {
+            log.write("app.log", 30);
+            log.rename("app.log", "app.log.1");
+            log.pack("app.log.1");
+            log.write("app.log", 4);
+        };
+        pass_that_looks_twice(log, rotate, |_| {});
+    });
+}
+
+#[test]
+fn what_was_seen_empty_is_read_when_it_is_packed_though_what_came_after_it_was_seen_already() {
+    scenes_of("app.{log,log.9.gz}", |log| {
+        log.rename("app.log", "app.log.2");
+        log.append("app.log", "");
+        log.pass();
+        let rotate = |log: &mut Log| {
+            log.rename("app.log", "app.log.1");
+            log.write("app.log.1", 3);
+            log.write("app.log", 4);
+        };
+        pass_that_looks_twice(log, rotate, |_| {});
+        log.pack("app.log.1");
+    });
+}
+
+/// Where all files were renamed since they were looked at, none can be opened to compare a fresh one with it.
+#[test]
+fn a_fresh_file_that_can_be_no_copy_is_read_at_the_first_look_that_finds_it() {
+    let shorter_than_a_rotated_one = (5, 7);
+    let begins_otherwise_than_the_log = (100, 70);
+    for (log_lines, fresh_lines) in [shorter_than_a_rotated_one, begins_otherwise_than_the_log] {
+        scenes_of("app.log*", |log| {
+            log.rename("app.log", "app.log.1");
+            log.write("app.log", log_lines);
+            log.pass();
+            let rotate = |log: &mut Log| {
+                log.rename("app.log.1", "app.log.3");
+                log.rename("app.log", "app.log.2");
+                log.write("app.log", fresh_lines);
+                log.rename("app.log", "app.log.1");
+                log.write("app.log", 4);
+            };
+            pass_that_looks_twice(log, rotate, |log| fs::remove_file(log.path("app.log.1")).unwrap());
+        });
+    }
+}
+
+/// Renamed once more right when it was looked for, and found then by its name.
+#[test]
+fn a_log_that_moved_while_it_was_looked_for_is_not_read_from_its_beginning() {
+    for read in [0, 10] {
+        let mut log = Log::new("app.log");
+        log.write("app.log", 5);
+        log.pass();
+        log.rename("app.log", "app.log.2");
+        log.append("app.log", "");
+        log.write("app.log", read);
+        log.pass();
+        log.write("app.log", 20);
+        log.rename("app.log", "app.log.1");
+        log.write("app.log", 3);
+        let (base, names) = (log.path("app.log"), log.pattern.clone());
+        let (count, gaps) = counted(&mut log, |round| {
+            let moved = round.waiting.iter().position(|cursor| cursor.path == base).unwrap();
+            round.lost.push(round.waiting.swap_remove(moved));
+            round.bases.push(base);
+            assert!(round.start_all(Vec::new(), true));
+            let mut lost = std::mem::take(&mut round.lost);
+            round.waiting.append(&mut lost);
+            assert!(round.look(expand(&names).unwrap(), false));
+        });
+        assert_eq!((count, gaps), (23, 0), "{read} lines were read before");
+        assert_eq!(log.pass().events, 0, "{read} lines were read before");
+    }
+}
+
+#[test]
+fn what_was_seen_and_went_before_it_was_read_is_a_gap() {
+    for pattern in ["app.log", "app.log*"] {
+        let mut log = Log::new(pattern);
+        log.write("app.log", 100);
+        log.pass();
+        log.rename("app.log", "app.log.2");
+        log.write("app.log", 7);
+        log.rename("app.log", "app.log.1");
+        log.write("app.log", 3);
+        let (path, names) = (log.path("app.log.1"), log.pattern.clone());
+        let gone = present(path.clone());
+        let (count, gaps) = counted(&mut log, |round| {
+            fs::remove_file(&path).unwrap();
+            assert!(!round.start_all(vec![gone], false));
+            assert!(round.look(expand(&names).unwrap(), false));
+        });
+        assert_eq!((count, gaps), (3, 1), "{pattern}");
+        let report = log.pass();
+        assert_eq!((report.events, report.gaps.len()), (0, 0), "{pattern}");
+    }
+}
+
+#[test]
+fn a_log_that_moved_at_every_look_is_no_new_one_for_the_next_pass() {
+    for pattern in ["app.log", "app.log*"] {
+        let mut log = Log::new(pattern);
+        log.write("app.log", 100);
+        log.pass();
+        fs::remove_file(log.path("app.log")).unwrap();
+        log.append("app.log", "");
+        let stale = present(log.path("app.log"));
+        fs::remove_file(log.path("app.log")).unwrap();
+        let (count, gaps) = counted(&mut log, |round| {
+            let displaced = std::mem::take(&mut round.waiting);
+            assert!(round.settle(Found { fresh: vec![stale], displaced, moved: Vec::new() }, true));
+        });
+        assert_eq!((count, gaps), (0, 1), "{pattern}");
+        log.write("app.log", 7);
+        log.rename("app.log", "app.log.1");
+        log.write("app.log", 3);
+        for expected in [(10, 0), (0, 0)] {
+            let report = log.pass();
+            assert_eq!((report.events, report.gaps.len()), expected, "{pattern}");
+        }
+    }
+}
+
+/// It may have been renamed once more while it was looked at.
+#[test]
+fn a_file_that_moves_still_after_the_last_look_is_not_lost() {
+    let mut log = Log::new("app.log");
+    log.write("app.log", 100);
+    log.pass();
+    log.write("app.log", 5);
+    log.rename("app.log", "app.log.1");
+    log.write("app.log", 3);
+    let (count, gaps) = counted(&mut log, |round| {
+        let moved = std::mem::take(&mut round.waiting);
+        round.lost = moved;
+        let moving: Vec<_> = round.lost.iter().map(FileCursor::identity).collect();
+        round.give_up(&moving, false);
+    });
+    assert_eq!((count, gaps), (0, 0));
+    let report = log.pass();
+    assert_eq!((report.events, report.gaps.len()), (8, 0));
+}
