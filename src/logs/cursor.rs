@@ -108,6 +108,11 @@ impl FileCursor {
         !self.superseded && !self.binary
     }
 
+    /// Seen, and nothing of it was read.
+    pub fn is_unread(&self) -> bool {
+        self.offset == 0 && self.size == 0
+    }
+
     /// Nothing has happened to the file since the last look.
     pub fn is_unchanged(&self, id: Identity) -> bool {
         self.is_same_inode(id) && (self.size, self.mtime) == (id.size, id.mtime)

@@ -139,7 +139,7 @@ impl<'r, 'c> Round<'r, 'c> {
             self.waiting.append(&mut self.lost);
             return false;
         }
-        self.report_unread();
+        self.leave_unread();
         self.give_up(&moving, started);
         true
     }
@@ -251,6 +251,9 @@ impl<'r, 'c> Round<'r, 'c> {
 
     /// Packed files do not change; one that did is another.
     fn follow_packed(&mut self, mut cursor: FileCursor, file: &Present, opened: File) -> Followed {
+        if cursor.is_unread() {
+            return Followed::Displaced(cursor);
+        }
         let same = cursor.is_unchanged(file.id)
             || is_packed(&cursor.path) && cursor.verify_stream(&mut files::unpacked(opened)).unwrap_or(false);
         if !same {
@@ -270,20 +273,24 @@ impl<'r, 'c> Round<'r, 'c> {
         self.bases.extend(self.logs_not_there());
         self.bases.sort();
         self.bases.dedup();
-        let mut files = fresh;
-        files.extend(self.rotated_since());
-        self.seen.extend_from_slice(&files);
-        // What is copied or packed is known by its original, so logs come first and packed ones last.
-        let is_rotated = |file: &Present| self.bases.iter().any(|base| is_rotation_of(&file.path, base));
-        files.sort_by_key(|file| (is_packed(&file.path), is_rotated(file), file.id.mtime));
-        let mut still = true;
-        for file in files.iter().cloned() {
-            still &= self.start(file, last);
+        let (mut files, mut tried, mut still) = (fresh, Vec::new(), true);
+        // What is left of the logs read here comes before what was rotated since: that is for the next look, if there is one.
+        for _ in 0..if last { LOOKS } else { 1 } {
+            files.extend(self.rotated_since_but(&tried));
+            if files.is_empty() {
+                break;
+            }
+            self.seen.extend_from_slice(&files);
+            // What is copied or packed is known by its original, so logs come first and packed ones last.
+            let is_rotated = |file: &Present| self.bases.iter().any(|base| is_rotation_of(&file.path, base));
+            files.sort_by_key(|file| (is_packed(&file.path), is_rotated(file), file.id.mtime));
+            for file in &files {
+                still &= self.start(file.clone(), last);
+            }
+            tried.append(&mut files);
         }
-        // What was truncated before it was read here is in a copy that may not have been there yet, and what was rotated
-        // since comes after what is left of the logs read here.
-        let is_tried = |file: &Present| files.iter().any(|tried| tried.id.is_same_file(file.id));
-        still && self.rotated_since().iter().all(is_tried)
+        // What was truncated before it was read here is in a copy that may not have been there yet.
+        still && self.rotated_since_but(&tried).is_empty()
     }
 
     /// Logs of which there are only rotated files: what the next of these was has no cursor that leads to it.
@@ -292,9 +299,11 @@ impl<'r, 'c> Round<'r, 'c> {
         self.kept.iter().filter_map(FileCursor::log).filter(|log| !there.contains(log)).cloned().collect()
     }
 
-    /// The files without a cursor that a log became while nobody looked.
-    fn rotated_since(&self) -> Vec<Present> {
-        self.bases.iter().flat_map(|base| self.unread_of(base, siblings(base))).collect()
+    /// The files without a cursor that a log became while nobody looked, but for those that were tried by these names.
+    fn rotated_since_but(&self, tried: &[Present]) -> Vec<Present> {
+        let mut files: Vec<Present> = self.bases.iter().flat_map(|base| self.unread_of(base, siblings(base))).collect();
+        files.retain(|file| !tried.iter().any(|t| t.id.is_same_file(file.id) && t.path == file.path));
+        files
     }
 
     /// Those of the files beside a log that it became since the last reading and that were not read.
@@ -336,12 +345,7 @@ impl<'r, 'c> Round<'r, 'c> {
             return false;
         }
         let successor = self.since(&file.path).is_some();
-        let mut cursor = FileCursor::start(file.path.clone(), file.id);
-        let live = self.kept.iter().filter(|kept| !kept.rotated).map(|kept| &kept.path);
-        let logs = live.chain(&self.bases).filter(|log| is_rotation_of(&file.path, log));
-        // Rotated files are among the bases where a glob matches them: the log itself has the shortest name.
-        cursor.rotated_from = logs.min_by_key(|log| log.as_os_str().len()).cloned();
-        cursor.rotated = cursor.rotated_from.is_some();
+        let mut cursor = self.cursor_of(&file);
         match self.is_copy(&file, &opened) {
             Some(true) => {
                 cursor.copied = true;
@@ -368,6 +372,17 @@ impl<'r, 'c> Round<'r, 'c> {
         }
     }
 
+    /// A cursor at the beginning of a file.
+    fn cursor_of(&self, file: &Present) -> FileCursor {
+        let mut cursor = FileCursor::start(file.path.clone(), file.id);
+        let live = self.kept.iter().filter(|kept| !kept.rotated).map(|kept| &kept.path);
+        let logs = live.chain(&self.bases).filter(|log| is_rotation_of(&file.path, log));
+        // Rotated files are among the bases where a glob matches them: the log itself has the shortest name.
+        cursor.rotated_from = logs.min_by_key(|log| log.as_os_str().len()).cloned();
+        cursor.rotated = cursor.rotated_from.is_some();
+        cursor
+    }
+
     fn start_packed(&mut self, mut cursor: FileCursor, file: &Present, opened: &File, successor: bool) -> bool {
         // Its original is there: it is still being packed. The name must still be its own for that to mean anything.
         if file.path.with_extension("").exists() {
@@ -386,6 +401,7 @@ impl<'r, 'c> Round<'r, 'c> {
     }
 
     fn read(&mut self, mut cursor: FileCursor, mut file: File, end: End) -> Followed {
+        cursor.superseded = false;
         match read_on(self.collector, self.source, &mut cursor, &mut file, end) {
             Ok(Content::Displaced) => return Followed::Displaced(cursor),
             Ok(Content::Read) => {}

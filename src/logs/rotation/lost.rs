@@ -94,7 +94,8 @@ impl Round<'_, '_> {
             if cursor.is_missed() {
                 self.report_lost(&cursor);
             }
-            if !started {
+            let is_known = self.kept.iter().chain(&self.waiting).any(|other| other.log() == cursor.log());
+            if !started && !is_known {
                 cursor.superseded = true;
                 self.waiting.push(cursor);
             }
@@ -119,24 +120,32 @@ impl Round<'_, '_> {
         cursor.size == 0 && self.started.iter().any(holds_it)
     }
 
-    /// Tells of the files that were seen and went before they were read: logs that are rotated faster than they are read.
-    pub(super) fn report_unread(&mut self) {
-        let mut told: Vec<Identity> = Vec::new();
+    /// What was seen and not read is left to the next reading, which finds it by its inode. What went before it was read
+    /// is told: a log is rotated faster than it is read.
+    pub(super) fn leave_unread(&mut self) {
+        let mut done: Vec<Identity> = Vec::new();
         for Present { path, id } in std::mem::take(&mut self.seen) {
             let is_known = [&self.kept, &self.copies, &self.waiting, &self.lost]
                 .iter()
                 .any(|cursors| cursors.iter().any(|cursor| cursor.is_same_inode(id)));
-            // One that was being packed may have been given up.
-            if is_known || id.size == 0 || is_packed(&path) || told.iter().any(|other| other.is_same_file(id)) {
+            if is_known || id.size == 0 || done.iter().any(|other| other.is_same_file(id)) {
                 continue;
             }
-            // What was packed is read there, now or by the next reading.
-            let holds_it =
-                |file: &Present| id.is_same_file(file.id) || is_packed(&file.path) && file.id.mtime >= id.mtime;
-            if !siblings(&path).iter().any(holds_it) {
+            let beside = siblings(&path);
+            if let Some(there) = beside.iter().find(|file| id.is_same_file(file.id)) {
+                // Of a log that was never read the next reading is the first one.
+                if self.since(&path).is_some() {
+                    let cursor = FileCursor { mtime: id.mtime, ..self.cursor_of(there) };
+                    self.waiting.push(cursor);
+                }
+                continue;
+            }
+            done.push(id);
+            // What was packed is read there, now or by the next reading; one that was being packed may have been given up.
+            let holds_it = |file: &Present| is_packed(&file.path) && file.id.mtime >= id.mtime;
+            if !is_packed(&path) && !beside.iter().any(holds_it) {
                 let reason = format!("{} was removed before it could be read", path.display());
                 self.collector.gap(self.source.name, reason, Some(id.size));
-                told.push(id);
             }
         }
     }

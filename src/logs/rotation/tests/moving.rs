@@ -197,3 +197,37 @@ fn a_file_that_moves_still_after_the_last_look_is_not_lost() {
     let report = log.pass();
     assert_eq!((report.events, report.gaps.len()), (8, 0));
 }
+
+/// Its log has been written on and read since, so that it is no longer told by its time.
+#[test]
+fn what_was_seen_and_not_read_is_read_by_the_next_pass() {
+    for (pattern, packed) in [("app.log", false), ("app.log*", false), ("app.log", true), ("app.log*", true)] {
+        let mut log = Log::new(pattern);
+        log.write("app.log", 100);
+        log.pass();
+        log.rename("app.log", "app.log.3");
+        log.write("app.log", 7);
+        log.rename("app.log", "app.log.2");
+        if packed {
+            log.pack("app.log.2");
+        }
+        log.write("app.log", 3);
+        let name = log.path(if packed { "app.log.2.gz" } else { "app.log.2" });
+        let elsewhere = tempfile::tempdir_in(log.path(".")).unwrap();
+        let (hidden, live) = (elsewhere.path().join("hidden"), log.path("app.log"));
+        let (count, gaps) = counted(&mut log, |round| {
+            let unread = present(name.clone());
+            fs::rename(&name, &hidden).unwrap();
+            let displaced = std::mem::take(&mut round.waiting);
+            assert!(round.settle(Found { fresh: vec![present(live)], displaced, moved: Vec::new() }, true));
+            fs::rename(&hidden, &name).unwrap();
+            round.seen.push(unread);
+            round.leave_unread();
+        });
+        assert_eq!((count, gaps), (3, 0), "{pattern}, packed: {packed}");
+        for expected in [(7, 0), (0, 0)] {
+            let report = log.pass();
+            assert_eq!((report.events, report.gaps.len()), expected, "{pattern}, packed: {packed}");
+        }
+    }
+}
