@@ -108,9 +108,9 @@ impl FileCursor {
         !self.superseded && !self.binary
     }
 
-    /// Seen, and nothing of it was read.
-    pub fn is_unread(&self) -> bool {
-        self.offset == 0 && self.size == 0
+    /// A rotated file that was seen and could not be looked at: whether it is to be read is not known yet.
+    pub fn is_left_unread(&self) -> bool {
+        self.rotated && self.offset == 0 && self.size == 0
     }
 
     /// Nothing has happened to the file since the last look.

@@ -69,6 +69,8 @@ struct Round<'r, 'c> {
     started: Vec<PathBuf>,
     /// Files that were found without a cursor: those that go before they are read are lost.
     seen: Vec<Present>,
+    /// Files that an earlier reading saw and could not look at.
+    left: Vec<Present>,
 }
 
 /// What is left to be done after the files that have a cursor were read on in.
@@ -107,6 +109,7 @@ impl<'r, 'c> Round<'r, 'c> {
             bases: Vec::new(),
             started: Vec::new(),
             seen: Vec::new(),
+            left: Vec::new(),
         }
     }
 
@@ -186,6 +189,10 @@ impl<'r, 'c> Round<'r, 'c> {
                 continue;
             }
             let at = cursors.iter().position(|c| c.is_same_inode(file.id));
+            let at = at.filter(|at| {
+                let is_left = cursors.get(*at).is_some_and(FileCursor::is_left_unread);
+                is_left.then(|| cursors.swap_remove(*at)).is_none()
+            });
             if !at.is_some_and(|at| follow(self, cursors.swap_remove(at), &file)) {
                 fresh.push(file);
             }
@@ -195,6 +202,7 @@ impl<'r, 'c> Round<'r, 'c> {
         for cursor in cursors {
             let there = std::fs::metadata(&cursor.path).ok().map(|m| Identity::of(&m));
             match there.filter(|id| cursor.is_same_inode(*id)) {
+                Some(id) if cursor.is_left_unread() => self.left.push(Present { path: cursor.path, id }),
                 Some(id) => drop(follow(self, cursor.clone(), &Present { path: cursor.path.clone(), id })),
                 None => gone.push(cursor),
             }
@@ -251,9 +259,6 @@ impl<'r, 'c> Round<'r, 'c> {
 
     /// Packed files do not change; one that did is another.
     fn follow_packed(&mut self, mut cursor: FileCursor, file: &Present, opened: File) -> Followed {
-        if cursor.is_unread() {
-            return Followed::Displaced(cursor);
-        }
         let same = cursor.is_unchanged(file.id)
             || is_packed(&cursor.path) && cursor.verify_stream(&mut files::unpacked(opened)).unwrap_or(false);
         if !same {
@@ -274,6 +279,7 @@ impl<'r, 'c> Round<'r, 'c> {
         self.bases.sort();
         self.bases.dedup();
         let (mut files, mut tried, mut still) = (fresh, Vec::new(), true);
+        files.append(&mut self.left);
         // What is left of the logs read here comes before what was rotated since: that is for the next look, if there is one.
         for _ in 0..if last { LOOKS } else { 1 } {
             files.extend(self.rotated_since_but(&tried));

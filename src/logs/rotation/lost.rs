@@ -18,6 +18,10 @@ impl Round<'_, '_> {
             self.seen.extend(later);
         }
         for file in same {
+            if cursor.is_left_unread() {
+                self.left.push(file);
+                return None;
+            }
             match self.follow(cursor, &file) {
                 Followed::Kept => {
                     if let Some(kept) = self.kept.last_mut() {
@@ -103,7 +107,8 @@ impl Round<'_, '_> {
     }
 
     fn report_lost(&mut self, cursor: &FileCursor) {
-        if self.was_read_since(cursor, is_beside(cursor)) {
+        let is_packed_since = || siblings(&cursor.path).iter().any(|file| holds(file, cursor.mtime));
+        if self.was_read_since(cursor, is_beside(cursor)) || cursor.is_left_unread() && is_packed_since() {
             return;
         }
         let reason = format!(
@@ -135,18 +140,25 @@ impl Round<'_, '_> {
             if let Some(there) = beside.iter().find(|file| id.is_same_file(file.id)) {
                 // Of a log that was never read the next reading is the first one.
                 if self.since(&path).is_some() {
-                    let cursor = FileCursor { mtime: id.mtime, ..self.cursor_of(there) };
+                    // What is packed was most likely read before it was.
+                    let superseded = is_packed(&path);
+                    let cursor = FileCursor { mtime: id.mtime, superseded, ..self.cursor_of(there) };
                     self.waiting.push(cursor);
                 }
                 continue;
             }
             done.push(id);
-            // What was packed is read there, now or by the next reading; one that was being packed may have been given up.
-            let holds_it = |file: &Present| is_packed(&file.path) && file.id.mtime >= id.mtime;
-            if !is_packed(&path) && !beside.iter().any(holds_it) {
+            // One that was being packed may have been given up.
+            if !is_packed(&path) && !beside.iter().any(|file| holds(file, id.mtime)) {
                 let reason = format!("{} was removed before it could be read", path.display());
                 self.collector.gap(self.source.name, reason, Some(id.size));
             }
         }
     }
+}
+
+/// Whether a file may hold what was last written at this time and packed since: it is read there, now or by the next
+/// reading.
+fn holds(file: &Present, mtime: i128) -> bool {
+    is_packed(&file.path) && file.id.mtime >= mtime
 }

@@ -231,3 +231,41 @@ fn what_was_seen_and_not_read_is_read_by_the_next_pass() {
         }
     }
 }
+
+/// A pass that saw this file beside a log that it read, and could not look at it.
+fn pass_that_left_unread(log: &mut Log, name: &str) {
+    let (path, names) = (log.path(name), log.pattern.clone());
+    let (_, gaps) = counted(log, |round| {
+        let unread = present(path.clone());
+        let hidden = path.with_extension("hidden");
+        fs::rename(&path, &hidden).unwrap();
+        assert!(round.look(expand(&names).unwrap(), true));
+        fs::rename(&hidden, &path).unwrap();
+        round.seen.push(unread);
+        round.leave_unread();
+    });
+    assert_eq!(gaps, 0);
+}
+
+#[test]
+fn a_copy_that_was_seen_and_not_looked_at_is_not_read_whatever_becomes_of_it() {
+    let check = |name: &str, becomes: &dyn Fn(&Log)| {
+        let mut log = Log::new("app.log");
+        log.write("app.log", 100);
+        log.pass();
+        fs::copy(log.path("app.log"), log.path("app.log.1")).unwrap();
+        log.stamp(&log.path("app.log.1"));
+        if name.ends_with(".gz") {
+            log.pack("app.log.1");
+        }
+        pass_that_left_unread(&mut log, name);
+        becomes(&log);
+        let report = log.pass();
+        assert_eq!((report.events, report.gaps.len()), (0, 0), "{name}");
+    };
+    check("app.log.1", &|_| {});
+    check("app.log.1", &|log| log.pack("app.log.1"));
+    check("app.log.1", &|log| log.rename("app.log.1", "app.log.2"));
+    check("app.log.1.gz", &|_| {});
+    check("app.log.1.gz", &|log| fs::remove_file(log.path("app.log.1.gz")).unwrap());
+}
