@@ -2,6 +2,7 @@
 //! bytes and one of the bytes before the offset. An inode alone proves nothing: it is reused at once.
 
 use super::events::Suspended;
+use super::files::is_packed;
 use super::scan::Ended;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -110,7 +111,7 @@ impl FileCursor {
 
     /// A rotated file that was seen and could not be looked at: whether it is to be read is not known yet.
     pub fn is_left_unread(&self) -> bool {
-        self.rotated && self.offset == 0 && self.size == 0
+        (self.rotated || is_packed(&self.path)) && self.offset == 0 && self.size == 0
     }
 
     /// Nothing has happened to the file since the last look.

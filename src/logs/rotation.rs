@@ -48,6 +48,18 @@ pub fn read_source(
     round.end()
 }
 
+/// Whoever truncates a log to write on writes at once. A log that is left empty would not show its next truncation.
+fn await_first_bytes(log: &File) {
+    let mut pause = PAUSE;
+    for _ in 1..LOOKS {
+        if log.metadata().map_or(true, |meta| meta.len() > 0) {
+            return;
+        }
+        std::thread::sleep(pause);
+        pause *= 2;
+    }
+}
+
 struct Round<'r, 'c> {
     collector: &'r mut Collector<'c>,
     source: Source<'r>,
@@ -349,6 +361,9 @@ impl<'r, 'c> Round<'r, 'c> {
         };
         if self.is_awaited(&file, &opened) {
             return false;
+        }
+        if self.lost.iter().any(|cursor| cursor.is_same_inode(file.id)) {
+            await_first_bytes(&opened);
         }
         let successor = self.since(&file.path).is_some();
         let mut cursor = self.cursor_of(&file);

@@ -6,6 +6,7 @@ use super::{COPYING_NS, Followed, Round};
 use crate::logs::beside::{Present, is_beside, is_rotation_of, open, siblings};
 use crate::logs::cursor::{FileCursor, Identity};
 use crate::logs::files::{End, begins_alike, is_packed, read_packed};
+use std::fs::File;
 use std::path::PathBuf;
 
 impl Round<'_, '_> {
@@ -138,6 +139,12 @@ impl Round<'_, '_> {
             }
             let beside = siblings(&path);
             if let Some(there) = beside.iter().find(|file| id.is_same_file(file.id)) {
+                let is_copy = |opened: File| self.is_copy(there, &opened) == Some(true);
+                if open(there).ok().flatten().is_some_and(is_copy) {
+                    let (size, mtime) = (there.id.size, there.id.mtime);
+                    self.copies.push(FileCursor { copied: true, size, mtime, ..self.cursor_of(there) });
+                    continue;
+                }
                 // Of a log that was never read the next reading is the first one.
                 if self.since(&path).is_some() {
                     // What is packed was most likely read before it was.

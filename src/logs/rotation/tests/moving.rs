@@ -266,6 +266,27 @@ fn a_copy_that_was_seen_and_not_looked_at_is_not_read_whatever_becomes_of_it() {
     check("app.log.1", &|_| {});
     check("app.log.1", &|log| log.pack("app.log.1"));
     check("app.log.1", &|log| log.rename("app.log.1", "app.log.2"));
+    check("app.log.1", &|log| fs::remove_file(log.path("app.log.1")).unwrap());
     check("app.log.1.gz", &|_| {});
     check("app.log.1.gz", &|log| fs::remove_file(log.path("app.log.1.gz")).unwrap());
+}
+
+/// Nothing said of which log it is a part when it was left.
+#[test]
+fn a_packed_file_that_was_left_unread_is_read_whole() {
+    let mut log = Log::new("app.{log,log.1.gz}");
+    log.write("app.log", 100);
+    log.pass();
+    log.write("app.log.1", 7);
+    log.pack("app.log.1");
+    let packed = present(log.path("app.log.1.gz"));
+    let (count, _) = counted(&mut log, |round| {
+        let cursor = FileCursor { mtime: packed.id.mtime, ..FileCursor::start(packed.path, packed.id) };
+        round.waiting.push(cursor);
+    });
+    assert_eq!(count, 0);
+    for expected in [(7, 0), (0, 0)] {
+        let report = log.pass();
+        assert_eq!((report.events, report.gaps.len()), expected);
+    }
 }
