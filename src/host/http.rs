@@ -158,11 +158,19 @@ fn explain_io(error: std::io::Error) -> HttpError {
     match inner.map(|inner| inner.downcast::<ureq::Error>()) {
         Some(Ok(inner)) => explain(*inner),
         Some(Err(other)) => match other.downcast::<rustls::Error>() {
-            Ok(tls) => HttpError::Failed(format!("TLS: {tls}")),
+            Ok(tls) => HttpError::Failed(format!("TLS: {}", tls_words(&tls.to_string()))),
             Err(_) => HttpError::Failed(text),
         },
         None => HttpError::Failed(text),
     }
+}
+
+/// A certificate that `openssl req -x509` makes is an authority of its own: the library has only a code for that.
+fn tls_words(error: &str) -> &str {
+    if error.contains("CaUsedAsEndEntity") {
+        return "invalid peer certificate: it is self-signed, made out as an authority and used by a server";
+    }
+    error
 }
 
 /// Resolves names as ureq does, on a thread that can be given up; an address needs neither.
@@ -306,6 +314,13 @@ mod tests {
     fn to(url: &str) -> HttpRequest<'_> {
         let timeout = Duration::from_secs(20);
         HttpRequest { method: "POST", url, headers: &[("X-Test", "yes")], body: b"hi", timeout, max_body: 4 }
+    }
+
+    #[test]
+    fn a_self_signed_certificate_is_told_in_words() {
+        let check = |error: &str, expected: &str| assert!(tls_words(error).contains(expected), "{error}");
+        check("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))", "it is self-signed");
+        check("invalid peer certificate: UnknownIssuer", "invalid peer certificate: UnknownIssuer");
     }
 
     #[test]
