@@ -41,8 +41,10 @@ pub struct FileCursor {
     /// Size and modification time (ns) at the last look.
     pub size: u64,
     pub mtime: i128,
-    /// Bytes of a half-written line after the offset.
+    /// Bytes of a half-written line after the offset, and a hash of its first ones.
     pub pending: u64,
+    pub half_len: usize,
+    pub half: String,
     pub mid_line: bool,
     /// Docker: the next entry of stdout, stderr continues a line whose beginning was taken.
     pub continued: [bool; 2],
@@ -124,6 +126,7 @@ impl FileCursor {
         let size = file.metadata().map_or(0, |m| m.len());
         size >= self.offset
             && self.has_head(file)
+            && self.has_half(file, size)
             && (self.tail_len == 0
                 || hash_at(file, self.offset.saturating_sub(self.tail_len as u64), self.tail_len)
                     .is_some_and(|h| h == self.tail))
@@ -132,6 +135,13 @@ impl FileCursor {
     /// Whether an open file begins as what was read, as far as that is known.
     pub fn has_head(&self, file: &File) -> bool {
         self.head_len == 0 || hash_at(file, 0, self.head_len).is_some_and(|h| h == self.head)
+    }
+
+    /// Whether a half-written line goes on as it began, where that much of it is there: a copy may be older.
+    fn has_half(&self, file: &File, size: u64) -> bool {
+        self.half_len == 0
+            || size < self.offset + self.half_len as u64
+            || hash_at(file, self.offset, self.half_len).is_some_and(|h| h == self.half)
     }
 
     /// Whether an open file with so many bytes begins as what was read, as far as both go; `None` when too little is
@@ -190,6 +200,10 @@ impl FileCursor {
         if let Some(tail) = hash_at(file, ended.offset - tail_len as u64, tail_len) {
             (self.tail_len, self.tail) = (tail_len, tail);
         }
+        let half_len = usize::try_from(ended.pending).unwrap_or(TAIL).min(TAIL);
+        if let Some(half) = hash_at(file, ended.offset, half_len) {
+            (self.half_len, self.half) = (half_len, half);
+        }
     }
 
     /// Remembers the content that was read by its first and last bytes.
@@ -207,6 +221,7 @@ impl FileCursor {
     pub fn note(&mut self, id: Identity, ended: Ended) {
         (self.dev, self.ino, self.born, self.size, self.mtime) = (id.dev, id.ino, id.born, id.size, id.mtime);
         (self.offset, self.pending, self.mid_line) = (ended.offset, ended.pending, ended.mid_line);
+        self.half_len = 0;
     }
 }
 
@@ -250,6 +265,7 @@ impl<'f> Guarded<'f> {
     /// see the size of before a truncation and bytes of after it: no more is known to have been there than was taken.
     pub fn leave(&self, cursor: &mut FileCursor, ended: Ended) {
         (cursor.offset, cursor.mid_line, cursor.pending) = (ended.offset, ended.mid_line, 0);
+        cursor.half_len = 0;
         cursor.size = ended.offset;
         let taken = self.head.get(..usize::try_from(ended.offset).unwrap_or(HEAD).min(HEAD));
         let head = taken.filter(|head| head.len() >= RECOGNISABLE).unwrap_or(&self.head);

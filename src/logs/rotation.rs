@@ -86,6 +86,7 @@ struct Round<'r, 'c> {
 }
 
 /// What is left to be done after the files that have a cursor were read on in.
+#[derive(Default)]
 struct Found {
     /// Files without a cursor.
     fresh: Vec<Present>,
@@ -93,6 +94,23 @@ struct Found {
     displaced: Vec<FileCursor>,
     /// Those whose file moved while it was looked at.
     moved: Vec<FileCursor>,
+}
+
+impl Found {
+    /// Takes what is left of a cursor; whether its file holds another content, which has no cursor yet.
+    fn lacks_cursor(&mut self, followed: Followed) -> bool {
+        match followed {
+            Followed::Kept => false,
+            Followed::Moved(cursor) => {
+                self.moved.push(cursor);
+                false
+            }
+            Followed::Displaced(cursor) => {
+                self.displaced.push(cursor);
+                true
+            }
+        }
+    }
 }
 
 /// What came of a cursor in a file of its inode.
@@ -183,30 +201,23 @@ impl<'r, 'c> Round<'r, 'c> {
 
     /// Reads on in files whose identity holds.
     fn go_on(&mut self, present: Vec<Present>) -> Found {
-        let (mut fresh, mut displaced, mut moved) = (Vec::new(), Vec::new(), Vec::new());
+        let mut found = Found::default();
         let mut cursors = std::mem::take(&mut self.waiting);
-        let mut follow = |round: &mut Self, cursor: FileCursor, file: &Present| match round.follow(cursor, file) {
-            Followed::Kept => true,
-            Followed::Moved(cursor) => {
-                moved.push(cursor);
-                true
-            }
-            Followed::Displaced(cursor) => {
-                displaced.push(cursor);
-                false
-            }
-        };
         for file in present {
             if self.is_kept(file.id) || self.is_same_copy(&file) {
                 continue;
             }
-            let at = cursors.iter().position(|c| c.is_same_inode(file.id));
-            let at = at.filter(|at| {
-                let is_left = cursors.get(*at).is_some_and(FileCursor::is_left_unread);
-                is_left.then(|| cursors.swap_remove(*at)).is_none()
-            });
-            if !at.is_some_and(|at| follow(self, cursors.swap_remove(at), &file)) {
-                fresh.push(file);
+            let known = cursors.iter().position(|c| c.is_same_inode(file.id)).map(|at| cursors.swap_remove(at));
+            match known {
+                Some(cursor) if !cursor.is_left_unread() => {
+                    if found.lacks_cursor(self.follow(cursor, &file)) {
+                        found.fresh.push(file);
+                    }
+                }
+                left => {
+                    self.bases.extend(left.as_ref().and_then(FileCursor::log).cloned());
+                    found.fresh.push(file);
+                }
             }
         }
         // Rotated files that no glob names are followed where they were left: their writer may still hold them.
@@ -214,13 +225,24 @@ impl<'r, 'c> Round<'r, 'c> {
         for cursor in cursors {
             let there = std::fs::metadata(&cursor.path).ok().map(|m| Identity::of(&m));
             match there.filter(|id| cursor.is_same_inode(*id)) {
-                Some(id) if cursor.is_left_unread() => self.left.push(Present { path: cursor.path, id }),
-                Some(id) => drop(follow(self, cursor.clone(), &Present { path: cursor.path.clone(), id })),
+                Some(id) if cursor.is_left_unread() => {
+                    self.leave_to_start(&cursor, Present { path: cursor.path.clone(), id });
+                }
+                Some(id) => {
+                    let file = Present { path: cursor.path.clone(), id };
+                    found.lacks_cursor(self.follow(cursor, &file));
+                }
                 None => gone.push(cursor),
             }
         }
-        displaced.append(&mut gone);
-        Found { fresh, displaced, moved }
+        found.displaced.append(&mut gone);
+        found
+    }
+
+    /// What an earlier reading saw and could not look at is read as what is new, of the log that it was.
+    fn leave_to_start(&mut self, cursor: &FileCursor, file: Present) {
+        self.bases.extend(cursor.log().cloned());
+        self.left.push(file);
     }
 
     /// Reads on in a file of the same inode.

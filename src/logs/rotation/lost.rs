@@ -20,7 +20,7 @@ impl Round<'_, '_> {
         }
         for file in same {
             if cursor.is_left_unread() {
-                self.left.push(file);
+                self.leave_to_start(&cursor, file);
                 return None;
             }
             match self.follow(cursor, &file) {
