@@ -56,6 +56,8 @@ pub struct FileCursor {
     pub superseded: bool,
     /// A copy of what was read under another name, whole or being made: not read as long as that is there.
     pub copied: bool,
+    /// Empty since it was truncated: the next truncation cannot be seen in it.
+    pub emptied: bool,
     /// Not a text; not read.
     pub binary: bool,
     pub open: Suspended,
@@ -235,6 +237,8 @@ pub struct Guarded<'f> {
     head: Vec<u8>,
     /// The last bytes before `at`.
     before: Vec<u8>,
+    /// It ended before `end`.
+    short: bool,
 }
 
 /// The file was truncated while it was read.
@@ -257,7 +261,7 @@ impl<'f> Guarded<'f> {
         file.read_exact_at(&mut before, from)?;
         let mut head = vec![0; usize::try_from(at).unwrap_or(HEAD).min(HEAD)];
         file.read_exact_at(&mut head, 0)?;
-        Ok(Guarded { file, at, end, head, before })
+        Ok(Guarded { file, at, end, head, before, short: false })
     }
 
     /// Moves a cursor to where its content was read to before the file was truncated. What is left to recognise that
@@ -281,6 +285,11 @@ impl<'f> Guarded<'f> {
         self.at
     }
 
+    /// Whether it ended earlier than it was said to: truncated before its first byte was read.
+    pub fn is_short(&self) -> bool {
+        self.short
+    }
+
     /// Whether the beginning and what was read last are still there.
     pub fn holds(&self) -> bool {
         let is_at = |bytes: &[u8], from: u64| {
@@ -302,12 +311,15 @@ impl<'f> Guarded<'f> {
 
 impl Read for Guarded<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let most = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX).min(buffer.len());
+        // Until its beginning is known, nothing would tell that a read began in one content and ended in another.
+        let most = if self.head.is_empty() { buffer.len().min(HEAD) } else { buffer.len() };
+        let most = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX).min(most);
         let room = buffer.get_mut(..most).unwrap_or_default();
         let read = self.file.read_at(room, self.at)?;
         if !self.holds() {
             return Err(std::io::Error::other(Truncated));
         }
+        self.short |= read == 0 && most > 0;
         let new = room.get(..read).unwrap_or_default();
         let missing = HEAD.saturating_sub(self.head.len());
         self.head.extend_from_slice(new.get(..missing.min(read)).unwrap_or_default());

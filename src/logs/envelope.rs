@@ -6,9 +6,14 @@
 use super::scan::{MAX_LINE, Place};
 use jiff::Timestamp;
 use memchr::{memchr, memchr2, memmem};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 
 /// Longest line of such a file that is looked at: 16 KiB of text, six bytes for each that is escaped, and the rest.
 pub const MAX_RAW: usize = 6 * MAX_LINE + 512;
+
+/// Times of files may be so much behind the clock: a tick of the slowest kernels, and some more.
+const CLOCK_TICK_NS: i128 = 20_000_000;
 
 /// A region unpacked.
 #[derive(Default)]
@@ -114,6 +119,17 @@ impl Unpacked {
             }
         }
     }
+}
+
+/// Whether the first entry of a file was written later than the file was truncated (ns since the epoch). The engine
+/// truncates its log to write the entry that it has, so an earlier one was there and is gone.
+pub fn begins_later(file: &File, truncated: i128) -> bool {
+    let mut first = vec![0; MAX_RAW];
+    let read = file.read_at(&mut first, 0).unwrap_or(0);
+    let end = memchr(b'\n', first.get(..read).unwrap_or_default());
+    let mut unpacked = Unpacked::default();
+    unpacked.fill(first.get(..end.unwrap_or(0)).unwrap_or_default(), 0, &mut [false; 2]);
+    unpacked.place(0).1.is_some_and(|time| time.as_nanosecond() > truncated + CLOCK_TICK_NS)
 }
 
 /// The character of `\uXXXX`, or of a pair of surrogates, and how many bytes it took.

@@ -106,6 +106,8 @@ fn is_truncation(error: &std::io::Error) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     Read,
+    /// What is there was read; what was there before was truncated before its first byte was read.
+    ReadAnew,
     /// Truncated meanwhile: the cursor says how far its content was read, and that content is elsewhere or gone.
     Displaced,
 }
@@ -144,7 +146,7 @@ pub fn leave(reader: &Guarded<'_>, cursor: &mut FileCursor, file: &File, mut id:
     id.size = id.size.min(reader.place());
     cursor.advance(file, id, ended);
     if reader.holds() {
-        return Content::Read;
+        return if reader.is_short() { Content::ReadAnew } else { Content::Read };
     }
     reader.leave(cursor, ended);
     Content::Displaced

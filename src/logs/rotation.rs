@@ -12,7 +12,8 @@ mod tests;
 use super::beside::{LastWritten, Present, is_beside, is_rotation_of, open, siblings};
 use super::collect::Collector;
 use super::cursor::{FileCursor, Identity};
-use super::files::{self, Content, End, Source, is_packed, read_on, read_packed, tail_of};
+use super::envelope::begins_later;
+use super::files::{self, Content, End, Format, Source, is_packed, read_on, read_packed, tail_of};
 use super::scan::Ended;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -75,6 +76,8 @@ struct Round<'r, 'c> {
     waiting: Vec<FileCursor>,
     /// Those of them whose content was not found in this look.
     lost: Vec<FileCursor>,
+    /// Contents of which nothing is known but that they were there: lost, unless a copy of them was read.
+    unknown: Vec<PathBuf>,
     /// Logs of which later contents may have been rotated away before they were seen.
     bases: Vec<PathBuf>,
     /// Files that were read from their beginning.
@@ -136,6 +139,7 @@ impl<'r, 'c> Round<'r, 'c> {
             copies,
             waiting,
             lost: Vec::new(),
+            unknown: Vec::new(),
             bases: Vec::new(),
             started: Vec::new(),
             seen: Vec::new(),
@@ -274,6 +278,9 @@ impl<'r, 'c> Round<'r, 'c> {
             return Followed::Displaced(cursor);
         }
         self.rename(&mut cursor, &file.path);
+        if cursor.emptied && self.source.format == Format::DockerJson && begins_later(&opened, cursor.mtime) {
+            self.unknown.push(cursor.path.clone());
+        }
         self.read(cursor, opened, if settled { End::Taken } else { End::Waits })
     }
 
@@ -389,6 +396,7 @@ impl<'r, 'c> Round<'r, 'c> {
         }
         let successor = self.since(&file.path).is_some();
         let mut cursor = self.cursor_of(&file);
+        cursor.emptied = self.lost.iter().any(|lost| lost.is_same_inode(file.id));
         match self.is_copy(&file, &opened) {
             Some(true) => {
                 cursor.copied = true;
@@ -448,8 +456,10 @@ impl<'r, 'c> Round<'r, 'c> {
         match read_on(self.collector, self.source, &mut cursor, &mut file, end) {
             Ok(Content::Displaced) => return Followed::Displaced(cursor),
             Ok(Content::Read) => {}
+            Ok(Content::ReadAnew) => self.unknown.push(cursor.path.clone()),
             Err(error) => self.collector.problem(self.source.name, format!("{error:#}")),
         }
+        cursor.emptied &= cursor.size == 0;
         self.kept.push(cursor);
         Followed::Kept
     }

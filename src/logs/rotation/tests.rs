@@ -60,7 +60,8 @@ impl Log {
             text += &match self.format {
                 Format::Plain => format!("{line}\n"),
                 Format::DockerJson => {
-                    format!("{{\"log\":\"{line}\\n\",\"stream\":\"stdout\",\"time\":\"2025-01-02T03:04:05Z\"}}\n")
+                    let time = Timestamp::from_second(self.clock).unwrap();
+                    format!("{{\"log\":\"{line}\\n\",\"stream\":\"stdout\",\"time\":\"{time}\"}}\n")
                 }
             };
         }
@@ -274,6 +275,30 @@ fn unlink_and_create_is_a_gap_and_the_new_file_is_read_whole() {
     assert_eq!((log.counted, log.gaps), (300, 1));
     log.pass();
     assert_eq!((log.counted, log.gaps), (300, 1));
+}
+
+#[test]
+fn a_log_of_docker_that_was_truncated_again_while_it_was_empty_is_a_gap() {
+    for truncated_again in [false, true] {
+        let mut log = Log::new("app.log");
+        log.format = Format::DockerJson;
+        log.write("app.log", 100);
+        log.pass();
+        let truncate = |log: &mut Log| {
+            fs::File::create(log.path("app.log")).unwrap();
+            log.append("app.log", "");
+        };
+        truncate(&mut log);
+        assert_eq!(log.pass().gaps.len(), 1, "what may have been written before it was truncated");
+        if truncated_again {
+            log.write("app.log", 5);
+            log.written -= 5;
+            truncate(&mut log);
+        }
+        log.write("app.log", 7);
+        log.pass();
+        assert_eq!((log.counted, log.gaps), (log.written, 1 + usize::from(truncated_again)));
+    }
 }
 
 #[test]
