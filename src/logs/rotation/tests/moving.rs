@@ -154,6 +154,22 @@ fn what_was_seen_and_went_before_it_was_read_is_a_gap() {
 }
 
 #[test]
+fn what_was_truncated_before_its_first_byte_was_read_is_a_gap_unless_a_copy_of_it_was_read() {
+    for copied in [false, true] {
+        let mut log = Log::new("app.log");
+        log.write("app.log", 100);
+        log.pass();
+        let unread = log.path("app.log");
+        let (_, gaps) = counted(&mut log, |round| {
+            round.unknown.push(unread.clone());
+            round.started.extend(copied.then(|| unread.with_extension("log.1")));
+            round.give_up(&[], true);
+        });
+        assert_eq!(gaps, usize::from(!copied));
+    }
+}
+
+#[test]
 fn a_log_that_moved_at_every_look_is_no_new_one_for_the_next_pass() {
     for pattern in ["app.log", "app.log*"] {
         let mut log = Log::new(pattern);
