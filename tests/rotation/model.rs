@@ -85,7 +85,7 @@ pub struct Model {
     /// The log first, then rotated files, the newest first.
     files: Vec<File>,
     /// What a half-written line still lacks.
-    rest: &'static str,
+    rest: String,
     /// The line that it is of, when its beginning is in the same file.
     half: Option<usize>,
     clock: i64,
@@ -117,7 +117,7 @@ impl Model {
             state: LogState::default(),
             lines: Vec::new(),
             files: vec![File::new(path, Vec::new())],
-            rest: "",
+            rest: String::new(),
             half: None,
             clock: BEGIN,
             passes: Vec::new(),
@@ -178,7 +178,7 @@ impl Model {
     }
 
     fn append(&mut self, lines: u8) {
-        let mut text = self.end_of_half().to_owned();
+        let mut text = self.end_of_half();
         for _ in 0..lines {
             text += &self.line();
             text += " many failed for good\n";
@@ -187,16 +187,17 @@ impl Model {
     }
 
     fn half(&mut self) {
-        let text = self.end_of_half().to_owned() + &self.line();
+        let text = self.end_of_half() + &self.line();
         self.write(&text);
-        self.rest = " many failed for good\n";
         // As long as more may come, no pass need take it.
         let n = self.lines.len() - 1;
+        // A log that was truncated may begin with it: were it always the same, so would be what two logs hold.
+        self.rest = format!(" many failed for good, after {n}\n");
         self.lines[n].written = usize::MAX;
         self.half = Some(n);
     }
 
-    fn end_of_half(&mut self) -> &'static str {
+    fn end_of_half(&mut self) -> String {
         if let Some(n) = self.half.take() {
             self.lines[n].written = self.step;
         }
@@ -302,7 +303,7 @@ impl Model {
         self.destroy(&lines, seen);
         fs::remove_file(&self.files[0].path).unwrap();
         self.may_have_gap = true;
-        (self.rest, self.half) = ("", None);
+        (self.rest, self.half) = (String::new(), None);
         self.log_is_empty = false;
         self.write("");
     }

@@ -278,6 +278,16 @@ fn unlink_and_create_is_a_gap_and_the_new_file_is_read_whole() {
 }
 
 #[test]
+fn a_log_written_anew_with_the_same_first_line_is_told_apart_by_its_half_written_one() {
+    let mut log = Log::new("app.log");
+    log.append("app.log", "ready for the work of today\nline 1");
+    log.pass();
+    fs::File::create(log.path("app.log")).unwrap();
+    log.append("app.log", "ready for the work of today\nother ERR, and more than there was before\n");
+    assert_eq!((log.pass().events, log.gaps), (1, 1));
+}
+
+#[test]
 fn a_log_of_docker_that_was_truncated_again_while_it_was_empty_is_a_gap() {
     for truncated_again in [false, true] {
         let mut log = Log::new("app.log");
