@@ -309,11 +309,10 @@ impl<'f> Guarded<'f> {
     }
 }
 
-impl Read for Guarded<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        // Until its beginning is known, nothing would tell that a read began in one content and ended in another.
-        let most = if self.head.is_empty() { buffer.len().min(HEAD) } else { buffer.len() };
-        let most = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX).min(most);
+impl Guarded<'_> {
+    /// One read, and whether it came from the content that was read before.
+    fn read_once(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let most = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX).min(buffer.len());
         let room = buffer.get_mut(..most).unwrap_or_default();
         let read = self.file.read_at(room, self.at)?;
         if !self.holds() {
@@ -327,6 +326,19 @@ impl Read for Guarded<'_> {
         self.before.drain(..self.before.len().saturating_sub(TAIL));
         self.at += read as u64;
         Ok(read)
+    }
+}
+
+impl Read for Guarded<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if !self.head.is_empty() {
+            return self.read_once(buffer);
+        }
+        // Until its beginning is known, nothing would tell that a read began in one content and ended in another.
+        let (first, rest) = buffer.split_at_mut(buffer.len().min(HEAD));
+        let read = self.read_once(first)?;
+        // What fails after it fails again at the next read.
+        Ok(read + if read < first.len() { 0 } else { self.read_once(rest).unwrap_or(0) })
     }
 }
 

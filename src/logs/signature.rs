@@ -3,11 +3,12 @@
 //! Pure. Not here: lines, files, events.
 
 use super::access;
-use super::literals::{self, Digits};
+use super::literals::{self, Digits, Required};
 use super::stems::{Hit, Stems};
 use crate::config::{Signature, SignatureOrigin};
 use crate::model::Severity;
 use regex::bytes::{Regex, RegexBuilder};
+use regex_syntax::hir::Hir;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 
@@ -87,16 +88,21 @@ impl Compiled {
         hit(&self.regex, &self.pattern) && !self.ignore.as_ref().is_some_and(|p| hit(&self.ignore_regex, p))
     }
 
-    /// On which lines the values of digits matter to it.
-    fn digits(&self) -> Digits {
-        let of = |pattern: &String| literals::digits(pattern, !self.built_in);
-        match (of(&self.pattern), self.ignore.as_ref().map_or(Digits::With(Vec::new()), of)) {
+    /// What its pattern requires, and on which lines the values of digits matter to it.
+    fn literals(&self) -> (Option<Required>, Digits) {
+        let syntax = |pattern: &String| literals::syntax(pattern, !self.built_in);
+        let Some(pattern) = syntax(&self.pattern) else { return (None, Digits::Matter) };
+        let required = literals::required(&pattern).map(|r| Required { exact: r.exact && self.ignore.is_none(), ..r });
+        let of = |syntax: Option<Hir>| syntax.map_or(Digits::Matter, |hir| literals::digits(&hir));
+        let ignored = self.ignore.as_ref().map_or(Digits::With(Vec::new()), |pattern| of(syntax(pattern)));
+        let digits = match (literals::digits(&pattern), ignored) {
             (Digits::With(mut stems), Digits::With(more)) => {
                 stems.extend(more);
                 Digits::With(stems)
             }
             _ => Digits::Matter,
-        }
+        };
+        (required, digits)
     }
 }
 
@@ -256,13 +262,13 @@ impl Index {
             meanings.get_mut(at).into_iter().for_each(note);
         };
         for (id, signature) in (0..SigId::MAX).zip(signatures) {
-            let required = literals::required(&signature.pattern, !signature.built_in);
-            exact.push(signature.ignore.is_none() && required.as_ref().is_some_and(|r| r.exact));
+            let (required, digits) = signature.literals();
+            exact.push(required.as_ref().is_some_and(|r| r.exact));
             match required {
                 Some(required) => required.stems.into_iter().for_each(|stem| meaning(stem, &|m| m.owners.push(id))),
                 None => always.push(id),
             }
-            match signature.digits() {
+            match digits {
                 Digits::With(stems) => stems.into_iter().for_each(|stem| meaning(stem, &|m| m.digital.push(id))),
                 Digits::Matter => digital.push(id),
             }

@@ -8,6 +8,11 @@ use super::{Commonness, GRAM, Part, Spot, moved};
 const BITS: u32 = 17;
 const MARKS: usize = 1 << BITS;
 
+/// Bytes that are looked at at once.
+const BLOCK: usize = 16;
+/// Blocks after which those that need a closer look get it: a power of two.
+const DUE: usize = 1 << 10;
+
 /// Many texts of seven bytes or more.
 pub(super) struct Sieve {
     /// By the hash of a gram: which bytes may follow it where it was asked for, one bit for each eighth of them.
@@ -57,23 +62,35 @@ impl Sieve {
     }
 
     pub(super) fn find(&self, text: &[u8], check: &mut impl FnMut(usize, &Spot)) {
-        let mut look = |at: usize, gram: u32| {
-            let next = text.get(at + GRAM).map_or(u8::MAX, |next| eighth(*next));
-            if self.may_hold(gram) & next != 0 {
-                self.spots_of(place(gram)).for_each(|spot| check(at, spot));
-            }
-        };
-        let (blocks, tail) = text.as_chunks::<16>();
-        for (index, block) in blocks.iter().enumerate() {
-            let grams = block.as_chunks::<GRAM>().0;
-            if grams.iter().fold(0, |any, gram| any | self.may_hold(u32::from_le_bytes(*gram))) != 0 {
-                for (gram, at) in grams.iter().zip((index * 16..).step_by(GRAM)) {
-                    look(at, u32::from_le_bytes(*gram));
+        let (blocks, tail) = text.as_chunks::<BLOCK>();
+        let mut due = [0_u16; DUE];
+        for (number, some) in blocks.chunks(DUE).enumerate() {
+            // Those that are due are noted without a branch, which would be foretold wrongly at most of them.
+            let mut count = 0_usize;
+            for (index, block) in (0_u16..).zip(some) {
+                let grams = block.as_chunks::<GRAM>().0;
+                let any = grams.iter().fold(0, |any, gram| any | self.may_hold(u32::from_le_bytes(*gram)));
+                if let Some(next) = due.get_mut(count & (DUE - 1)) {
+                    *next = index;
                 }
+                count += usize::from(any != 0);
+            }
+            for index in due.get(..count).unwrap_or_default() {
+                self.look(text, (number * DUE + usize::from(*index)) * BLOCK, BLOCK, check);
             }
         }
-        for (gram, at) in tail.as_chunks::<GRAM>().0.iter().zip((text.len() - tail.len()..).step_by(GRAM)) {
-            look(at, u32::from_le_bytes(*gram));
+        self.look(text, text.len() - tail.len(), tail.len(), check);
+    }
+
+    /// Looks at each gram of so many bytes.
+    fn look(&self, text: &[u8], from: usize, length: usize, check: &mut impl FnMut(usize, &Spot)) {
+        for at in (from..from + length).step_by(GRAM) {
+            let Some(gram) = text.get(at..).and_then(<[u8]>::first_chunk) else { return };
+            let place = place(u32::from_le_bytes(*gram));
+            let next = text.get(at + GRAM).map_or(u8::MAX, |next| eighth(*next));
+            if self.marks.get(place).is_some_and(|mark| mark & next != 0) {
+                self.spots_of(place).for_each(|spot| check(at, spot));
+            }
         }
     }
 
