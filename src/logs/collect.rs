@@ -26,7 +26,7 @@ const MAX_SOURCES: usize = 50;
 const PYTHON: &str = "python_exception";
 const NODE: &str = "node_exception";
 /// Seconds whose events are counted without looking for their bucket.
-const NEWEST: usize = 256;
+const NEWEST: usize = 1024;
 /// Seconds of a day.
 const DAY: i64 = 86_400;
 /// Characters of a title.
