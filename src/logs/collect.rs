@@ -63,6 +63,9 @@ pub struct Collector<'a> {
     recent: Vec<Recent>,
     report: LogReport,
     redactor: Redactor,
+    /// Signatures that match the same lines.
+    of_python: Option<SigId>,
+    of_node: Option<SigId>,
 }
 
 /// A group, with what it is cheaply added to.
@@ -124,6 +127,8 @@ impl<'a> Collector<'a> {
             recent: vec![Recent::default(); set.len()],
             report: LogReport::default(),
             redactor: Redactor::default(),
+            of_python: set.id(PYTHON),
+            of_node: set.id(NODE),
         }
     }
 
@@ -202,11 +207,11 @@ impl<'a> Collector<'a> {
     fn without_foreign(&self, event: &RawEvent<'_>) -> Option<Vec<SigId>> {
         let [_, _, ..] = event.signatures else { return None };
         let foreign = match event.frames {
-            Frames::Python => NODE,
-            Frames::JavaOrNode => PYTHON,
+            Frames::Python => self.of_node,
+            Frames::JavaOrNode => self.of_python,
             Frames::Other => return None,
         };
-        let foreign = self.set.id(foreign).filter(|id| event.signatures.contains(id))?;
+        let foreign = foreign.filter(|id| event.signatures.contains(id))?;
         Some(event.signatures.iter().copied().filter(|id| *id != foreign).collect())
     }
 

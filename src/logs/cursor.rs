@@ -4,6 +4,7 @@
 use super::events::Suspended;
 use super::files::is_packed;
 use super::scan::Ended;
+use memchr::memchr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::{File, Metadata};
@@ -203,8 +204,10 @@ impl FileCursor {
             (self.tail_len, self.tail) = (tail_len, tail);
         }
         let half_len = usize::try_from(ended.pending).unwrap_or(TAIL).min(TAIL);
-        if let Some(half) = hash_at(file, ended.offset, half_len) {
-            (self.half_len, self.half) = (half_len, half);
+        if let Some(half) = bytes_at(file, ended.offset, half_len) {
+            // Room that was made before it is written is written over.
+            let written = half.get(..memchr(0, &half).unwrap_or(half.len())).unwrap_or_default();
+            (self.half_len, self.half) = (written.len(), hash(written));
         }
     }
 
@@ -285,7 +288,7 @@ impl<'f> Guarded<'f> {
         self.at
     }
 
-    /// Whether it ended earlier than it was said to: truncated before its first byte was read.
+    /// Whether it ended before the end that it was made for: cut back to what had been read.
     pub fn is_short(&self) -> bool {
         self.short
     }

@@ -121,8 +121,8 @@ impl Unpacked {
     }
 }
 
-/// Whether the first entry of a file was written later than the file was truncated (ns since the epoch). The engine
-/// truncates its log to write the entry that it has, so an earlier one was there and is gone.
+/// Whether the first entry of a file is later than when the engine truncated it (ns since the epoch). It does that to write
+/// the entry that it has, so an earlier one was there and is gone.
 pub fn begins_later(file: &File, truncated: i128) -> bool {
     let mut first = vec![0; MAX_RAW];
     let read = file.read_at(&mut first, 0).unwrap_or(0);

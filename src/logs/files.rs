@@ -106,18 +106,19 @@ fn is_truncation(error: &std::io::Error) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     Read,
-    /// What is there was read; what was there before was truncated before its first byte was read.
-    ReadAnew,
+    /// The same, and less was there than before: it was cut back to what had been read.
+    CutShort,
     /// Truncated meanwhile: the cursor says how far its content was read, and that content is elsewhere or gone.
     Displaced,
 }
 
-/// Reads what is new in an open file whose cursor has been verified or is new.
+/// Reads what is new in an open file, which had so many bytes when it was looked for and whose cursor has been verified or
+/// is new.
 pub fn read_on(
     collector: &mut Collector<'_>,
     source: Source<'_>,
     cursor: &mut FileCursor,
-    file: &mut File,
+    (file, listed): (&mut File, u64),
     end: End,
 ) -> Result<Content> {
     let id = Identity::of(&file.metadata()?);
@@ -132,7 +133,7 @@ pub fn read_on(
         return Ok(Content::Displaced);
     }
     // What is written from now on is for the next pass: a fast writer must not hold this one for ever.
-    let mut reader = Guarded::new(file, cursor.offset, id.size)?;
+    let mut reader = Guarded::new(file, cursor.offset, id.size.max(listed))?;
     if !reader.follows(cursor) {
         return Ok(Content::Displaced);
     }
@@ -146,7 +147,7 @@ pub fn leave(reader: &Guarded<'_>, cursor: &mut FileCursor, file: &File, mut id:
     id.size = id.size.min(reader.place());
     cursor.advance(file, id, ended);
     if reader.holds() {
-        return if reader.is_short() { Content::ReadAnew } else { Content::Read };
+        return if reader.is_short() { Content::CutShort } else { Content::Read };
     }
     reader.leave(cursor, ended);
     Content::Displaced

@@ -151,7 +151,7 @@ fn analyse_file(collector: &mut Collector<'_>, name: &str, path: &Path) -> anyho
     if packed {
         return files::read_packed(collector, source, &mut cursor, &file, false);
     }
-    files::read_on(collector, source, &mut cursor, &mut file, End::Taken).map(|_| ())
+    files::read_on(collector, source, &mut cursor, (&mut file, id.size), End::Taken).map(|_| ())
 }
 
 fn read_files(collector: &mut Collector<'_>, source: &str, pattern: &str) {

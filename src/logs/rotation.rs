@@ -77,8 +77,8 @@ struct Round<'r, 'c> {
     waiting: Vec<FileCursor>,
     /// Those of them whose content was not found in this look.
     lost: Vec<FileCursor>,
-    /// Contents of which nothing is known but that they were there: lost, unless a copy of them was read.
-    unknown: Vec<PathBuf>,
+    /// Files that were cut back before it was read what they held: lost, unless a copy of it was read.
+    cut_short: Vec<PathBuf>,
     /// Logs of which later contents may have been rotated away before they were seen.
     bases: Vec<PathBuf>,
     /// Files that were read from their beginning.
@@ -103,7 +103,7 @@ impl<'r, 'c> Round<'r, 'c> {
             copies,
             waiting,
             lost: Vec::new(),
-            unknown: Vec::new(),
+            cut_short: Vec::new(),
             bases: Vec::new(),
             started: Vec::new(),
             seen: Vec::new(),
@@ -247,12 +247,17 @@ impl<'r, 'c> Round<'r, 'c> {
         if self.is_awaited(&file, &opened) {
             return false;
         }
+        self.start_opened(file, opened, last)
+    }
+
+    fn start_opened(&mut self, file: Present, opened: File, last: bool) -> bool {
+        let mut cursor = self.cursor_of(&file);
         if self.lost.iter().any(|cursor| cursor.is_same_inode(file.id)) {
             await_first_bytes(&opened);
+            // One that was emptied a while ago was not emptied to write on.
+            cursor.emptied = self.now_ns() - file.id.mtime < SETTLED_NS;
         }
         let successor = self.since(&file.path).is_some();
-        let mut cursor = self.cursor_of(&file);
-        cursor.emptied = self.lost.iter().any(|lost| lost.is_same_inode(file.id));
         match self.is_copy(&file, &opened) {
             Some(true) => {
                 cursor.copied = true;
@@ -266,11 +271,11 @@ impl<'r, 'c> Round<'r, 'c> {
         if is_packed(&file.path) {
             return self.start_packed(cursor, &file, &opened, successor);
         }
-        self.started.push(file.path);
+        self.started.push(file.path.clone());
         if !successor {
             tail_of(self.collector, self.source.name, &mut cursor, file.id.size);
         }
-        match self.read(cursor, opened, End::Waits) {
+        match self.read(cursor, (opened, file.id.size), End::Waits) {
             Followed::Kept => true,
             Followed::Displaced(cursor) | Followed::Moved(cursor) => {
                 self.waiting.push(cursor);
@@ -307,12 +312,16 @@ impl<'r, 'c> Round<'r, 'c> {
         true
     }
 
-    fn read(&mut self, mut cursor: FileCursor, mut file: File, end: End) -> Followed {
+    fn read(&mut self, mut cursor: FileCursor, (mut file, listed): (File, u64), end: End) -> Followed {
         cursor.superseded = false;
-        match read_on(self.collector, self.source, &mut cursor, &mut file, end) {
+        match read_on(self.collector, self.source, &mut cursor, (&mut file, listed), end) {
             Ok(Content::Displaced) => return Followed::Displaced(cursor),
             Ok(Content::Read) => {}
-            Ok(Content::ReadAnew) => self.unknown.push(cursor.path.clone()),
+            Ok(Content::CutShort) => {
+                // Its time may be of before that.
+                cursor.emptied = false;
+                self.cut_short.push(cursor.path.clone());
+            }
             Err(error) => self.collector.problem(self.source.name, format!("{error:#}")),
         }
         cursor.emptied &= cursor.size == 0;

@@ -195,14 +195,14 @@ impl Reader<'_> {
 /// A time of day; a leap second is the one before it. Ranges are looked at here, since an error of the library costs a
 /// hundred times what reading costs, and many numbers in logs only look like times.
 fn time(hour: i8, minute: i8, second: i8, nanos: i32) -> Option<Time> {
-    let is_one = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..100).contains(&second);
-    Some(()).filter(|()| is_one).and_then(|()| Time::new(hour, minute, second.min(59), nanos).ok())
+    let in_range = (0..24).contains(&hour) && (0..60).contains(&minute) && second >= 0;
+    in_range.then(|| Time::new(hour, minute, second.min(59), nanos).ok())?
 }
 
 /// A day, for the same reason.
 fn date(year: i16, month: i8, day: i8) -> Option<Date> {
-    let is_one = (1970..=2200).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
-    Some(()).filter(|()| is_one).and_then(|()| Date::new(year, month, day).ok())
+    let in_range = (1..=12).contains(&month) && (1..=31).contains(&day);
+    in_range.then(|| Date::new(year, month, day).ok())?
 }
 
 fn stamp(date: Date, time: Time, said: Option<Offset>, local: &TimeZone) -> Option<Stamp> {
@@ -251,7 +251,8 @@ fn usual(start: &[u8; 19], rest: &[u8], local: &TimeZone) -> Option<Stamp> {
     let mut r = Reader(rest);
     let nanos = r.fraction();
     let time = time(two(h1, h2), two(i1, i2), two(s1, s2), nanos)?;
-    stamp(date(year, two(m1, m2), two(d1, d2))?, time, r.zone(), local)
+    let date = date(year, two(m1, m2), two(d1, d2)).filter(|_| (1970..=2200).contains(&year))?;
+    stamp(date, time, r.zone(), local)
 }
 
 /// `10/Oct/2000:13:55:36 -0700`.

@@ -22,8 +22,8 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Takes what is left of a cursor; whether its file holds another content, which has no cursor yet.
-    fn lacks_cursor(&mut self, followed: Followed) -> bool {
+    /// Takes what came of a cursor. Whether its file holds another content, which has no cursor yet.
+    fn take(&mut self, followed: Followed) -> bool {
         match followed {
             Followed::Kept => false,
             Followed::Moved(cursor) => {
@@ -59,14 +59,15 @@ impl Round<'_, '_> {
             let known = cursors.iter().position(|c| c.is_same_inode(file.id)).map(|at| cursors.swap_remove(at));
             match known {
                 Some(cursor) if !cursor.is_left_unread() => {
-                    if found.lacks_cursor(self.follow(cursor, &file)) {
+                    if found.take(self.follow(cursor, &file)) {
                         found.fresh.push(file);
                     }
                 }
-                left => {
-                    self.bases.extend(left.as_ref().and_then(FileCursor::log).cloned());
+                Some(left) => {
+                    self.bases.extend(left.log().cloned());
                     found.fresh.push(file);
                 }
+                None => found.fresh.push(file),
             }
         }
         // Rotated files that no glob names are followed where they were left: their writer may still hold them.
@@ -79,7 +80,7 @@ impl Round<'_, '_> {
                 }
                 Some(id) => {
                     let file = Present { path: cursor.path.clone(), id };
-                    found.lacks_cursor(self.follow(cursor, &file));
+                    found.take(self.follow(cursor, &file));
                 }
                 None => gone.push(cursor),
             }
@@ -123,10 +124,12 @@ impl Round<'_, '_> {
             return Followed::Displaced(cursor);
         }
         self.rename(&mut cursor, &file.path);
-        if cursor.emptied && self.source.format == Format::DockerJson && begins_later(&opened, cursor.mtime) {
-            self.unknown.push(cursor.path.clone());
+        if cursor.emptied && self.source.format == Format::DockerJson {
+            let again =
+                if file.id.size == 0 { file.id.mtime > cursor.mtime } else { begins_later(&opened, cursor.mtime) };
+            self.cut_short.extend(again.then(|| cursor.path.clone()));
         }
-        self.read(cursor, opened, if settled { End::Taken } else { End::Waits })
+        self.read(cursor, (opened, file.id.size), if settled { End::Taken } else { End::Waits })
     }
 
     /// Follows a file to its name of today. What gets the name of a log back may be written again.

@@ -7,7 +7,7 @@ use crate::logs::beside::{Present, is_beside, is_rotation_of, open, siblings};
 use crate::logs::cursor::{FileCursor, Identity};
 use crate::logs::files::{End, begins_alike, is_packed, read_packed};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 impl Round<'_, '_> {
     /// Finds out where the content of a cursor has gone and finishes it there; gives it back when it is nowhere.
@@ -60,7 +60,7 @@ impl Round<'_, '_> {
                     .map(|()| self.kept.push(found))
                     .is_ok()
         } else {
-            found.verify(&opened) && matches!(self.read(found, opened, End::Taken), Followed::Kept)
+            found.verify(&opened) && matches!(self.read(found, (opened, file.id.size), End::Taken), Followed::Kept)
         };
         if finished {
             self.copies.retain(|copy| !copy.is_same_inode(file.id));
@@ -91,9 +91,10 @@ impl Round<'_, '_> {
     /// Tells of what is lost, after the last look. A file that moves still is found by the next reading. So are those
     /// that this one saw and could not read, as long as it knows when their log was last read.
     pub(super) fn give_up(&mut self, moving: &[Identity], started: bool) {
-        for log in std::mem::take(&mut self.unknown) {
-            if !self.started.iter().any(|path| is_rotation_of(path, &log)) {
-                self.tell_lost(&log);
+        for log in std::mem::take(&mut self.cut_short) {
+            if !self.started.iter().any(|path| *path != log && is_rotation_of(path, &log)) {
+                let reason = format!("{} was truncated before what it held could be read", log.display());
+                self.collector.gap(self.source.name, reason, None);
             }
         }
         for mut cursor in std::mem::take(&mut self.lost) {
@@ -117,14 +118,10 @@ impl Round<'_, '_> {
         if self.was_read_since(cursor, is_beside(cursor)) || cursor.is_left_unread() && is_packed_since() {
             return;
         }
-        self.tell_lost(&cursor.path);
-    }
-
-    fn tell_lost(&mut self, path: &Path) {
         let reason = format!(
             "{} was replaced, truncated or removed, and its old content is nowhere beside it: what was written after \
              the last reading is gone",
-            path.display()
+            cursor.path.display()
         );
         self.collector.gap(self.source.name, reason, None);
     }

@@ -277,6 +277,21 @@ fn unlink_and_create_is_a_gap_and_the_new_file_is_read_whole() {
     assert_eq!((log.counted, log.gaps), (300, 1));
 }
 
+/// As a writer does that reserves room in its file before it writes.
+#[test]
+fn zeros_after_the_last_line_are_no_half_written_one() {
+    let mut log = Log::new("app.log");
+    log.append("app.log", &("line ERR\n".repeat(2000) + &"\0".repeat(500)));
+    log.pass();
+    let mut file = fs::File::options().write(true).open(log.path("app.log")).unwrap();
+    std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(18_000)).unwrap();
+    file.write_all(b"line ERR\n").unwrap();
+    let path = log.path("app.log");
+    log.stamp(&path);
+    log.pass();
+    assert_eq!((log.counted, log.gaps), (2001, 0));
+}
+
 #[test]
 fn a_log_written_anew_with_the_same_first_line_is_told_apart_by_its_half_written_one() {
     let mut log = Log::new("app.log");
@@ -287,28 +302,46 @@ fn a_log_written_anew_with_the_same_first_line_is_told_apart_by_its_half_written
     assert_eq!((log.pass().events, log.gaps), (1, 1));
 }
 
+/// A log of Docker that was read and then truncated, with the number of gaps that a pass told which came so late (s).
+fn truncated_log_of_docker(late: i64) -> (Log, usize) {
+    let mut log = Log::new("app.log");
+    log.format = Format::DockerJson;
+    log.write("app.log", 100);
+    log.pass();
+    fs::File::create(log.path("app.log")).unwrap();
+    log.append("app.log", "");
+    log.pass_at(log.clock + late);
+    let told = log.gaps;
+    (log, told)
+}
+
 #[test]
-fn a_log_of_docker_that_was_truncated_again_while_it_was_empty_is_a_gap() {
-    for truncated_again in [false, true] {
-        let mut log = Log::new("app.log");
-        log.format = Format::DockerJson;
-        log.write("app.log", 100);
-        log.pass();
-        let truncate = |log: &mut Log| {
+fn a_log_that_docker_truncated_again_while_it_was_empty_is_a_gap() {
+    for (lines, empty) in [(0, false), (5, false), (5, true)] {
+        let (mut log, told) = truncated_log_of_docker(1);
+        if lines > 0 {
+            log.write("app.log", lines);
+            log.written -= lines;
             fs::File::create(log.path("app.log")).unwrap();
             log.append("app.log", "");
-        };
-        truncate(&mut log);
-        assert_eq!(log.pass().gaps.len(), 1, "what may have been written before it was truncated");
-        if truncated_again {
-            log.write("app.log", 5);
-            log.written -= 5;
-            truncate(&mut log);
+        }
+        if empty {
+            log.pass();
         }
         log.write("app.log", 7);
         log.pass();
-        assert_eq!((log.counted, log.gaps), (log.written, 1 + usize::from(truncated_again)));
+        log.pass();
+        assert_eq!((log.counted, log.gaps - told), (log.written, usize::from(lines > 0)), "{lines} {empty}");
     }
+}
+
+#[test]
+fn a_log_of_docker_that_somebody_else_emptied_is_one_gap_whenever_it_goes_on() {
+    let (mut log, told) = truncated_log_of_docker(100);
+    log.clock += 3600;
+    log.write("app.log", 7);
+    log.pass();
+    assert_eq!((log.counted, told, log.gaps), (107, 1, 1));
 }
 
 #[test]

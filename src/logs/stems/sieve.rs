@@ -70,6 +70,7 @@ impl Sieve {
             for (index, block) in (0_u16..).zip(some) {
                 let grams = block.as_chunks::<GRAM>().0;
                 let any = grams.iter().fold(0, |any, gram| any | self.may_hold(u32::from_le_bytes(*gram)));
+                // Never more than there are: the mask only spares a check.
                 if let Some(next) = due.get_mut(count & (DUE - 1)) {
                     *next = index;
                 }

@@ -76,7 +76,7 @@ impl Log {
 
     fn on(&mut self, cursor: &mut FileCursor, name: &str) -> (u64, Content) {
         let mut file = File::open(self.path(name)).unwrap();
-        self.read(|collector, source| read_on(collector, source, cursor, &mut file, End::Waits).unwrap())
+        self.read(|collector, source| read_on(collector, source, cursor, (&mut file, 0), End::Waits).unwrap())
     }
 }
 
@@ -99,7 +99,7 @@ fn check(case: &str, lines: usize, change: &dyn Fn(&Path), expected: Content) {
     });
     assert_eq!(content, expected, "{case}, from line {lines}");
     let rest = match content {
-        Content::Read | Content::ReadAnew => 0,
+        Content::Read | Content::CutShort => 0,
         Content::Displaced => {
             assert!(counted > 0 && before + counted < LINES as u64, "{before} and {counted}: nothing was cut off");
             assert!(!cursor.verify(&file), "the changed file is not what was read");
@@ -157,7 +157,7 @@ fn what_was_truncated_before_its_first_byte_was_read_is_known_to_be_as_short_as_
             let ended = scan_stream(collector, source, &mut cursor, &mut reader, End::Waits);
             leave(&reader, &mut cursor, &file, id, ended)
         });
-        assert_eq!((read, cursor.size), (Content::ReadAnew, anew.len() as u64));
+        assert_eq!((read, cursor.size), (Content::CutShort, anew.len() as u64));
         fs::write(&path, content("new")).unwrap();
         let (rest, read) = log.on(&mut cursor, "app.log");
         assert_eq!((first + rest, read), (LINES as u64, Content::Read));
