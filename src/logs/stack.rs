@@ -79,6 +79,9 @@ pub fn opening(line: &[u8]) -> Option<Opening> {
 /// Length of what stands before a Java or Node frame or cause, where the line is one.
 pub fn frame_prefix(line: &[u8]) -> Option<usize> {
     let head = line.get(..line.len().min(240)).unwrap_or_default();
+    if !may_hold_frame(head) {
+        return None;
+    }
     let begins = |at: usize| {
         let (space, rest) = head.split_at_checked(at)?;
         let is_frame = match rest.first()? {
@@ -91,6 +94,20 @@ pub fn frame_prefix(line: &[u8]) -> Option<usize> {
     };
     let words = memchr::memchr2_iter(b' ', b'\t', head).map(|space| space + 1);
     std::iter::once(0).chain(words).find_map(begins)
+}
+
+/// Whether a word begins as a frame or a cause does. Without a branch, so that many bytes are looked at in one instruction:
+/// most lines are none.
+fn may_hold_frame(text: &[u8]) -> bool {
+    let begins = |a: u8, b: u8| {
+        u8::from(a == b'a') & u8::from(b == b't')
+            | u8::from(a == b'.') & u8::from(b == b'.')
+            | u8::from(a == b'C') & u8::from(b == b'a')
+    };
+    let is_blank = |byte: u8| u8::from(byte == b' ') | u8::from(byte == b'\t');
+    let words = text.iter().zip(text.iter().skip(1)).zip(text.iter().skip(2));
+    let any = words.map(|((blank, a), b)| is_blank(*blank) & begins(*a, *b)).fold(0, |any, one| any | one);
+    any != 0 || matches!(text, [a, b, ..] if begins(*a, *b) != 0)
 }
 
 /// Whether more stands before a frame than the space between two words.

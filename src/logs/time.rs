@@ -41,17 +41,15 @@ impl Clock {
     pub fn read(&self, line: &[u8]) -> Option<Stamp> {
         let is_json = line.trim_ascii_start().first() == Some(&b'{');
         let head = line.get(..line.len().min(if is_json { JSON_HEAD } else { HEAD })).unwrap_or_default();
-        let mut before = b' ';
-        for (number, block) in head.chunks(BLOCK).enumerate() {
-            let mut starts = starts(before, block);
+        for from in (0..head.len()).step_by(BLOCK) {
+            let mut starts = starts(head, from, is_json);
             while starts != 0 {
-                let at = number * BLOCK + starts.trailing_zeros() as usize;
+                let at = from + starts.trailing_zeros() as usize;
                 if let Some(stamp) = self.at_start(head.get(at..)?, at == 0 || is_json) {
                     return Some(Stamp { time: self.clamp(stamp.time), ..stamp });
                 }
                 starts &= starts - 1;
             }
-            before = *block.last()?;
         }
         None
     }
@@ -91,22 +89,31 @@ impl Clock {
     }
 }
 
-/// Where in a block, of which this byte stands before, a word begins as timestamps do: a bit for each byte. All bytes are
-/// looked at at once, as most lines have no timestamp or one at their beginning.
-fn starts(before: u8, block: &[u8]) -> u32 {
-    let mut here = [0; BLOCK];
-    here.iter_mut().zip(block).for_each(|(to, from)| *to = *from);
-    let mut left = [before; BLOCK];
-    left.iter_mut().skip(1).zip(block).for_each(|(to, from)| *to = *from);
+/// Where, in the block of a line that begins here, a word begins that may be a timestamp: a bit for each byte. That is a number
+/// before a dash or a slash, the name of a month, and any number where a line begins or with `epochs`. All bytes are looked at
+/// at once, as most lines have no timestamp or one at their beginning.
+fn starts(line: &[u8], from: usize, epochs: bool) -> u32 {
+    let ahead = |by: usize| {
+        let mut bytes = [0; BLOCK];
+        bytes.iter_mut().zip(line.get(from + by..).unwrap_or_default()).for_each(|(to, from)| *to = *from);
+        bytes
+    };
+    let (here, third, fourth, fifth) = (ahead(0), ahead(2), ahead(3), ahead(4));
+    let mut left = [b' '; BLOCK];
+    let before = line.get(from.saturating_sub(1)..).unwrap_or_default();
+    left.iter_mut().skip(usize::from(from == 0)).zip(before).for_each(|(to, from)| *to = *from);
     let mut marks = [0_u8; BLOCK];
-    for ((mark, here), left) in marks.iter_mut().zip(here).zip(left) {
-        let begins = here.is_ascii_digit() | matches!(here, b'J' | b'F' | b'M' | b'A' | b'S' | b'O' | b'N' | b'D');
+    let words = here.into_iter().zip(left).zip(third).zip(fourth).zip(fifth);
+    for (mark, ((((here, left), third), fourth), fifth)) in marks.iter_mut().zip(words) {
+        let is_date = (third == b'/') | (fifth == b'-') | (fifth == b'/') | epochs;
+        let is_month = matches!(here, b'J' | b'F' | b'M' | b'A' | b'S' | b'O' | b'N' | b'D') & (fourth == b' ');
         let goes_on = left.is_ascii_digit() | left.is_ascii_alphabetic() | (left == b'.');
-        *mark = u8::from(begins & !goes_on);
+        *mark = u8::from((here.is_ascii_digit() & is_date | is_month) & !goes_on);
     }
     // The lowest bits of eight bytes, side by side.
     let gathered = |eight: &[u8; 8]| (u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32;
-    marks.as_chunks::<8>().0.iter().rev().fold(0, |bits, eight| bits << 8 | gathered(eight))
+    let bits = marks.as_chunks::<8>().0.iter().rev().fold(0, |bits, eight| bits << 8 | gathered(eight));
+    bits | u32::from(from == 0 && here.first().is_some_and(u8::is_ascii_digit))
 }
 
 /// Reads a text from left to right.
@@ -318,24 +325,23 @@ mod tests {
         check("{\"level\":\"error\",\"time\":\"2025-01-02T03:04:05Z\"}", Some("2025-01-02T03:04:05Z"));
     }
 
-    /// Slowly: byte by byte.
-    fn naive_starts(line: &[u8]) -> Vec<usize> {
-        let before = |at: usize| at.checked_sub(1).map_or(b' ', |before| line[before]);
-        let goes_on = |at: usize| before(at).is_ascii_alphanumeric() || before(at) == b'.';
-        let begins = |at: usize| line[at].is_ascii_digit() || b"JFMASOND".contains(&line[at]);
-        (0..line.len()).filter(|at| begins(*at) && !goes_on(*at)).collect()
-    }
-
     proptest! {
+        /// Slowly: what is read at every place in turn.
         #[test]
-        fn all_beginnings_of_words_are_found(line in "[ .:/JFa0-9\\PC]{0,150}") {
-            let line = line.as_bytes();
-            let found = line.chunks(BLOCK).enumerate().flat_map(|(number, block)| {
-                let before = (number * BLOCK).checked_sub(1).map_or(b' ', |before| line[before]);
-                let bits = starts(before, block);
-                (0..BLOCK).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| number * BLOCK + bit)
-            });
-            prop_assert_eq!(found.collect::<Vec<_>>(), naive_starts(line));
+        fn a_timestamp_is_found_where_a_word_begins_as_one(
+            words in prop::collection::vec("[ .:x,\\[\"]{1,2}|[0-9]{1,12}|[JFMASOND]an|\\PC", 0..14),
+            stamp in "(2025-0[0-9]-1[0-9][ T]|1[0-9]/Oct/2025:|20/01/02 |Jan [ 1][0-9] )[0-2][0-9]:3[0-9]:0[0-9](\\.[0-9]{1,3})?|17[0-9]{8}|17[0-9]{11}",
+            at in any::<prop::sample::Index>(), json in any::<bool>(),
+        ) {
+            let mut words = words;
+            words.insert(at.index(words.len() + 1), stamp);
+            let line = if json { "{" } else { "" }.to_owned() + &words.concat();
+            let clock = Clock::new(TimeZone::UTC, "2025-12-31T12:00:00Z".parse().unwrap());
+            let head = &line.as_bytes()[..line.len().min(if json { JSON_HEAD } else { HEAD })];
+            let before = |at: usize| at.checked_sub(1).map_or(b' ', |before| head[before]);
+            let begins = |at: &usize| !(before(*at).is_ascii_alphanumeric() || before(*at) == b'.');
+            let slowly = (0..head.len()).filter(begins).find_map(|at| clock.at_start(&head[at..], at == 0 || json));
+            prop_assert_eq!(clock.read(line.as_bytes()).map(|s| s.time), slowly.map(|s| clock.clamp(s.time)), "{}", line);
         }
     }
 
