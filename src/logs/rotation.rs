@@ -79,6 +79,8 @@ struct Round<'r, 'c> {
     lost: Vec<FileCursor>,
     /// Files that were cut back before it was read what they held: lost, unless a copy of it was read.
     cut_short: Vec<PathBuf>,
+    /// Files that hold, in this look, another content than their cursor knows: when they were listed it may have been that.
+    anew: Vec<Identity>,
     /// Logs of which later contents may have been rotated away before they were seen.
     bases: Vec<PathBuf>,
     /// Files that were read from their beginning.
@@ -104,6 +106,7 @@ impl<'r, 'c> Round<'r, 'c> {
             waiting,
             lost: Vec::new(),
             cut_short: Vec::new(),
+            anew: Vec::new(),
             bases: Vec::new(),
             started: Vec::new(),
             seen: Vec::new(),
@@ -114,6 +117,7 @@ impl<'r, 'c> Round<'r, 'c> {
     /// One look at all files. False when they changed meanwhile, so that it is to be done again, unless it is the last.
     fn look(&mut self, paths: Vec<PathBuf>, last: bool) -> bool {
         self.follow_again();
+        self.anew.clear();
         let present = self.present(paths);
         let found = self.go_on(present);
         self.settle(found, last)
@@ -275,7 +279,8 @@ impl<'r, 'c> Round<'r, 'c> {
         if !successor {
             tail_of(self.collector, self.source.name, &mut cursor, file.id.size);
         }
-        match self.read(cursor, (opened, file.id.size), End::Waits) {
+        let is_anew = self.anew.iter().any(|id| id.is_same_file(file.id));
+        match self.read(cursor, (opened, if is_anew { 0 } else { file.id.size }), End::Waits) {
             Followed::Kept => true,
             Followed::Displaced(cursor) | Followed::Moved(cursor) => {
                 self.waiting.push(cursor);

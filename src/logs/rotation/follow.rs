@@ -60,6 +60,7 @@ impl Round<'_, '_> {
             match known {
                 Some(cursor) if !cursor.is_left_unread() => {
                     if found.take(self.follow(cursor, &file)) {
+                        self.anew.push(file.id);
                         found.fresh.push(file);
                     }
                 }
