@@ -11,6 +11,8 @@ const HEAD: usize = 96;
 const JSON_HEAD: usize = 512;
 /// Bytes that are looked at at once.
 const BLOCK: usize = 32;
+/// The same, with the one before them and the four behind them.
+const WINDOW: usize = BLOCK + 5;
 /// A clock may be ahead of ours by so much; a later time is taken for now.
 const AHEAD: SignedDuration = SignedDuration::from_secs(2);
 
@@ -40,12 +42,25 @@ impl Clock {
     /// The timestamp of a line.
     pub fn read(&self, line: &[u8]) -> Option<Stamp> {
         let is_json = line.trim_ascii_start().first() == Some(&b'{');
-        let head = line.get(..line.len().min(if is_json { JSON_HEAD } else { HEAD })).unwrap_or_default();
+        if is_json {
+            self.find::<JSON_HEAD, { JSON_HEAD + WINDOW }>(line, true)
+        } else {
+            self.find::<HEAD, { HEAD + WINDOW }>(line, false)
+        }
+    }
+
+    /// The first timestamp in so many first bytes.
+    fn find<const HEAD: usize, const ROOM: usize>(&self, line: &[u8], epochs: bool) -> Option<Stamp> {
+        let head = line.get(..line.len().min(HEAD)).unwrap_or_default();
+        // A space before it and zeros behind it.
+        let mut padded = [0; ROOM];
+        padded.iter_mut().zip([b' ']).for_each(|(to, space)| *to = space);
+        padded.get_mut(1..=head.len())?.copy_from_slice(head);
         for from in (0..head.len()).step_by(BLOCK) {
-            let mut starts = starts(head, from, is_json);
+            let mut starts = starts(padded.get(from..)?.first_chunk()?, epochs || from == 0);
             while starts != 0 {
                 let at = from + starts.trailing_zeros() as usize;
-                if let Some(stamp) = self.at_start(head.get(at..)?, at == 0 || is_json) {
+                if let Some(stamp) = self.at_start(head.get(at..)?, at == 0 || epochs) {
                     return Some(Stamp { time: self.clamp(stamp.time), ..stamp });
                 }
                 starts &= starts - 1;
@@ -89,31 +104,29 @@ impl Clock {
     }
 }
 
-/// Where, in the block of a line that begins here, a word begins that may be a timestamp: a bit for each byte. That is a number
-/// before a dash or a slash, the name of a month, and any number where a line begins or with `epochs`. All bytes are looked at
-/// at once, as most lines have no timestamp or one at their beginning.
-fn starts(line: &[u8], from: usize, epochs: bool) -> u32 {
-    let ahead = |by: usize| {
-        let mut bytes = [0; BLOCK];
-        bytes.iter_mut().zip(line.get(from + by..).unwrap_or_default()).for_each(|(to, from)| *to = *from);
-        bytes
-    };
-    let (here, third, fourth, fifth) = (ahead(0), ahead(2), ahead(3), ahead(4));
-    let mut left = [b' '; BLOCK];
-    let before = line.get(from.saturating_sub(1)..).unwrap_or_default();
-    left.iter_mut().skip(usize::from(from == 0)).zip(before).for_each(|(to, from)| *to = *from);
+/// Where in a block a word begins that may be a timestamp: a bit for each byte. That is a number before a dash or a slash, a
+/// word of three letters as the name of a month is, and with `epochs` any number. All bytes are looked at at once, as most lines
+/// have no timestamp or one at their beginning.
+fn starts(window: &[u8; WINDOW], epochs: bool) -> u32 {
+    let is = |a: u8, b: u8| u8::from(a == b);
+    let before_and_here = part::<0>(window).iter().zip(part::<1>(window));
+    let ahead = part::<3>(window).iter().zip(part::<4>(window)).zip(part::<5>(window));
     let mut marks = [0_u8; BLOCK];
-    let words = here.into_iter().zip(left).zip(third).zip(fourth).zip(fifth);
-    for (mark, ((((here, left), third), fourth), fifth)) in marks.iter_mut().zip(words) {
-        let is_date = (third == b'/') | (fifth == b'-') | (fifth == b'/') | epochs;
-        let is_month = matches!(here, b'J' | b'F' | b'M' | b'A' | b'S' | b'O' | b'N' | b'D') & (fourth == b' ');
-        let goes_on = left.is_ascii_digit() | left.is_ascii_alphabetic() | (left == b'.');
-        *mark = u8::from((here.is_ascii_digit() & is_date | is_month) & !goes_on);
+    for (mark, ((left, here), ((third, fourth), fifth))) in marks.iter_mut().zip(before_and_here.zip(ahead)) {
+        let is_digit = |byte: u8| u8::from(byte.wrapping_sub(b'0') < 10);
+        let is_date = is(*third, b'/') | is(*fifth, b'-') | is(*fifth, b'/') | u8::from(epochs);
+        let is_name = u8::from(here.wrapping_sub(b'A') < 26) & is(*fourth, b' ');
+        let goes_on = is_digit(*left) | u8::from((left | 0x20).wrapping_sub(b'a') < 26) | is(*left, b'.');
+        *mark = (is_digit(*here) & is_date | is_name) & !goes_on & 1;
     }
     // The lowest bits of eight bytes, side by side.
     let gathered = |eight: &[u8; 8]| (u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32;
-    let bits = marks.as_chunks::<8>().0.iter().rev().fold(0, |bits, eight| bits << 8 | gathered(eight));
-    bits | u32::from(from == 0 && here.first().is_some_and(u8::is_ascii_digit))
+    marks.as_chunks::<8>().0.iter().rev().fold(0, |bits, eight| bits << 8 | gathered(eight))
+}
+
+/// The bytes of a window from this one on.
+fn part<const FROM: usize>(window: &[u8; WINDOW]) -> &[u8; BLOCK] {
+    window.get(FROM..).and_then(<[u8]>::first_chunk).unwrap_or(&[0; BLOCK])
 }
 
 /// Reads a text from left to right.
@@ -336,6 +349,7 @@ mod tests {
             let mut words = words;
             words.insert(at.index(words.len() + 1), stamp);
             let line = if json { "{" } else { "" }.to_owned() + &words.concat();
+            let json = line.as_bytes().trim_ascii_start().starts_with(b"{");
             let clock = Clock::new(TimeZone::UTC, "2025-12-31T12:00:00Z".parse().unwrap());
             let head = &line.as_bytes()[..line.len().min(if json { JSON_HEAD } else { HEAD })];
             let before = |at: usize| at.checked_sub(1).map_or(b' ', |before| head[before]);
