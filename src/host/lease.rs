@@ -3,12 +3,17 @@
 
 use rustix::fd::{AsRawFd, OwnedFd};
 
+/// `F_SETSIG` of Linux, which libc lacks.
+const F_SETSIG: libc::c_int = 10;
+
 /// Whether somebody may still write to the file behind this read-only descriptor. False too where the kernel cannot
 /// tell (a network file system, a file of somebody else's without `CAP_LEASE`).
 pub fn is_open_for_writing(file: &OwnedFd) -> bool {
-    match lease(file, libc::F_RDLCK) {
+    // Who comes to write while the lease is held has the kernel send a signal, and the usual one ends the process.
+    let leased = control(file, F_SETSIG, libc::SIGURG).and_then(|()| control(file, libc::F_SETLEASE, libc::F_RDLCK));
+    match leased {
         Ok(()) => {
-            let _ = lease(file, libc::F_UNLCK);
+            let _ = control(file, libc::F_SETLEASE, libc::F_UNLCK);
             false
         }
         Err(error) => error.raw_os_error() == Some(libc::EAGAIN),
@@ -16,9 +21,9 @@ pub fn is_open_for_writing(file: &OwnedFd) -> bool {
 }
 
 #[expect(unsafe_code, reason = "no crate has this call; it takes a live descriptor and two integers, and no memory")]
-fn lease(file: &OwnedFd, kind: libc::c_int) -> std::io::Result<()> {
-    // SAFETY: the descriptor is open for as long as `file` is borrowed, and F_SETLEASE reads nothing but its integer.
-    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) } {
+fn control(file: &OwnedFd, command: libc::c_int, value: libc::c_int) -> std::io::Result<()> {
+    // SAFETY: the descriptor is open for as long as `file` is borrowed, and these commands read nothing but an integer.
+    match unsafe { libc::fcntl(file.as_raw_fd(), command, value) } {
         0 => Ok(()),
         _ => Err(std::io::Error::last_os_error()),
     }
@@ -42,5 +47,25 @@ mod tests {
         drop((reader, writer));
         assert!(!is_open_for_writing(&ours));
         assert!(OpenOptions::new().append(true).open(&path).is_ok(), "no lease is left behind");
+    }
+
+    #[test]
+    fn a_writer_that_comes_while_we_look_does_not_end_us() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        std::fs::write(&path, "x").unwrap();
+        let ours = OwnedFd::from(File::open(&path).unwrap());
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    drop(OpenOptions::new().append(true).open(&path));
+                }
+            });
+            for _ in 0..20_000 {
+                is_open_for_writing(&ours);
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
     }
 }
