@@ -13,8 +13,11 @@ fn main() {
     println!("cargo::rerun-if-changed=src/build.rs");
     println!("cargo::rerun-if-changed={SCRIPT}");
     let optimised = env("OPT_LEVEL") != "0";
-    let argument = format!("-Wl,-T,{}/{SCRIPT}", env("CARGO_MANIFEST_DIR"));
-    if optimised && env("CARGO_CFG_TARGET_OS") == "linux" && is_understood(&argument) {
+    // Of all paths that are told to cargo, only those in its own directory are still right when a checkout is moved.
+    let script = Path::new(&env("OUT_DIR")).join("text_order.ld");
+    let copied = std::fs::copy(SCRIPT, &script).is_ok();
+    let argument = format!("-Wl,-T,{}", script.display());
+    if optimised && copied && env("CARGO_CFG_TARGET_OS") == "linux" && is_understood(&argument) {
         println!("cargo::rustc-link-arg-bin=healer={argument}");
     }
 }
