@@ -3,7 +3,7 @@
 //! Pure. Not here: which events are open (`events`), how a stack trace goes on (`stack`).
 
 use super::escapes::ESC;
-use super::event::{Begin, Frames, Kept, RawEvent, Region};
+use super::event::{Begin, Frames, Kept, Known, RawEvent, Region};
 use super::events::Line;
 use super::lines::Lines;
 use super::prefix::Prefix;
@@ -196,15 +196,7 @@ impl Block {
 
     /// A matching line followed by a frame of Java or Node is the head of a stack trace.
     fn offer_frame(&mut self, line: &Line<'_>, region: &Region<'_>) -> bool {
-        // The prefix of a frame is that of its process or stands before the head too.
-        let may_be = match line.text.first() {
-            Some(b' ' | b'\t') => true,
-            Some(first) if self.process.is_empty() => {
-                let head = self.lines.first_byte(region);
-                head.is_some_and(|h| h == *first || h.is_ascii_digit() && first.is_ascii_digit())
-            }
-            _ => !self.process.is_empty(),
-        };
+        let may_be = !self.process.is_empty() || may_follow(self.lines.first_byte(region), line.text);
         let Some(length) = Some(()).filter(|()| may_be).and_then(|()| stack::frame_prefix(line.text)) else {
             return false;
         };
@@ -276,6 +268,14 @@ impl Block {
         }
     }
 
+    fn known(&self, region: &Region<'_>) -> Option<Known> {
+        match self.stack {
+            Stack::Line if self.process.is_empty() && self.lines.total() == 1 => Some(Known::Line),
+            Stack::PythonMessage(_) if self.lines.head(region) == stack::PYTHON => Some(Known::Traceback),
+            _ => None,
+        }
+    }
+
     /// The event, unless it matched nothing that has not been counted.
     pub fn event<'a>(&'a self, region: &Region<'a>) -> Option<RawEvent<'a>> {
         if self.signatures.is_empty() {
@@ -294,9 +294,34 @@ impl Block {
                 _ => Frames::Other,
             },
             signatures: &self.signatures,
+            known: self.known(region),
             counted: !self.counted.is_empty(),
         })
     }
+}
+
+/// Whether a line may be a frame of the event that a line without a prefix of its process is, by its first byte: what stands
+/// before a frame is nothing but space, or stands before the head too.
+fn may_follow(head: Option<u8>, next: &[u8]) -> bool {
+    match (head, next.first()) {
+        (_, Some(b' ' | b'\t')) => true,
+        (Some(head), Some(next)) => head == *next || head.is_ascii_digit() && next.is_ascii_digit(),
+        _ => false,
+    }
+}
+
+/// Whether a line without a prefix of its process has no frames behind it. False where that takes a closer look.
+pub fn is_frameless(line: &[u8], next: &[u8]) -> bool {
+    !may_follow(line.first().copied(), next) || !stack::may_be_frame(next)
+}
+
+/// Where the line begins that says what went wrong, in a Python traceback without a prefix whose frames begin at `at` and
+/// which is hit at `hit` next. None where that takes a closer look.
+pub fn title_of_traceback(text: &[u8], at: usize, hit: usize) -> Option<usize> {
+    let until = memrchr(b'\n', text.get(..hit)?)? + 1;
+    let frames = text.get(at..until).filter(|frames| frames.len() < SKIMMED)?;
+    let indented = frames.first().is_none_or(|first| *first == b' ');
+    (indented && plain_frames(frames).len() == frames.len()).then_some(until)
 }
 
 /// The whole lines at the start of a text that are indented and hold no escape sequence.

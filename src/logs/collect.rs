@@ -2,21 +2,22 @@
 //!
 //! Pure but for the state it is handed. Not here: reading, scanning.
 
-use super::event::{Frames, RawEvent, Sink};
+use super::event::{self, Frames, Known, RawEvent, Seen, Sink};
 use super::group::{Group, Handle};
+use super::recent::Recent;
 use super::scan::Scan;
+use super::shape::{Memo, folded_product};
 use super::signature::{SigId, SignatureSet};
-use super::spread::spread;
 use super::state::LogState;
-use super::time::Clock;
+use super::time::{Clock, Place, Stamp};
 use crate::config::Redactor;
 use crate::model::{ErrorGroup, LogEvent, LogGap, LogProblem, LogReport};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
 
 /// Groups of one reading; further ones are counted, but only by their signatures.
 const MAX_GROUPS: usize = 500;
@@ -25,12 +26,12 @@ const MAX_SOURCES: usize = 50;
 /// Built-in signatures that match the same lines of errors.
 const PYTHON: &str = "python_exception";
 const NODE: &str = "node_exception";
-/// Seconds whose events are counted without looking for their bucket.
-const NEWEST: usize = 1024;
 /// Seconds of a day.
 const DAY: i64 = 86_400;
 /// Characters of a title.
 const MAX_TITLE: usize = 500;
+/// An odd number whose bits are spread (that of Knuth).
+const SPREADING: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Which events are counted over time. All are counted once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub struct Collector<'a> {
     by_source: Vec<u64>,
     /// Of this source, by signature id.
     recent: Vec<Recent>,
+    /// Events that need no closer look, by what is alike in them.
+    known: Memo<Alike>,
     report: LogReport,
     redactor: Redactor,
     /// Signatures that match the same lines.
@@ -68,21 +71,18 @@ pub struct Collector<'a> {
     of_node: Option<SigId>,
 }
 
+/// What is the same for events that are alike.
+#[derive(Debug, Clone, Copy)]
+struct Alike {
+    group: Handle,
+    /// Where the first line has its timestamp.
+    time: Place,
+}
+
 /// A group, with what it is cheaply added to.
 struct Gathered {
     group: ErrorGroup,
     signatures: Vec<SigId>,
-}
-
-/// Events of one signature in one source, over time.
-#[derive(Clone, Default)]
-struct Recent {
-    /// By second, in Unix time.
-    buckets: HashMap<i64, u64>,
-    /// Seconds with events that are not in the buckets yet; none before the first, else a power of two.
-    newest: Vec<(i64, u64)>,
-    /// Title of the newest.
-    example: Vec<u8>,
 }
 
 /// Where events come from.
@@ -101,6 +101,10 @@ pub struct Counter<'c, 'a> {
 impl Sink for Counter<'_, '_> {
     fn event(&mut self, event: &RawEvent<'_>) -> Option<u32> {
         self.collector.event(self.origin, event)
+    }
+
+    fn again(&mut self, event: &Seen<'_>) -> bool {
+        self.collector.again(self.origin, event).is_some()
     }
 
     fn after(&mut self, number: u32, lines: Vec<String>) {
@@ -125,6 +129,7 @@ impl<'a> Collector<'a> {
             source: String::new(),
             by_source: vec![0; set.len()],
             recent: vec![Recent::default(); set.len()],
+            known: Memo::default(),
             report: LogReport::default(),
             redactor: Redactor::default(),
             of_python: set.id(PYTHON),
@@ -161,13 +166,10 @@ impl<'a> Collector<'a> {
 
     /// Counts one event. A number when it is the example of its group and wants the lines after it.
     fn event(&mut self, origin: Origin<'_>, event: &RawEvent<'_>) -> Option<u32> {
-        if self.source != origin.source {
-            self.flush();
-            origin.source.clone_into(&mut self.source);
-        }
+        self.go_to(origin);
         let time = self.time_of(event);
         let title = self.redacted(event.title());
-        let own = self.without_foreign(event);
+        let own = self.without_foreign(event.frames, event.signatures);
         let signatures = own.as_deref().unwrap_or(event.signatures);
         self.count_signatures(signatures, time.as_second(), &title);
         if event.counted {
@@ -178,6 +180,15 @@ impl<'a> Collector<'a> {
         let handle = self.state.known_groups.add(&title, time)?;
         if self.groups.len() <= handle.index() {
             self.groups.resize_with(handle.index() + 1, || None);
+        }
+        if let Some(known) = event.known.filter(|_| *title == *event.title()) {
+            let time = match known {
+                Known::Line => self.clock().place(event.first_line()),
+                Known::Traceback => Place::Nowhere,
+            };
+            if let Some(key) = self.key(known, &title, event.signatures) {
+                self.known.put(key, Alike { group: handle, time });
+            }
         }
         if let Some(Some(gathered)) = self.groups.get_mut(handle.index()) {
             gathered.add(self.set, signatures, origin.source, time);
@@ -195,6 +206,44 @@ impl<'a> Collector<'a> {
         event.wants_after().then(|| handle.number())
     }
 
+    /// Counts an event like one before, where the example of its group is known already.
+    fn again(&mut self, origin: Origin<'_>, event: &Seen<'_>) -> Option<()> {
+        let title = event::kept(event.title);
+        let alike = self.known.get(self.key(event.known, title, event.signatures)?)?;
+        if matches!(self.redacted(title), Cow::Owned(changed) if changed != title) {
+            return None;
+        }
+        let group = self.state.known_groups.resolve(alike.group);
+        self.groups.get(group.index())?.as_ref()?;
+        self.go_to(origin);
+        let stamp = self.clock().read_at(event.title, alike.time);
+        let before = |read: &dyn Fn(&[u8]) -> Option<Stamp>| event.region.before(event.at).find_map(read);
+        let time = self.time_from(stamp, (event.region.place)(event.at).1, before);
+        let own = self.without_foreign(event.known.frames(), event.signatures);
+        let signatures = own.as_deref().unwrap_or(event.signatures);
+        self.count_signatures(signatures, time.as_second(), title);
+        self.report.events += 1;
+        self.state.known_groups.seen(group, time);
+        if let Some(Some(gathered)) = self.groups.get_mut(group.index()) {
+            gathered.add(self.set, signatures, origin.source, time);
+        }
+        Some(())
+    }
+
+    /// What events share that are alike but for numbers in their titles, and matched the same.
+    fn key(&self, known: Known, title: &[u8], signatures: &[SigId]) -> Option<u64> {
+        let add = |key: u64, id: &SigId| folded_product(key ^ u64::from(*id), SPREADING);
+        let shape = self.state.known_groups.shape(title)?;
+        Some(signatures.iter().fold(folded_product(shape ^ known as u64, SPREADING), add))
+    }
+
+    fn go_to(&mut self, origin: Origin<'_>) {
+        if self.source != origin.source {
+            self.flush();
+            origin.source.clone_into(&mut self.source);
+        }
+    }
+
     /// A title without secrets.
     fn redacted<'t>(&self, title: &'t [u8]) -> Cow<'t, [u8]> {
         if self.redactor.is_empty() {
@@ -204,15 +253,15 @@ impl<'a> Collector<'a> {
     }
 
     /// `TypeError: x` may be Python's or Node's; the frames beside it tell. None where that changes nothing.
-    fn without_foreign(&self, event: &RawEvent<'_>) -> Option<Vec<SigId>> {
-        let [_, _, ..] = event.signatures else { return None };
-        let foreign = match event.frames {
+    fn without_foreign(&self, frames: Frames, signatures: &[SigId]) -> Option<Vec<SigId>> {
+        let [_, _, ..] = signatures else { return None };
+        let foreign = match frames {
             Frames::Python => self.of_node,
             Frames::JavaOrNode => self.of_python,
             Frames::Other => return None,
         };
-        let foreign = foreign.filter(|id| event.signatures.contains(id))?;
-        Some(event.signatures.iter().copied().filter(|id| *id != foreign).collect())
+        let foreign = foreign.filter(|id| signatures.contains(id))?;
+        Some(signatures.iter().copied().filter(|id| *id != foreign).collect())
     }
 
     fn count_signatures(&mut self, ids: &[SigId], second: i64, title: &[u8]) {
@@ -227,9 +276,7 @@ impl<'a> Collector<'a> {
                 *count += 1;
             }
             if let (Some(bucket), Some(recent)) = (bucket, self.recent.get_mut(usize::from(*id))) {
-                recent.count(bucket);
-                recent.example.clear();
-                recent.example.extend_from_slice(title);
+                recent.count(bucket, title);
             }
         }
     }
@@ -237,9 +284,8 @@ impl<'a> Collector<'a> {
     /// Adds the counts of one source to the state.
     fn flush(&mut self) {
         for (id, recent) in (0..).zip(&mut self.recent) {
-            recent.settle_all();
-            if !recent.buckets.is_empty() {
-                let Recent { buckets, example, .. } = std::mem::take(recent);
+            let (buckets, example) = recent.take();
+            if !buckets.is_empty() {
                 let example = clipped(&String::from_utf8_lossy(&example)).to_owned();
                 self.state.tally(&self.source, self.set.name(id), buckets, example);
             }
@@ -297,13 +343,25 @@ impl<'a> Collector<'a> {
     /// Its own timestamp, else its envelope's, else that of the line before it, else now. An envelope is believed more
     /// than a timestamp without a zone: a container's zone is often not the host's.
     fn time_of(&self, event: &RawEvent<'_>) -> Timestamp {
-        let clock = self.clock.get_or_init(|| Clock::new(TimeZone::system(), self.now));
-        let own = clock.read(event.first_line());
-        if let Some(envelope) = event.place().1 {
+        let own = self.clock().read(event.first_line());
+        self.time_from(own, event.place().1, |read| event.find_before(read))
+    }
+
+    fn time_from(
+        &self,
+        own: Option<Stamp>,
+        envelope: Option<Timestamp>,
+        before: impl FnOnce(&dyn Fn(&[u8]) -> Option<Stamp>) -> Option<Stamp>,
+    ) -> Timestamp {
+        if let Some(envelope) = envelope {
             let zoned = own.filter(|stamp| stamp.zoned).map(|stamp| stamp.time);
-            return zoned.unwrap_or_else(|| clock.clamp(envelope));
+            return zoned.unwrap_or_else(|| self.clock().clamp(envelope));
         }
-        own.or_else(|| event.find_before(|line| clock.read(line))).map_or(self.now, |stamp| stamp.time)
+        own.or_else(|| before(&|line| self.clock().read(line))).map_or(self.now, |stamp| stamp.time)
+    }
+
+    fn clock(&self) -> &Clock {
+        self.clock.get_or_init(|| Clock::new(TimeZone::system(), self.now))
     }
 
     fn example(
@@ -350,34 +408,6 @@ impl Gathered {
         let known = group.sources.last().is_some_and(|last| last == source) || group.sources.len() >= MAX_SOURCES;
         if !known && !group.sources.iter().any(|s| s == source) {
             group.sources.push(source.to_owned());
-        }
-    }
-}
-
-impl Recent {
-    /// Errors come in bursts: those of one second are counted before their bucket is looked for.
-    fn count(&mut self, second: i64) {
-        if self.newest.is_empty() {
-            self.newest = vec![(second, 0); NEWEST];
-        }
-        let slot = spread(second.cast_unsigned()) >> (u64::BITS - NEWEST.ilog2());
-        if let Some(newest) = self.newest.get_mut(slot as usize) {
-            if newest.0 != second {
-                Recent::settle(&mut self.buckets, std::mem::replace(newest, (second, 0)));
-            }
-            newest.1 += 1;
-        }
-    }
-
-    fn settle_all(&mut self) {
-        for newest in std::mem::take(&mut self.newest) {
-            Recent::settle(&mut self.buckets, newest);
-        }
-    }
-
-    fn settle(buckets: &mut HashMap<i64, u64>, (second, count): (i64, u64)) {
-        if count > 0 {
-            *buckets.entry(second).or_default() += count;
         }
     }
 }

@@ -124,6 +124,8 @@ pub struct RawEvent<'a> {
     pub frames: Frames,
     /// What it matched and was not counted for yet; never empty.
     pub signatures: &'a [SigId],
+    /// What it is, where that can be told of another one without a closer look.
+    pub known: Option<Known>,
     /// It was counted when the reading before this one ended; only these signatures are new.
     pub counted: bool,
 }
@@ -193,16 +195,51 @@ impl<'a> RawEvent<'a> {
     }
 }
 
+/// Events that need no closer look when one like it was before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// One line without a prefix of its process.
+    Line,
+    /// A Python traceback without a prefix and without what belongs to it before.
+    Traceback,
+}
+
+impl Known {
+    /// Whose frames its lines are.
+    pub fn frames(self) -> Frames {
+        match self {
+            Known::Line => Frames::Other,
+            Known::Traceback => Frames::Python,
+        }
+    }
+}
+
+/// An event that is whole where it was found.
+#[derive(Clone, Copy)]
+pub struct Seen<'a> {
+    pub region: Region<'a>,
+    pub known: Known,
+    /// Where it begins in the region.
+    pub at: usize,
+    /// What happened, in one line, as it stands there.
+    pub title: &'a [u8],
+    /// What it matched; never empty.
+    pub signatures: &'a [SigId],
+}
+
 /// Takes events.
 pub trait Sink {
     /// Takes an event; a number, when the lines after it are wanted.
     fn event(&mut self, event: &RawEvent<'_>) -> Option<u32>;
+    /// Takes an event that is like one before, of the same signatures and with a title that differs in numbers alone. False
+    /// where there was none: it was not taken.
+    fn again(&mut self, event: &Seen<'_>) -> bool;
     /// Takes the lines after an event, by its number.
     fn after(&mut self, number: u32, lines: Vec<String>);
 }
 
 /// What is kept of a line: so many bytes, without the carriage return.
-fn kept(line: &[u8]) -> &[u8] {
+pub fn kept(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     line.get(..LINE_KEPT).unwrap_or(line)
 }

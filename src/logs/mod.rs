@@ -3,7 +3,7 @@
 //! The way of a log: bytes are read from where the cursor was left (`rotation`, `beside`, `files`, `container`,
 //! `journal`), searched for stems in whole buffers (`scan`, `stems`, `signature`, `literals`, `matcher`), lines become events
 //! (`events`, `block`, `stack`, `prefix`), which stay in the buffer (`event`, `lines`) until they are counted and grouped
-//! (`collect`, `group`, `time`). `trial` tries one signature on one log. Only the sources read; everything after them is
+//! (`collect`, `recent`, `group`, `time`). `trial` tries one signature on one log. Only the sources read; everything after them is
 //! pure. Cursors and counts are one value, [`LogState`], saved as one file: a crash loses both or neither, so
 //! that every event is counted exactly once. May not live here: what a count means.
 
@@ -25,6 +25,7 @@ mod lines;
 mod literals;
 mod matcher;
 mod prefix;
+mod recent;
 mod rotation;
 mod scan;
 mod shape;

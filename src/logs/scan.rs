@@ -1,12 +1,15 @@
 //! The scanner: whole buffers are searched for stems; lines are only cut out around a hit.
 //!
-//! Lives here: from bytes to events, with bounded memory. Not here: where the bytes come from, what is counted.
+//! An event like one before, that is plainly whole where it was found, is told as such (`Sink::again`); all others go through
+//! the assembler. Lives here: from bytes to events, with bounded memory. Not here: where the bytes come from, what is counted.
 
+use super::block;
 use super::escapes::{self, ESC};
-use super::event::{Region, Sink};
+use super::event::{Known, Region, Seen, Sink};
 use super::events::{Assembler, Line};
 use super::matcher::Matcher;
 use super::signature::{SigId, SignatureSet};
+use super::stack::{self, Part, Stack};
 use super::stems::Hit;
 use jiff::Timestamp;
 use memchr::{memchr, memchr2, memrchr};
@@ -34,15 +37,16 @@ pub struct Scan<'s> {
     // Kept for their memory.
     hits: Vec<Hit>,
     found: Vec<SigId>,
+    of_title: Vec<SigId>,
 }
 
 impl<'s> Scan<'s> {
     /// A scan that continues with the events that an earlier one left open.
     pub fn new(set: &'s SignatureSet, assembler: Assembler) -> Scan<'s> {
         let matched = vec![0; set.len()];
-        let (hits, found) = (Vec::new(), Vec::new());
+        let (hits, found, of_title) = (Vec::new(), Vec::new(), Vec::new());
         let matcher = Matcher::new(set);
-        Scan { set, matcher, assembler, recent: VecDeque::new(), matched, hits, found }
+        Scan { set, matcher, assembler, recent: VecDeque::new(), matched, hits, found, of_title }
     }
 
     /// Scans whole lines. The last one may lack its newline when it is taken as it is.
@@ -76,32 +80,134 @@ impl<'s> Scan<'s> {
             let seen = if plain { Cow::Borrowed(raw) } else { escapes::without(raw) };
             let plain = matches!(seen, Cow::Borrowed(_));
             let line = Line { text: &seen, at, plain, matched: &[], may_open: false };
-            self.line(line, here, every, &region, sink);
-            hits = rest;
-            at = end + 1;
+            let after = self.line(line, here, Next { at: end + 1, hits: rest }, &region, sink);
+            (hits, at) = (after.hits, after.at);
         }
         self.assembler.settle(&region);
         self.recent = region.lines_before(text.len()).into();
         self.hits = all;
     }
 
-    fn line(&mut self, line: Line<'_>, hits: &[Hit], every: bool, region: &Region<'_>, sink: &mut dyn Sink) {
-        if hits.is_empty() && !every {
-            return self.assembler.feed(&line, region, sink);
+    /// Takes a line, and says what follows it and what was taken with it.
+    fn line<'h>(
+        &mut self,
+        line: Line<'_>,
+        hits: &[Hit],
+        next: Next<'h>,
+        region: &Region<'_>,
+        sink: &mut dyn Sink,
+    ) -> Next<'h> {
+        if hits.is_empty() && !self.set.needs_every_line() {
+            self.assembler.feed(&line, region, sink);
+            return next;
         }
+        let mut found = std::mem::take(&mut self.found);
+        self.matches_of(&line, hits, &mut found);
+        self.count(&found);
+        let may_open = !line.plain || self.set.may_open(hits);
+        let after = match (self.assembler.wants_next() || !line.plain, may_open) {
+            (true, _) => None,
+            (false, false) => self.lone_again(&line, &found, next, region, sink),
+            (false, true) => self.traceback_again(&line, &mut found, next, region, sink),
+        };
+        if after.is_none() {
+            self.assembler.feed(&Line { matched: &found, may_open, ..line }, region, sink);
+        }
+        self.found = found;
+        after.unwrap_or(next)
+    }
+
+    fn matches_of(&mut self, line: &Line<'_>, hits: &[Hit], found: &mut Vec<SigId>) {
         if line.plain {
             let within = hits.iter().take_while(|hit| hit.at as usize - line.at < line.text.len()).count();
-            self.matcher.matches_of(line.text, hits.get(..within).unwrap_or_default(), &mut self.found);
+            self.matcher.matches_of(line.text, hits.get(..within).unwrap_or_default(), found);
         } else {
-            self.found = self.set.matches(line.text);
+            *found = self.set.matches(line.text);
         }
-        for id in &self.found {
+    }
+
+    fn count(&mut self, found: &[SigId]) {
+        for id in found {
             if let Some(count) = self.matched.get_mut(usize::from(*id)) {
                 *count += 1;
             }
         }
-        let may_open = !line.plain || self.set.may_open(hits);
-        self.assembler.feed(&Line { matched: &self.found, may_open, ..line }, region, sink);
+    }
+
+    /// Takes a line that is an event by itself, like one before. None where it may be more, or none was.
+    fn lone_again<'h>(
+        &self,
+        line: &Line<'_>,
+        found: &[SigId],
+        next: Next<'h>,
+        region: &Region<'_>,
+        sink: &mut dyn Sink,
+    ) -> Option<Next<'h>> {
+        let following = next.line(region).filter(|following| block::is_frameless(line.text, following))?;
+        let end = next.at + following.len();
+        let on_line = next.hits.iter().take_while(|hit| (hit.at as usize) < end).count();
+        let seen = Seen { region: *region, known: Known::Line, at: line.at, title: line.text, signatures: found };
+        // A stack trace may have its record before it.
+        let is_more = found.is_empty() || self.set.may_open(next.hits.get(..on_line).unwrap_or_default());
+        (!is_more && sink.again(&seen)).then_some(next)
+    }
+
+    /// Takes a Python traceback that this line opens, like one before.
+    fn traceback_again<'h>(
+        &mut self,
+        line: &Line<'_>,
+        found: &mut Vec<SigId>,
+        next: Next<'h>,
+        region: &Region<'_>,
+        sink: &mut dyn Sink,
+    ) -> Option<Next<'h>> {
+        let hit = next.hits.first().filter(|_| line.text == stack::PYTHON)?;
+        let at = block::title_of_traceback(region.text, next.at, hit.at as usize)?;
+        let title = Next { at, ..next }.line(region)?;
+        let on_line = next.hits.iter().take_while(|hit| (hit.at as usize) < at + title.len()).count();
+        let (here, rest) = next.hits.split_at_checked(on_line)?;
+        let after = Next { at: at + title.len() + 1, hits: rest };
+        let message = Stack::PythonMessage(0);
+        if Stack::PythonFrames.offer(title) != Part::Title(message)
+            || message.offer(after.line(region)?) != Part::Foreign
+        {
+            return None;
+        }
+        let of_opener = found.len();
+        let mut of_title = std::mem::take(&mut self.of_title);
+        self.matcher.matches_of(title, here, &mut of_title);
+        for id in &of_title {
+            if !found.contains(id) {
+                found.push(*id);
+            }
+        }
+        let seen = Seen { region: *region, known: Known::Traceback, at: line.at, title, signatures: found };
+        let taken = !found.is_empty() && sink.again(&seen);
+        if taken {
+            self.count(&of_title);
+        } else {
+            found.truncate(of_opener);
+        }
+        self.of_title = of_title;
+        taken.then_some(after)
+    }
+}
+
+/// What follows a line.
+#[derive(Clone, Copy)]
+struct Next<'a> {
+    /// Where the next line begins.
+    at: usize,
+    /// Hits on it and behind it.
+    hits: &'a [Hit],
+}
+
+impl Next<'_> {
+    /// The next line. None at the end of the region, and where what is seen of it is not all of it, as it stands there.
+    fn line<'t>(&self, region: &Region<'t>) -> Option<&'t [u8]> {
+        let (end, plain) = line_end(region.text, self.at);
+        let line = region.text.get(self.at..end)?;
+        (plain && self.at < region.text.len() && line.len() <= MAX_LINE).then_some(line)
     }
 }
 

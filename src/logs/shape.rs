@@ -59,7 +59,7 @@ fn without_values(bytes: u64) -> u64 {
     bytes & !((digits >> 3) - (digits >> 7))
 }
 
-/// Both halves of a product in one number.
+/// Both halves of a product in one number: a hash of both factors.
 pub fn folded_product(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     (product as u64) ^ (product >> 64) as u64

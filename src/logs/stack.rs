@@ -5,8 +5,13 @@
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
+const TRACEBACK: &str = "Traceback (most recent call last):";
+/// The line that opens a Python traceback, without a prefix.
+pub const PYTHON: &[u8] = TRACEBACK.as_bytes();
 /// Texts at which the scanner must stop, because a stack trace may begin there.
-pub const OPENERS: [&str; 4] = ["Traceback (most recent call last):", "' panicked at", "panic: ", "fatal error: "];
+pub const OPENERS: [&str; 4] = [TRACEBACK, "' panicked at", "panic: ", "fatal error: "];
+/// A frame begins within so many first bytes of its line.
+const FRAME_WITHIN: usize = 240;
 /// Most lines of text that may follow the last line of a Python exception as part of its message.
 const MAX_MESSAGE_LINES: u16 = 20;
 
@@ -56,7 +61,7 @@ pub struct Opening {
 pub fn opening(line: &[u8]) -> Option<Opening> {
     let line = line.trim_ascii_end();
     let head = line.get(..line.len().min(400)).unwrap_or_default();
-    if let Some(text) = line.strip_suffix(b"Traceback (most recent call last):") {
+    if let Some(text) = line.strip_suffix(PYTHON) {
         return Some(match text.strip_suffix(b"+ Exception Group ") {
             Some(before) => Opening { prefix: before.trim_ascii_end().len(), stack: Stack::PythonGroup },
             None => Opening { prefix: text.len(), stack: Stack::PythonFrames },
@@ -76,9 +81,14 @@ pub fn opening(line: &[u8]) -> Option<Opening> {
     None
 }
 
+/// Whether a line may be a Java or Node frame or cause.
+pub fn may_be_frame(line: &[u8]) -> bool {
+    may_hold_frame(line.get(..FRAME_WITHIN).unwrap_or(line))
+}
+
 /// Length of what stands before a Java or Node frame or cause, where the line is one.
 pub fn frame_prefix(line: &[u8]) -> Option<usize> {
-    let head = line.get(..line.len().min(240)).unwrap_or_default();
+    let head = line.get(..FRAME_WITHIN).unwrap_or(line);
     if !may_hold_frame(head) {
         return None;
     }
@@ -140,7 +150,7 @@ impl Stack {
 }
 
 fn is_traceback(body: &[u8]) -> bool {
-    body == b"Traceback (most recent call last):"
+    body == PYTHON
 }
 
 fn is_indented(body: &[u8]) -> bool {
@@ -158,7 +168,8 @@ fn python_frames(body: &[u8]) -> Part {
 fn is_exception(body: &[u8]) -> bool {
     const LEVELS: [&[u8]; 9] =
         [b"TRACE", b"DEBUG", b"INFO", b"NOTICE", b"WARN", b"WARNING", b"ERROR", b"CRITICAL", b"FATAL"];
-    let end = body.iter().position(|b| !(b.is_ascii_alphanumeric() || b"_.<>".contains(b) || *b >= 0x80));
+    let of_name = |b: &u8| matches!(b, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'<' | b'>' | 0x80..);
+    let end = body.iter().position(|b| !of_name(b));
     let (name, rest) = body.split_at(end.unwrap_or(body.len()));
     let starts = name.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_' || *b >= 0x80);
     starts && !LEVELS.contains(&name) && (rest.is_empty() || rest == b":" || rest.starts_with(b": "))

@@ -52,7 +52,10 @@ struct Spot {
     head: Head,
 }
 
-/// The first eight bytes of a stem, or all of a shorter one: most texts differ there, and comparing them is one
+/// Bytes of a stem that are compared first.
+const HEAD: usize = 8;
+
+/// The first bytes of a stem, or all of a shorter one: most texts differ there, and comparing them is one
 /// instruction.
 #[derive(Debug, Clone, Copy)]
 struct Head {
@@ -62,8 +65,8 @@ struct Head {
 
 impl Head {
     fn of(stem: &[u8]) -> Head {
-        let mut bytes = [0; 8];
-        let mut mask = [0; 8];
+        let mut bytes = [0; HEAD];
+        let mut mask = [0; HEAD];
         for ((byte, bit), from) in bytes.iter_mut().zip(&mut mask).zip(stem) {
             (*byte, *bit) = (*from, u8::MAX);
         }
@@ -118,7 +121,8 @@ impl Stems {
     fn check(&self, text: &[u8], at: usize, spot: &Spot, first: usize, hits: &mut Vec<Hit>) {
         let Some(begin) = at.checked_sub(usize::from(spot.before)) else { return };
         let Some(rest) = text.get(begin..).filter(|rest| spot.head.may_begin(rest)) else { return };
-        if self.stems.get(usize::from(spot.stem)).is_some_and(|stem| rest.starts_with(stem)) {
+        let is_there = |stem: &Vec<u8>| (stem.len() <= HEAD && rest.len() >= HEAD) || rest.starts_with(stem);
+        if self.stems.get(usize::from(spot.stem)).is_some_and(is_there) {
             let hit = Hit { at: u32::try_from(begin).unwrap_or(u32::MAX), stem: spot.stem };
             let own = hits.get(first..).unwrap_or_default();
             // Few: what begins later and was seen earlier is less than a stem away.

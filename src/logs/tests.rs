@@ -1,8 +1,10 @@
 //! The whole way of a log: built-in signatures on their samples, events, passes.
 
+mod again;
 mod events;
 mod guarded;
 mod journal;
+
 mod signatures;
 
 use crate::config::{Signature, SignatureOrigin};

@@ -2,6 +2,7 @@
 //!
 //! Pure: the time zone and the current time are arguments.
 
+use super::group::is_mixed;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
@@ -24,6 +25,16 @@ pub struct Stamp {
     pub zoned: bool,
 }
 
+/// Where lines have their timestamp that differ in the values of digits, and in what hexadecimal numbers they have, alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Nowhere,
+    /// The one that nearly all write is here, and no word before it begins as a timestamp.
+    Usual(u8),
+    /// The whole line must be looked at.
+    Unknown,
+}
+
 /// Reads timestamps.
 pub struct Clock {
     /// Of times that say none.
@@ -39,18 +50,54 @@ impl Clock {
         Clock { zone, now, this_year }
     }
 
-    /// The timestamp of a line.
-    pub fn read(&self, line: &[u8]) -> Option<Stamp> {
-        let is_json = line.trim_ascii_start().first() == Some(&b'{');
-        if is_json {
-            self.find::<JSON_HEAD, { JSON_HEAD + WINDOW }>(line, true)
-        } else {
-            self.find::<HEAD, { HEAD + WINDOW }>(line, false)
+    /// Where a line has its timestamp.
+    pub fn place(&self, line: &[u8]) -> Place {
+        if is_json(line) {
+            return Place::Unknown;
+        }
+        let mut first = None;
+        self.find::<HEAD, { HEAD + WINDOW }, ()>(line, false, |at, _| {
+            first = Some(at);
+            Some(())
+        });
+        match first.map(|at| (u8::try_from(at), line.get(at..).and_then(|text| usual(text, &self.zone)))) {
+            None => Place::Nowhere,
+            // What stands before it may be longer in another one.
+            Some((Ok(at), Some(_))) if !is_mixed(line.get(..usize::from(at)).unwrap_or_default()) => Place::Usual(at),
+            Some(_) => Place::Unknown,
         }
     }
 
-    /// The first timestamp in so many first bytes.
-    fn find<const HEAD: usize, const ROOM: usize>(&self, line: &[u8], epochs: bool) -> Option<Stamp> {
+    /// The timestamp of a line that has it there.
+    pub fn read_at(&self, line: &[u8], place: Place) -> Option<Stamp> {
+        let stamp = match place {
+            Place::Nowhere => return None,
+            Place::Usual(at) => {
+                line.get(usize::from(at)..HEAD.min(line.len())).and_then(|text| usual(text, &self.zone))
+            }
+            Place::Unknown => None,
+        };
+        stamp.map_or_else(|| self.read(line), |stamp| Some(Stamp { time: self.clamp(stamp.time), ..stamp }))
+    }
+
+    /// The timestamp of a line.
+    pub fn read(&self, line: &[u8]) -> Option<Stamp> {
+        let stamp = if is_json(line) {
+            self.find::<JSON_HEAD, { JSON_HEAD + WINDOW }, _>(line, true, |_, text| self.at_start(text, true))
+        } else {
+            self.find::<HEAD, { HEAD + WINDOW }, _>(line, false, |at, text| self.at_start(text, at == 0))
+        }?;
+        Some(Stamp { time: self.clamp(stamp.time), ..stamp })
+    }
+
+    /// What is read at the first place, of so many first bytes, where a word begins that may be a timestamp and something is
+    /// read.
+    fn find<const HEAD: usize, const ROOM: usize, T>(
+        &self,
+        line: &[u8],
+        epochs: bool,
+        mut read: impl FnMut(usize, &[u8]) -> Option<T>,
+    ) -> Option<T> {
         let head = line.get(..line.len().min(HEAD)).unwrap_or_default();
         // A space before it and zeros behind it.
         let mut padded = [0; ROOM];
@@ -60,8 +107,8 @@ impl Clock {
             let mut starts = starts(padded.get(from..)?.first_chunk()?, epochs || from == 0);
             while starts != 0 {
                 let at = from + starts.trailing_zeros() as usize;
-                if let Some(stamp) = self.at_start(head.get(at..)?, at == 0 || epochs) {
-                    return Some(Stamp { time: self.clamp(stamp.time), ..stamp });
+                if let Some(found) = read(at, head.get(at..)?) {
+                    return Some(found);
                 }
                 starts &= starts - 1;
             }
@@ -102,6 +149,10 @@ impl Clock {
         let tomorrow = self.now.checked_add(SignedDuration::from_hours(24)).unwrap_or(self.now);
         in_year(self.this_year).filter(|s| s.time <= tomorrow).or_else(|| in_year(self.this_year - 1))
     }
+}
+
+fn is_json(line: &[u8]) -> bool {
+    line.trim_ascii_start().first() == Some(&b'{')
 }
 
 /// Where in a block a word begins that may be a timestamp: a bit for each byte. That is a number before a dash or a slash, a
@@ -239,7 +290,7 @@ fn iso(text: &[u8], local: &TimeZone) -> Option<Stamp> {
     if !matches!(text.get(2), Some(b'/')) && !matches!(text.get(4), Some(b'-' | b'/')) {
         return None;
     }
-    if let Some(stamp) = text.split_first_chunk().and_then(|(start, rest)| usual(start, rest, local)) {
+    if let Some(stamp) = usual(text, local) {
         return Some(stamp);
     }
     let mut r = Reader(text);
@@ -258,7 +309,8 @@ fn iso(text: &[u8], local: &TimeZone) -> Option<Stamp> {
 }
 
 /// The one that nearly all write, read without a look at each byte in turn: `2025-01-02 03:04:05`, and what follows.
-fn usual(start: &[u8; 19], rest: &[u8], local: &TimeZone) -> Option<Stamp> {
+fn usual(text: &[u8], local: &TimeZone) -> Option<Stamp> {
+    let (start, rest) = text.split_first_chunk::<19>()?;
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b' ' | b'T', h1, h2, b':', i1, i2, b':', s1, s2] = *start else {
         return None;
     };

@@ -3,13 +3,17 @@
 //! Pure.
 
 use super::mask;
+use crate::logs::escapes::ESC;
 use crate::logs::shape::{Shapes, folded_product};
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 
 /// Bytes of a title that are looked at.
 pub const MAX_TITLE: usize = 512;
 /// A power of two with room for what a title is folded to.
 const ROOM: usize = 2 * MAX_TITLE;
+/// A quoted number is no longer.
+const MAX_QUOTED: usize = 40;
 /// What stands for any number of digits: no title holds it, since it is no UTF-8.
 const DIGITS: u8 = 0xFF;
 /// What stands for a hexadecimal number that the mask knows as one: the same.
@@ -76,27 +80,69 @@ impl Fingerprints {
     }
 }
 
-/// A number for a title: titles that share one share their fingerprint, and it is found much faster. Those that differ in
-/// how many digits their numbers have share none.
+/// A number for a title: titles that share one have one template, and it is found much faster. Those that differ in how many
+/// digits their numbers have share none.
 pub fn shape(shapes: &Shapes, title: &[u8]) -> u64 {
     if title.len() > MAX_TITLE || !is_mixed(title) {
         return shapes.of(title);
     }
-    // Behind the last hexadecimal number, and where the next word begins.
-    let (mut rest, mut at) = (0, 0);
-    let mut shape = 0;
-    for word in title.split(|byte| kind(*byte) == EDGE) {
-        if mask::is_hex_part(word) {
-            shape = !shapes.after(shape, title.get(rest..at).unwrap_or_default());
-            rest = at + word.len();
-        }
-        at += word.len() + 1;
+    if let Some((before, behind)) = around_quoted(title) {
+        return shapes.after(!of_words(shapes, before), behind);
     }
-    shapes.after(shape, title.get(rest..).unwrap_or_default())
+    of_words(shapes, title)
+}
+
+/// The same for a text without quoted numbers.
+fn of_words(shapes: &Shapes, text: &[u8]) -> u64 {
+    let (mut shape, mut rest) = (0, 0);
+    while let Some(number) = next_hex(text, rest) {
+        shape = !shapes.after(shape, text.get(rest..number.start).unwrap_or_default());
+        rest = number.end;
+    }
+    shapes.after(shape, text.get(rest..).unwrap_or_default())
+}
+
+/// The next word from a place on that is a hexadecimal number. None is shorter than eight bytes: most bytes need no look.
+fn next_hex(text: &[u8], mut from: usize) -> Option<Range<usize>> {
+    let is_hex = |at: &usize| text.get(*at).is_some_and(|byte| kind(*byte) & (DIGIT | HEX_LETTER) != 0);
+    let is_edge = |at: usize| text.get(at).is_none_or(|byte| kind(*byte) == EDGE);
+    while from + 8 <= text.len() {
+        let last = from + 7;
+        if !is_hex(&last) {
+            from = last + 1;
+            continue;
+        }
+        let start = (from..last).rev().take_while(is_hex).last().unwrap_or(last);
+        let end = (last..text.len()).take_while(is_hex).last().unwrap_or(last) + 1;
+        let begins = start.checked_sub(1).is_none_or(is_edge);
+        if begins && is_edge(end) && mask::is_hex_part(text.get(start..end).unwrap_or_default()) {
+            return Some(start..end);
+        }
+        from = end;
+    }
+    None
+}
+
+/// What stands around the only quoted text of a title, where that is digits and the letters a to f: then it is a value,
+/// whatever it says.
+fn around_quoted(title: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut quotes = memchr::memchr3_iter(b'\'', b'"', b'`', title);
+    let (open, close) = (quotes.next()?, quotes.next()?);
+    let (before, behind) = (title.get(..=open)?, title.get(close..)?);
+    let inner = title.get(open + 1..close)?;
+    let is_value = before.last() == behind.first()
+        && inner.len() <= MAX_QUOTED
+        && inner.iter().all(|byte| kind(*byte) & (DIGIT | HEX_LETTER) != 0)
+        && inner.iter().any(u8::is_ascii_digit)
+        && behind.get(1) != Some(&b':')
+        && quotes.next().is_none()
+        && !open.checked_sub(1).and_then(|last| title.get(last)).is_some_and(u8::is_ascii_alphanumeric)
+        && memchr::memchr2(b'\\', ESC, title).is_none();
+    is_value.then_some((before, behind))
 }
 
 /// Whether a digit stands beside one of the letters a to f, as it does in every hexadecimal number.
-fn is_mixed(title: &[u8]) -> bool {
+pub fn is_mixed(title: &[u8]) -> bool {
     let is_digit = |byte: u8| u8::from(byte.wrapping_sub(b'0') < 10);
     let is_letter = |byte: u8| u8::from(byte.wrapping_sub(b'a') < 6);
     let beside = |(a, b): (&u8, &u8)| is_digit(*a) & is_letter(*b) | is_letter(*a) & is_digit(*b);
@@ -183,7 +229,74 @@ mod tests {
         check("id 1a2b3c4dg", "id 1a2b3c4dh", false);
     }
 
+    #[test]
+    fn hexadecimal_numbers_are_the_words_that_are_some() {
+        let check = |text: &str, expected: &[&str]| {
+            let (mut found, mut from) = (Vec::new(), 0);
+            while let Some(number) = next_hex(text.as_bytes(), from) {
+                from = number.end;
+                found.push(&text[number]);
+            }
+            let is_number = |word: &&str| mask::is_hex_part(word.as_bytes());
+            let words: Vec<&str> = text.split(|c| kind(c as u8) == EDGE).filter(is_number).collect();
+            assert_eq!((found.as_slice(), words.as_slice()), (expected, expected), "{text}");
+        };
+        check("1a2b3c4d", &["1a2b3c4d"]);
+        check("x1a2b3c4d 1a2b3c4d-deadbeef7 1a2b3c4", &["1a2b3c4d", "deadbeef7"]);
+        check("a 1a2b3c4d,0f0f0f0f0f0f0f0f=1", &["1a2b3c4d", "0f0f0f0f0f0f0f0f"]);
+        check("1a2b3c4dg 12345678 deadbeef", &[]);
+        check("\u{00e9}1a2b3c4d", &[]);
+        check("", &[]);
+    }
+
+    #[test]
+    fn a_quoted_number_is_one_shape_where_it_is_a_value() {
+        let shapes = Shapes::default();
+        let check = |a: &str, b: &str, same: bool| {
+            assert_eq!(shape(&shapes, a.as_bytes()) == shape(&shapes, b.as_bytes()), same, "{a} and {b}");
+            if same {
+                let template = |title| super::super::template(title);
+                assert_eq!(template(a), template(b));
+            }
+        };
+        check("base 10: 'd3e4'", "base 10: 'c61b'", true);
+        check("base 10: 'd3e4'", "base 10: '1f'", true);
+        check("base 10: 'd3e4' of 5", "base 10: 'c61b' of 7", true);
+        check("base 10: 'd3e4' of 5", "base 10: 'c61b' of 17", false);
+        check("base 10: 'd3e4'", "base 10: \"c61b\"", false);
+        check("base 10: 'd3e4' and 'x'", "base 10: 'c61b' and 'x'", false);
+        check("'d3e4': 1", "'c61b': 1", false);
+        check("base 10: 'd3g4'", "base 10: 'c61h'", false);
+        check("it'd3e4'", "it'c61b'", false);
+    }
+
     proptest::proptest! {
+        // Of keys alone, no colon behind them: those that differ in digits are taken for one.
+        #[test]
+        fn titles_of_one_shape_have_one_template(
+            start in "[ a-z0-9=:\\[\\]('\"]{0,20}", end in "([ a-z0-9=\\])'\"][ a-z0-9=:\\])'\"]{0,11})?",
+            one in "[0-9a-f]{1,6}", other in "[0-9a-f]{1,6}", quote in "['\"`]",
+        ) {
+            let title = |value: &str| format!("{start}{quote}{value}{quote}{end}");
+            let (one, two) = (title(&one), title(&other));
+            let shapes = Shapes::default();
+            if shape(&shapes, one.as_bytes()) == shape(&shapes, two.as_bytes()) {
+                let template = |title: &str| super::super::template(title);
+                proptest::prop_assert_eq!(template(&one), template(&two), "{} and {}", one, two);
+            }
+        }
+
+        #[test]
+        fn any_word_that_is_a_hexadecimal_number_is_found(text in "([0-9a-f]{1,9}|[ _gx:-]){0,12}") {
+            let (mut found, mut from) = (Vec::new(), 0);
+            while let Some(number) = next_hex(text.as_bytes(), from) {
+                from = number.end;
+                found.push(text[number].to_owned());
+            }
+            let words = text.split(|c| kind(c as u8) == EDGE).filter(|word| mask::is_hex_part(word.as_bytes()));
+            proptest::prop_assert_eq!(found, words.map(str::to_owned).collect::<Vec<_>>());
+        }
+
         #[test]
         fn titles_of_one_fingerprint_have_one_template(
             words in proptest::collection::vec(("[ =,;('\"_-]", "[a-f0-9]{1,12}|[a-z]{1,6}|[0-9]{1,4}|[0-9a-f]{1,3}x", "[a-f0-9]{8,12}"), 1..8),
@@ -199,10 +312,8 @@ mod tests {
             let (one, two) = (title(false), title(true));
             let mut of = Fingerprints::default();
             let shapes = Shapes::default();
-            if shape(&shapes, one.as_bytes()) == shape(&shapes, two.as_bytes()) {
-                proptest::prop_assert_eq!(of.of(&one), of.of(&two), "{} and {}", one, two);
-            }
-            if of.of(&one) == of.of(&two) {
+            let one_shape = shape(&shapes, one.as_bytes()) == shape(&shapes, two.as_bytes());
+            if one_shape || of.of(&one) == of.of(&two) {
                 let template = |title: &str| super::super::template(title);
                 proptest::prop_assert_eq!(template(&one), template(&two), "{} and {}", one, two);
             }

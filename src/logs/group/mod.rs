@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
+pub use fingerprint::is_mixed;
 pub use template::of_title as template;
 
 /// Groups remembered from pass to pass; those not seen for longest are forgotten.
@@ -130,11 +131,21 @@ impl Groups {
                 at
             }
         };
-        let root = self.root(at);
-        if let Some(group) = self.known.get_mut(root as usize) {
+        let root = Handle(self.root(at));
+        self.seen(root, time);
+        Some(root)
+    }
+
+    /// A number that titles share only when they are of one group. None before the first title.
+    pub fn shape(&self, title: &[u8]) -> Option<u64> {
+        self.index.as_ref().map(|index| fingerprint::shape(&index.shapes, title))
+    }
+
+    /// Another title of a group was seen at a time.
+    pub fn seen(&mut self, handle: Handle, time: Timestamp) {
+        if let Some(group) = self.known.get_mut(handle.index()) {
             (group.first, group.last) = (group.first.min(time), group.last.max(time));
         }
-        Some(Handle(root))
     }
 
     /// The group, as it is now; others may have become part of it.

@@ -10,6 +10,8 @@ const MARKS: usize = 1 << BITS;
 
 /// Bytes that are looked at at once.
 const BLOCK: usize = 16;
+/// Grams in them.
+const GRAMS: usize = BLOCK / GRAM;
 /// Blocks after which those that need a closer look get it: a power of two.
 const DUE: usize = 1 << 10;
 
@@ -64,8 +66,10 @@ impl Sieve {
     pub(super) fn find(&self, text: &[u8], check: &mut impl FnMut(usize, &Spot)) {
         let (blocks, tail) = text.as_chunks::<BLOCK>();
         let mut due = [0_u16; DUE];
+        let mut places = [0_u16; DUE * GRAMS];
         for (number, some) in blocks.chunks(DUE).enumerate() {
-            // Those that are due are noted without a branch, which would be foretold wrongly at most of them.
+            // What is due is noted without a branch, which would be foretold wrongly at most of it: first blocks, then
+            // grams in them.
             let mut count = 0_usize;
             for (index, block) in (0_u16..).zip(some) {
                 let grams = block.as_chunks::<GRAM>().0;
@@ -76,22 +80,37 @@ impl Sieve {
                 }
                 count += usize::from(any != 0);
             }
+            let begin = number * DUE * BLOCK;
+            let mut grams = 0_usize;
             for index in due.get(..count).unwrap_or_default() {
-                self.look(text, (number * DUE + usize::from(*index)) * BLOCK, BLOCK, check);
+                for place in (0..GRAMS as u16).map(|gram| index * GRAMS as u16 + gram) {
+                    if let Some(next) = places.get_mut(grams & (DUE * GRAMS - 1)) {
+                        *next = place;
+                    }
+                    grams += usize::from(self.may_begin(text, begin + usize::from(place) * GRAM));
+                }
+            }
+            for place in places.get(..grams).unwrap_or_default() {
+                self.look(text, begin + usize::from(*place) * GRAM, check);
             }
         }
-        self.look(text, text.len() - tail.len(), tail.len(), check);
+        for at in (text.len() - tail.len()..text.len()).step_by(GRAM).filter(|at| self.may_begin(text, *at)) {
+            self.look(text, at, check);
+        }
     }
 
-    /// Looks at each gram of so many bytes.
-    fn look(&self, text: &[u8], from: usize, length: usize, check: &mut impl FnMut(usize, &Spot)) {
-        for at in (from..from + length).step_by(GRAM) {
-            let Some(gram) = text.get(at..).and_then(<[u8]>::first_chunk) else { return };
-            let place = place(u32::from_le_bytes(*gram));
-            let next = text.get(at + GRAM).map_or(u8::MAX, |next| eighth(*next));
-            if self.marks.get(place).is_some_and(|mark| mark & next != 0) {
-                self.spots_of(place).for_each(|spot| check(at, spot));
-            }
+    /// Whether a gram that was asked for may be there, by the byte behind it too.
+    #[inline]
+    fn may_begin(&self, text: &[u8], at: usize) -> bool {
+        let next = text.get(at + GRAM).map_or(u8::MAX, |next| eighth(*next));
+        let gram = text.get(at..).and_then(<[u8]>::first_chunk);
+        gram.is_some_and(|gram| self.may_hold(u32::from_le_bytes(*gram)) & next != 0)
+    }
+
+    /// Looks for what a gram is a part of.
+    fn look(&self, text: &[u8], at: usize, check: &mut impl FnMut(usize, &Spot)) {
+        if let Some(gram) = text.get(at..).and_then(<[u8]>::first_chunk) {
+            self.spots_of(place(u32::from_le_bytes(*gram))).for_each(|spot| check(at, spot));
         }
     }
 

@@ -1,0 +1,168 @@
+//! Lines that are counted without a closer look, since one like them was: nothing in a report tells that they were.
+
+use super::signature;
+use crate::config::builtin_signatures;
+use crate::logs::collect::{Collector, Counter, Counting, Origin};
+use crate::logs::event::{RawEvent, Seen, Sink};
+use crate::logs::events::Assembler;
+use crate::logs::scan::Scan;
+use crate::logs::{LogState, SignatureSet, signature_set};
+use proptest::prelude::*;
+
+/// Takes lone lines, or leaves them to be looked at.
+struct Counted<'c, 'a> {
+    counter: Counter<'c, 'a>,
+    takes: bool,
+    taken: usize,
+}
+
+impl Sink for Counted<'_, '_> {
+    fn event(&mut self, event: &RawEvent<'_>) -> Option<u32> {
+        self.counter.event(event)
+    }
+
+    fn again(&mut self, event: &Seen<'_>) -> bool {
+        let taken = self.takes && self.counter.again(event);
+        self.taken += usize::from(taken);
+        taken
+    }
+
+    fn after(&mut self, number: u32, lines: Vec<String>) {
+        self.counter.after(number, lines);
+    }
+}
+
+/// Everything that is told of a log, read in regions of so many lines, and how many of its lines were taken so.
+fn told(set: &SignatureSet, lines: &[String], region: usize, takes: bool) -> (String, usize) {
+    let mut state = LogState::default();
+    let now = "2025-06-15T12:00:00Z".parse().unwrap();
+    let mut collector = Collector::new(set, &mut state, now, Counting::Whole(3600));
+    let mut scan = Scan::new(set, Assembler::default());
+    let counter = Counter { collector: &mut collector, origin: Origin { source: "file:x", path: None } };
+    let mut sink = Counted { counter, takes, taken: 0 };
+    let mut offset = 0;
+    for part in lines.chunks(region) {
+        let text = part.concat();
+        scan.region(text.as_bytes(), &|at| ((offset + at) as u64, None), &mut sink);
+        offset += text.len();
+    }
+    let _ = scan.assembler.suspend(set, true, &mut sink);
+    let taken = sink.taken;
+    collector.scanned(&scan, "file:x", offset as u64);
+    let report = collector.finish();
+    (format!("{report:#?}\n{}", serde_json::to_string(&state).unwrap()), taken)
+}
+
+fn check(set: &SignatureSet, lines: &[String], region: usize) -> usize {
+    let (with, taken) = told(set, lines, region, true);
+    let (without, none) = told(set, lines, region, false);
+    assert_alike(&without, &with);
+    assert_eq!(none, 0);
+    taken
+}
+
+fn assert_alike(expected: &str, told: &str) {
+    let first = expected.lines().zip(told.lines()).find(|(a, b)| a != b);
+    assert_eq!(first, None);
+    assert_eq!(expected, told);
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.split_inclusive('\n').map(str::to_owned).collect()
+}
+
+#[test]
+fn a_line_like_one_before_is_counted_without_a_closer_look() {
+    let set = signature_set(&builtin_signatures());
+    let one = |second: u32, id: u32| format!("2025-06-15 11:00:{second:02} ERROR db DatabaseError: {id} failed\n");
+    // The first one waits for the lines after it.
+    let taken = |text: &str| check(&set, &lines(&format!("{}ok\nok\nok\n{text}", one(0, 100))), 1000);
+    assert_eq!(taken(&(1..50).map(|n| one(n, 100 + n) + "all is well\n").collect::<String>()), 49);
+    assert_eq!(
+        taken(&(1..50).map(|n| one(n, 100 + n)).collect::<String>()),
+        48,
+        "what comes after the last is not known"
+    );
+    assert_eq!(
+        taken(&(one(1, 200) + "Traceback (most recent call last):\n  File \"a\"\nKeyError: 1\n")),
+        0,
+        "it heads"
+    );
+    assert_eq!(taken(&(one(1, 200) + "    at a.b(c.js:1)\n")), 0, "it has a frame");
+    assert_eq!(taken(&(one(1, 1000) + "ok\n")), 0, "a digit more");
+}
+
+#[test]
+fn a_traceback_like_one_before_is_counted_without_a_closer_look() {
+    let set = signature_set(&builtin_signatures());
+    let one = |line: u32, title: &str| {
+        format!("Traceback (most recent call last):\n  File \"a.py\", line {line}, in f\n    f()\n{title}\n")
+    };
+    let taken = |text: &str| check(&set, &lines(&format!("{}ok\nok\nok\nok\n{text}", one(5, "KeyError: 'k1'"))), 1000);
+    assert_eq!(taken(&(one(7, "KeyError: 'k2'") + "ok\n")), 1);
+    assert_eq!(taken(&(1..50).map(|n| one(n, &format!("KeyError: 'k{}'", n % 10))).collect::<String>()), 48);
+    assert_eq!(taken(&(one(7, "KeyError: 'k2'") + "\nok\n")), 0, "another may be chained to it");
+    assert_eq!(taken(&(one(7, "KeyError: 'k2'") + "  more of it\n")), 0, "its message goes on");
+    assert_eq!(taken(&("INFO ok\nERROR job failed\n".to_owned() + &one(7, "KeyError: 'k2'") + "ok\n")), 1);
+    assert_eq!(taken(&("ERROR job: KeyError: 5\n".to_owned() + &one(7, "KeyError: 'k2'") + "ok\n")), 0, "its record");
+    assert_eq!(taken(&(one(7, "ValueError: bad") + "ok\n")), 0, "another one");
+}
+
+proptest! {
+    #[test]
+    fn lines_counted_without_a_closer_look_are_counted_as_with_one(
+        picked in prop::collection::vec((0..26_usize, "[0-9]{8}", "[a-f0-9]{8}"), 1..60), region in 1..40_usize, own in any::<bool>(),
+    ) {
+        let own_set = || {
+            let patterns = ["[45]0[0-9] Server Error", "Error:", "Database(Error|Fault)", "1[0-5] of [0-9]+ failed", "boom"];
+            signature_set(&patterns.map(|p| signature(p, p)))
+        };
+        let set = if own { own_set() } else { signature_set(&builtin_signatures()) };
+        let line = |(kind, digits, hex): &(usize, String, String)| {
+            let [a, b, c, d] = *digits.as_bytes().as_chunks::<2>().0 else { unreachable!() };
+            let [a, b, c, d] = [a, b, c, d].map(|two| String::from_utf8_lossy(&two).into_owned());
+            match kind {
+                0 => format!("2025-06-15 {a}:{b}:{c},{d}0 ERROR db DatabaseError: {digits} (server closed the connection)\n"),
+                1 => format!("2025-{a}-{b} 11:{c}:{d} ERROR db DatabaseError: {digits} (server closed the connection)\n"),
+                2 => format!("{digits} 2025-06-15 11:{c}:{d} ERROR app: 50{} Server Error\n", &d[..1]),
+                3 => format!("Jun 15 1{}:{b}:{c} host app[{digits}]: ValueError: {digits}\n", &a[..1]),
+                4 => format!("web-1  | ERROR 50{} Server Error: boom {digits}\n", &d[..1]),
+                5 => format!("ValueError: invalid literal: '{hex}'\n"),
+                6 => format!("ValueError: invalid literal: '{hex}'\r\n"),
+                7 => "Traceback (most recent call last):\n".to_owned(),
+                8 => format!("  File \"/a.py\", line {a}, in f\n"),
+                9 => format!("KeyError: {digits}\n"),
+                10 => format!("    at com.example.A.b(A.java:{a})\n"),
+                11 => format!("{a} at com.example.A.b(A.java:{a})\n"),
+                12 => format!("Caused by: java.io.IOException: {digits}\n"),
+                13 => format!("2025-06-15T11:{b}:{c}Z healthy {digits}\n"),
+                14 => "\n".to_owned(),
+                15 => format!("\x1b[31mERROR\x1b[0m db DatabaseError: {digits}\n"),
+                16 => format!("1.1.1.1 - - [15/Jun/2025:11:{b}:{c} +0000] \"GET /{digits} HTTP/1.1\" 50{} 12\n", &d[..1]),
+                17 => format!("{a} of {digits} failed: Error: boom\n"),
+                18 => format!("{{\"ts\":17{digits},\"level\":\"error\",\"msg\":\"Error: boom {hex}\"}}\n"),
+                19 => format!("thread 'main' panicked at a.rs:{a}:{b}: boom\n"),
+                20 => format!("Traceback (most recent call last):\n  File \"/a.py\", line {a}, in f\n    f({b})\nValueError: base 10: '{}'\n", &hex[..4]),
+                21 => format!("Traceback (most recent call last):\n  File \"/a.py\", line {a}, in f\n    f({b})\nKeyError: 'user_{digits}'\n\n"),
+                22 => format!("Traceback (most recent call last):\nDatabaseError: {digits}\n  [SQL: {a}]\n"),
+                23 => format!("Traceback (most recent call last):\n  File \"/a.py\", line {a}, in f\nKeyError: {digits}\r\n"),
+                24 => format!("Traceback (most recent call last):\n  File \"/a.py\", line {a}, in f\nTypeError: {digits}\n    at b.js:{a}\n"),
+                _ => format!("Traceback (most recent call last):\n  File \"/a.py\", line {a}, in f\nKeyError: {digits}\n"),
+            }
+        };
+        check(&set, &picked.iter().map(line).collect::<Vec<_>>(), region);
+    }
+
+    #[test]
+    fn a_log_of_few_kinds_of_lines_is_told_the_same(
+        picked in prop::collection::vec((0..4_usize, "[0-9]{4}"), 1..200), region in 1..100_usize,
+    ) {
+        let set = signature_set(&builtin_signatures());
+        let line = |(kind, digits): &(usize, String)| match kind {
+            0 | 1 => format!("2025-06-15 11:{}:{},123 ERROR db DatabaseError: {digits} (server closed)\n", &digits[..2], &digits[2..]),
+            2 => format!("OSError: [Errno {digits}] no space left on device\n"),
+            _ => format!("2025-06-15 11:{}:{} INFO ok\n", &digits[..2], &digits[2..]),
+        };
+        check(&set, &picked.iter().map(line).collect::<Vec<_>>(), region);
+    }
+}
