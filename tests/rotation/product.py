@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import random
+import signal
 import subprocess
 import time
 
@@ -56,9 +57,25 @@ class Numbers:
         return (second // 60 - self.first_minute) * SIGNATURES + int(signature.removeprefix("digit"))
 
 
+# What a pass asks of a log and of the directory it is in.
+CALLS = ("openat", "pread64", "statx", "fstat,newfstatat", "getdents64", "lseek,read")
+
+
+def delays(rng):
+    """strace, holding up some of these calls, so that something else happens in between."""
+    held = rng.sample(CALLS, rng.randint(1, 3))
+    command = ["strace", "-qq", "-o", "/dev/null", "-e", f"trace={','.join(held)}"]
+    for calls in held:
+        side, time_held = rng.choice(["delay_enter", "delay_exit"]), int(200 * 40 ** rng.random())
+        command += ["-e", f"inject={calls}:{side}={time_held}:when={rng.randint(1, 6)}+{rng.randint(1, 12)}"]
+    return command
+
+
 class Product:
-    def __init__(self, binary, root, name, sources):
-        self.binary, self.root = binary, pathlib.Path(root)
+    """`delayed` draws the delays of each pass; without it there are none."""
+
+    def __init__(self, binary, root, name, sources, delayed=None):
+        self.binary, self.root, self.delayed = binary, pathlib.Path(root), delayed
         self.state = self.root / "state"
         signatures = "\n".join(SIGNATURE.format(digit=digit) for digit in range(SIGNATURES))
         configuration = CONFIGURATION.format(horizon=name, sources=sources, signatures=signatures)
@@ -68,9 +85,18 @@ class Product:
     def start(self):
         """A pass that runs."""
         command = [self.binary, "heal", "--json", "--config", self.root / "healer.toml", "--state-dir", self.state]
+        if self.delayed:
+            command = [*delays(self.delayed), *command]
         environment = {"PATH": os.environ["PATH"], "TZ": "UTC", "HOME": str(self.root), "NO_COLOR": "1"}
+        # With strace it is killed as one: a pass whose tracer dies goes on.
         return subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            process_group=0,
         )
 
     def counts(self):
@@ -111,7 +137,7 @@ def finished(process, kill_after=None):
     try:
         output, _ = process.communicate(timeout=kill_after if kill_after is not None else 120)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         output, _ = process.communicate()
         if kill_after is None:
             raise RuntimeError(f"a pass did not end in 120 s: {output}") from None

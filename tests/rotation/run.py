@@ -54,6 +54,7 @@ def parse():
     length.add_argument("--all", action="store_true", help="everything")
     parser.add_argument("--only", metavar="CASE", help="the cases whose name begins so, as a failure names it")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="other random cases")
+    parser.add_argument("--delays", action="store_true", help="hold up calls of the passes, with strace (slower)")
     parser.add_argument("--keep", action="store_true", help="leave the files of a case that fails")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="cases at a time (2)")
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
@@ -112,7 +113,7 @@ def show_failure(part, case, broken, options):
     print(f"!! {part} {case}: a law was broken", flush=True)
     for why in broken:
         print("   " + why.replace("\n", "\n   "))
-    length = "--all " if options.all else ""
+    length = ("--all " if options.all else "") + ("--delays " if options.delays else "")
     print(f"   repeat it with: tests/rotation/run.py {length}{part} --only '{case}'", flush=True)
 
 
