@@ -47,9 +47,14 @@ pub fn read<T: DeserializeOwned + Default>(source: &mut Source) -> Reading<T> {
         let key = found.as_ref().map_or("", |f| f.shown.as_str());
         let written = error.span().and_then(|span| text.get(span)).unwrap_or_default();
         let (message, help) = explain(error.message(), key, written);
-        errors.push(ConfigError::at(source, &error.span().unwrap_or_default(), &message, help));
+        // A list of strings for a list of lists is one mistake, whatever its length.
+        let is_one_mistake = message.ends_with(" must be a list, not a string");
+        let same_list = |found: &Found| removed.last().is_some_and(|last: &Removed| *last == found.removed);
+        if !(is_one_mistake && found.as_ref().is_some_and(|found| found.removed.key.is_empty() && same_list(found))) {
+            errors.push(ConfigError::at(source, &error.span().unwrap_or_default(), &message, help));
+        }
         match found {
-            Some(found) if errors.len() < MOST_ERRORS => removed.push(found.removed),
+            Some(found) if removed.len() + 1 < MOST_ERRORS => removed.push(found.removed),
             _ => return Reading { raw: None, errors, removed },
         }
     }
