@@ -15,7 +15,7 @@ fn main() {
     let optimised = env("OPT_LEVEL") != "0";
     // Of all paths that are told to cargo, only those in its own directory are still right when a checkout is moved.
     let script = Path::new(&env("OUT_DIR")).join("text_order.ld");
-    let copied = std::fs::copy(SCRIPT, &script).is_ok();
+    let copied = std::fs::read(SCRIPT).and_then(|text| std::fs::write(&script, text)).is_ok();
     let argument = format!("-Wl,-T,{}", script.display());
     if optimised && copied && env("CARGO_CFG_TARGET_OS") == "linux" && is_understood(&argument) {
         println!("cargo::rustc-link-arg-bin=healer={argument}");

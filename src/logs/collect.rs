@@ -230,7 +230,7 @@ impl<'a> Collector<'a> {
         Some(())
     }
 
-    /// What events share that are alike but for numbers in their titles, and matched the same.
+    /// What events share whose titles are of one shape, and which matched the same.
     fn key(&self, known: Known, title: &[u8], signatures: &[SigId]) -> Option<u64> {
         let add = |key: u64, id: &SigId| folded_product(key ^ u64::from(*id), SPREADING);
         let shape = self.state.known_groups.shape(title)?;

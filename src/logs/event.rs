@@ -231,7 +231,7 @@ pub struct Seen<'a> {
 pub trait Sink {
     /// Takes an event; a number, when the lines after it are wanted.
     fn event(&mut self, event: &RawEvent<'_>) -> Option<u32>;
-    /// Takes an event that is like one before, of the same signatures and with a title that differs in numbers alone. False
+    /// Takes an event that is like one before, of the same signatures and with a title of the same shape. False
     /// where there was none: it was not taken.
     fn again(&mut self, event: &Seen<'_>) -> bool;
     /// Takes the lines after an event, by its number.

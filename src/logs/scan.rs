@@ -119,7 +119,7 @@ impl<'s> Scan<'s> {
 
     fn matches_of(&mut self, line: &Line<'_>, hits: &[Hit], found: &mut Vec<SigId>) {
         if line.plain {
-            let within = hits.iter().take_while(|hit| hit.at as usize - line.at < line.text.len()).count();
+            let within = hits.iter().take_while(|hit| (hit.at as usize) < line.at + line.text.len()).count();
             self.matcher.matches_of(line.text, hits.get(..within).unwrap_or_default(), found);
         } else {
             *found = self.set.matches(line.text);
@@ -161,7 +161,9 @@ impl<'s> Scan<'s> {
         region: &Region<'_>,
         sink: &mut dyn Sink,
     ) -> Option<Next<'h>> {
-        let hit = next.hits.first().filter(|_| line.text == stack::PYTHON)?;
+        // A signature may be tried on every frame.
+        let is_skimmed = line.text == stack::PYTHON && !self.set.needs_every_line();
+        let hit = next.hits.first().filter(|_| is_skimmed)?;
         let at = block::title_of_traceback(region.text, next.at, hit.at as usize)?;
         let title = Next { at, ..next }.line(region)?;
         let on_line = next.hits.iter().take_while(|hit| (hit.at as usize) < at + title.len()).count();

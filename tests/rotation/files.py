@@ -102,7 +102,8 @@ def try_case(binary, name, options):
     """The broken laws, and a note of what was tried."""
     way, pattern, seed = name.split(":")
     directory = pathlib.Path(tempfile.mkdtemp(prefix="healer-rotation."))
-    run = Run(binary, directory, way, pattern, random.Random(name), options)
+    delayed = random.Random(f"delays of {name}") if options.delays else None
+    run = Run(binary, directory, way, pattern, random.Random(name), options.all, delayed)
     broken, lost = run.whole()
     if broken and options.keep:
         print(f"   kept: {directory}", flush=True)
@@ -121,15 +122,15 @@ def try_case(binary, name, options):
 
 
 class Run:
-    def __init__(self, binary, directory, way, pattern, rng, options):
+    def __init__(self, binary, directory, way, pattern, rng, whole, delayed):
         self.rotate, self.lossy = WAYS[way]
-        self.rng, self.lines, self.burst = rng, LINES if options.all else SHORT_LINES, 8 if options.all else 6
+        self.rng, self.lines, self.burst = rng, LINES if whole else SHORT_LINES, 8 if whole else 6
         lines = self.lines
         self.ledger, self.numbers = Ledger(), Numbers(2 * lines)
         (directory / "logs").mkdir()
         self.log = Log(directory / "logs", rng, self.numbers, self.ledger)
         source = f'[logs.files.app]\npath = "{directory}/logs/{PATTERNS[pattern]}"\n'
-        self.product = Product(binary, directory, "file:app", NO_DOCKER + source, rng if options.delays else None)
+        self.product = Product(binary, directory, "file:app", NO_DOCKER + source, delayed)
         self.rotations = 0
         self.usual = 0.05
 

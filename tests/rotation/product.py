@@ -143,7 +143,7 @@ def finished(process, kill_after=None):
             raise RuntimeError(f"a pass did not end in 120 s: {output}") from None
         return output, False
     # 101 is a panic, a negative code a signal of its own making; what it found does not matter here.
-    if process.returncode < 0 or process.returncode >= 64:
+    if process.returncode < 0 or process.returncode >= 64 or output.startswith("strace: "):
         raise RuntimeError(f"a pass ended with {process.returncode}: {output}")
     return output, True
 

@@ -80,14 +80,15 @@ impl Fingerprints {
     }
 }
 
-/// A number for a title: titles that share one have one template, and it is found much faster. Those that differ in how many
-/// digits their numbers have share none.
+/// A number for a title: titles that share one have one template, and it is found much faster. They are as long as each
+/// other, and differ in the values of digits and in what stands in hexadecimal numbers alone.
 pub fn shape(shapes: &Shapes, title: &[u8]) -> u64 {
     if title.len() > MAX_TITLE || !is_mixed(title) {
         return shapes.of(title);
     }
     if let Some((before, behind)) = around_quoted(title) {
-        return shapes.after(!of_words(shapes, before), behind);
+        let length = title.len() - before.len() - behind.len();
+        return shapes.after(!of_words(shapes, before) ^ length as u64, behind);
     }
     of_words(shapes, title)
 }
@@ -96,7 +97,7 @@ pub fn shape(shapes: &Shapes, title: &[u8]) -> u64 {
 fn of_words(shapes: &Shapes, text: &[u8]) -> u64 {
     let (mut shape, mut rest) = (0, 0);
     while let Some(number) = next_hex(text, rest) {
-        shape = !shapes.after(shape, text.get(rest..number.start).unwrap_or_default());
+        shape = !shapes.after(shape, text.get(rest..number.start).unwrap_or_default()) ^ number.len() as u64;
         rest = number.end;
     }
     shapes.after(shape, text.get(rest..).unwrap_or_default())
@@ -135,6 +136,8 @@ fn around_quoted(title: &[u8]) -> Option<(&[u8], &[u8])> {
         && inner.iter().all(|byte| kind(*byte) & (DIGIT | HEX_LETTER) != 0)
         && inner.iter().any(u8::is_ascii_digit)
         && behind.get(1) != Some(&b':')
+        // `code='1a'` may be what happened.
+        && title.get(..open).is_some_and(|before| before.trim_ascii_end().last() != Some(&b'='))
         && quotes.next().is_none()
         && !open.checked_sub(1).and_then(|last| title.get(last)).is_some_and(u8::is_ascii_alphanumeric)
         && memchr::memchr2(b'\\', ESC, title).is_none();
@@ -208,13 +211,16 @@ mod tests {
         let (mut of, shapes) = (Fingerprints::default(), Shapes::default());
         let mut check = |a: &str, b: &str, same: bool| {
             assert_eq!(of.of(a) == of.of(b), same, "{a} and {b}");
-            assert_eq!(shape(&shapes, a.as_bytes()) == shape(&shapes, b.as_bytes()), same, "{a} and {b}");
+            let one_shape = shape(&shapes, a.as_bytes()) == shape(&shapes, b.as_bytes());
+            assert_eq!(one_shape, same && a.len() == b.len(), "{a} and {b}");
             if same {
                 let template = |title| super::super::template(title);
                 assert_eq!(template(a), template(b));
             }
         };
         check("req=1a2b3c4d x", "req=ffffffff0123 x", true);
+        check("req=1a2b3c4d5e6f x", "req=ffffffff0123 x", true);
+        check("id=req_1a2b3c4d x", "id=req_0f0f0f0f x", true);
         check("id 1a2b3c4d", "id deadbeef7", true);
         check("id=req_1a2b3c4d x", "id=req_0f0f0f0f0f x", true);
         check("id 1a2b3c4d-0a0a0a0a", "id deadbeef7-1b1b1b1b", true);
@@ -260,7 +266,8 @@ mod tests {
             }
         };
         check("base 10: 'd3e4'", "base 10: 'c61b'", true);
-        check("base 10: 'd3e4'", "base 10: '1f'", true);
+        check("base 10: 'd3e4'", "base 10: '1f'", false);
+        check("bad code='d3e4'", "bad code='c61b'", false);
         check("base 10: 'd3e4' of 5", "base 10: 'c61b' of 7", true);
         check("base 10: 'd3e4' of 5", "base 10: 'c61b' of 17", false);
         check("base 10: 'd3e4'", "base 10: \"c61b\"", false);
@@ -275,10 +282,10 @@ mod tests {
         #[test]
         fn titles_of_one_shape_have_one_template(
             start in "[ a-z0-9=:\\[\\]('\"]{0,20}", end in "([ a-z0-9=\\])'\"][ a-z0-9=:\\])'\"]{0,11})?",
-            one in "[0-9a-f]{1,6}", other in "[0-9a-f]{1,6}", quote in "['\"`]",
+            key in "|code=|error= |state=|x=|type: ", values in "[0-9a-f]{12}", length in 1..7_usize, quote in "['\"`]",
         ) {
-            let title = |value: &str| format!("{start}{quote}{value}{quote}{end}");
-            let (one, two) = (title(&one), title(&other));
+            let title = |value: &str| format!("{start}{key}{quote}{value}{quote}{end}");
+            let (one, two) = (title(&values[..length]), title(&values[12 - length..]));
             let shapes = Shapes::default();
             if shape(&shapes, one.as_bytes()) == shape(&shapes, two.as_bytes()) {
                 let template = |title: &str| super::super::template(title);

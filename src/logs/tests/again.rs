@@ -108,16 +108,46 @@ fn a_traceback_like_one_before_is_counted_without_a_closer_look() {
     assert_eq!(taken(&(one(7, "ValueError: bad") + "ok\n")), 0, "another one");
 }
 
+/// What was told wrongly once, each log with what it is an example of.
+#[test]
+fn what_only_looks_alike_is_looked_at() {
+    let ok = "ok\nok\nok\nok\n";
+    let alike =
+        |line: &dyn Fn(&str) -> String, one: &str, other: &str| format!("{}\n{ok}{}\nok\n", line(one), line(other));
+    let long = "f1".repeat(32);
+    let said = |value: &str| format!("KeyError: x code='{value}'");
+    let revision = |value: &str| format!("DatabaseError: revision {value} broken since 2025-06-15 11:00:00");
+    let pool = |value: &str| {
+        format!("TypeError: no such pool in here '{value}' 2025-06-15 11:00:00 2025-06-14 10:00:00 at a1")
+    };
+    let process = |value: &str| format!("web-app-frontend-{value} | java.lang.IllegalStateException: x");
+    let cause = "db-1 | ok\nweb-app-frontend-1a2b3c4d | Caused by: java.io.IOException: y\nok\n";
+    let bracket = |value: &str| format!("[{}'{value}'] Error: boom", "p ".repeat(30));
+    let own: Vec<_> = [r"\d+", "Error:", r"\nERROR"].iter().map(|pattern| signature(pattern, pattern)).collect();
+    for set in [signature_set(&builtin_signatures()), signature_set(&own), signature_set(&own[1..])] {
+        check(&set, &lines(&alike(&said, "d3e4", "c61b")), 1000);
+        check(&set, &lines(&alike(&revision, &long, "a1b2c3d4")), 1000);
+        check(&set, &lines(&alike(&pool, &"1".repeat(22), "1a")), 1000);
+        check(&set, &lines(&(alike(&process, &long, "1a2b3c4d").replace("ok\nweb", "web") + cause)), 1000);
+        check(&set, &lines(&alike(&bracket, "1a", &"1a".repeat(20))), 1000);
+        let traceback = "Traceback (most recent call last):\n  File \"a.py\", line 7\nKeyError: 'k'\n";
+        check(&set, &lines(&format!("{traceback}{ok}{traceback}ok\nERROR x\n")), 1000);
+    }
+}
+
 proptest! {
     #[test]
     fn lines_counted_without_a_closer_look_are_counted_as_with_one(
-        picked in prop::collection::vec((0..26_usize, "[0-9]{8}", "[a-f0-9]{8}"), 1..60), region in 1..40_usize, own in any::<bool>(),
+        picked in prop::collection::vec((0..31_usize, "[0-9]{8}", "[a-f0-9]{8}"), 1..60), region in 1..40_usize, own in 0..3_usize, long in 0..60_usize,
     ) {
-        let own_set = || {
-            let patterns = ["[45]0[0-9] Server Error", "Error:", "Database(Error|Fault)", "1[0-5] of [0-9]+ failed", "boom"];
-            signature_set(&patterns.map(|p| signature(p, p)))
+        let patterns = [
+            "[45]0[0-9] Server Error", "Error:", "Database(Error|Fault)", "1[0-5] of [0-9]+ failed", "boom", r"line [0-9]+|\nERROR", r"\d7",
+        ];
+        let set = match own {
+            0 => signature_set(&builtin_signatures()),
+            // The last one is tried on every line.
+            own => signature_set(&patterns[..5 + own % 2 * 2].iter().map(|p| signature(p, p)).collect::<Vec<_>>()),
         };
-        let set = if own { own_set() } else { signature_set(&builtin_signatures()) };
         let line = |(kind, digits, hex): &(usize, String, String)| {
             let [a, b, c, d] = *digits.as_bytes().as_chunks::<2>().0 else { unreachable!() };
             let [a, b, c, d] = [a, b, c, d].map(|two| String::from_utf8_lossy(&two).into_owned());
@@ -142,6 +172,11 @@ proptest! {
                 17 => format!("{a} of {digits} failed: Error: boom\n"),
                 18 => format!("{{\"ts\":17{digits},\"level\":\"error\",\"msg\":\"Error: boom {hex}\"}}\n"),
                 19 => format!("thread 'main' panicked at a.rs:{a}:{b}: boom\n"),
+                26 => format!("DatabaseError: {}{hex} at 2025-06-15 11:{b}:{c} gone\n", hex.repeat(long / 8)),
+                27 => format!("web-app-{}{hex} | java.lang.IllegalStateException: {a}\n", hex.repeat(long / 6)),
+                28 => format!("TypeError: no pool '{}' 2025-06-15 11:{b}:{c} 2025-06-14 10:{b}:{c} at a1\n", &digits.repeat(6)[..long % 48]),
+                29 => format!("KeyError: x code='{}'\n", &hex[..4]),
+                30 => format!("[{}'{}'] Error: boom\n", "p ".repeat(long), &hex[..long % 8]),
                 20 => format!("Traceback (most recent call last):\n  File \"/a.py\", line {a}, in f\n    f({b})\nValueError: base 10: '{}'\n", &hex[..4]),
                 21 => format!("Traceback (most recent call last):\n  File \"/a.py\", line {a}, in f\n    f({b})\nKeyError: 'user_{digits}'\n\n"),
                 22 => format!("Traceback (most recent call last):\nDatabaseError: {digits}\n  [SQL: {a}]\n"),
