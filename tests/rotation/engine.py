@@ -28,6 +28,8 @@ WAYS = {
 LINES, SHORT_LINES = 100_000, 12_000
 # An entry of the log file around a line of ours, in bytes.
 ENTRY = 420
+# A line of ours has more bytes than this.
+LEAST = 220
 DEADLINE = 60
 
 
@@ -104,6 +106,8 @@ def until(what, told):
 class Run:
     def __init__(self, binary, directory, rng, driver, burst, lines):
         self.rng, self.lines, self.burst = rng, lines, burst
+        # One file beside the newest one, also where `max-file` is 1.
+        self.kept = SIZE * max(2, int(driver["max-file"]))
         self.numbers = Numbers(lines + 10)
         self.container = Container(driver)
         socket, name = os.environ["HEALER_TEST_DOCKER"], self.container.name
@@ -118,6 +122,11 @@ class Run:
     def whole(self, lossless):
         self.write(1)
         self.one_pass(kill=False)
+        if not lossless:
+            # However fast passes are, something is lost.
+            self.write(min(int(1.2 * self.kept) // LEAST, self.lines * 9 // 10))
+            self.settle()
+            self.one_pass(kill=False)
         while self.number < self.lines:
             # Not more is written before a whole pass than the engine keeps, unless that is what is tried.
             kills = self.rng.choice([0, 0, 1, 2])
@@ -127,11 +136,15 @@ class Run:
                 self.one_pass(kill=True, meanwhile=0)
             self.write(budget // (kills + 1) // 2)
             self.one_pass(kill=False, meanwhile=budget // (kills + 1) // 2)
-        last = self.numbers.text(self.number).split(" ERROR ")[1].split(" failed")[0]
-        until(lambda: self.container.last_is(last), "the last line in the log")
+        self.settle()
         self.one_pass(kill=False)
         self.one_pass(kill=False)
         return self.judged(lossless)
+
+    def settle(self):
+        """Waits until the engine has written all there is."""
+        last = self.numbers.text(self.number).split(" ERROR ")[1].split(" failed")[0]
+        until(lambda: self.container.last_is(last), "the last line in the log")
 
     def write(self, count):
         count = min(count, self.lines - self.number)
