@@ -48,9 +48,8 @@ pub fn read<T: DeserializeOwned + Default>(source: &mut Source) -> Reading<T> {
         let written = error.span().and_then(|span| text.get(span)).unwrap_or_default();
         let (message, help) = explain(error.message(), key, written);
         // A list of strings for a list of lists is one mistake, whatever its length.
-        let is_one_mistake = message.ends_with(" must be a list, not a string");
-        let same_list = |found: &Found| removed.last().is_some_and(|last: &Removed| *last == found.removed);
-        if !(is_one_mistake && found.as_ref().is_some_and(|found| found.removed.key.is_empty() && same_list(found))) {
+        let of_same_list = found.as_ref().is_some_and(|found| removed.last() == Some(&found.removed));
+        if !(of_same_list && message.ends_with(" must be a list, not a string")) {
             errors.push(ConfigError::at(source, &error.span().unwrap_or_default(), &message, help));
         }
         match found {
