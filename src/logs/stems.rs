@@ -1,31 +1,21 @@
 //! Stems: literals that are searched for in whole buffers, many at once.
 //!
-//! Few stems are found by their rarest parts with the vector search of `aho_corasick::packed`. Many would overwhelm it:
-//! then only the short ones go that way, and the long ones through a sieve, which looks at every fourth byte alone. A
-//! stem of seven bytes holds four bytes that begin at a multiple of four wherever it stands; one mark for each such four
-//! bytes says where a closer look is due. Linear time on every input. Pure. Not here: what a stem means.
+//! Where a processor can look up 64 bytes at once, four bytes of each stem are looked for that way (`teddy`). Elsewhere few
+//! stems are found by their rarest parts with the vector search of `aho_corasick::packed` (`anchors`). Many would overwhelm
+//! it: then only the short ones go that way, and the long ones through a sieve. Linear time on every input. Pure. Not here:
+//! what a stem means.
 
+mod anchors;
+mod common;
+mod grams;
 mod sieve;
+mod teddy;
 
-use super::spread::spread;
-use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind, Span, packed};
+use anchors::Anchors;
+use common::Commonness;
 use sieve::Sieve;
-use std::collections::{BTreeMap, HashMap};
-
-/// So many anchors the vector search takes at full speed.
-const MAX_ANCHORS: usize = 32;
-/// Stems that are looked for in each other's parts, which takes quadratic time.
-const MAX_SHARED: usize = 64;
-/// A part that several stems share is at least so long.
-const SHARED: usize = 5;
-/// What one more anchor costs the vector search, in grams of a sample at which it stops for nothing.
-const ONE_MORE: u64 = 2 << COUNTED;
-/// Bytes of each anchor from which the vector search tells whether it may be there: with one more it takes a third longer.
-const LOOKED_AT: usize = 3;
-/// Bytes from which the sieve tells whether a stem may be there.
-const GRAM: usize = 4;
-/// A stem this long holds a whole gram at every alignment.
-const SIEVED: usize = 2 * GRAM - 1;
+use std::collections::HashMap;
+use teddy::Teddy;
 
 /// A stem found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,8 +30,13 @@ pub struct Hit {
 #[derive(Debug)]
 pub struct Stems {
     stems: Vec<Vec<u8>>,
-    anchors: Option<Anchors>,
-    sieve: Option<Box<Sieve>>,
+    search: Search,
+}
+
+#[derive(Debug)]
+enum Search {
+    Teddy(Box<Teddy>),
+    Portable { anchors: Option<Anchors>, sieve: Option<Box<Sieve>> },
 }
 
 /// A stem of which a part was seen: it begins so many bytes before.
@@ -86,48 +81,83 @@ impl Stems {
     /// # Errors
     /// When there are more than 65,535, or so many that no search can be built for them.
     pub fn new(stems: Vec<Vec<u8>>, sample: &[u8]) -> anyhow::Result<Stems> {
+        Stems::with(stems, sample, Search::new)
+    }
+
+    fn with(stems: Vec<Vec<u8>>, sample: &[u8], search: SearchOf) -> anyhow::Result<Stems> {
         anyhow::ensure!(stems.len() < usize::from(u16::MAX), "{} literals to search for are too many", stems.len());
         let spot = |stem, text: &[u8]| vec![Spot { stem, before: 0, head: Head::of(text) }];
         let all = (0..).zip(&stems).map(|(stem, text)| Part { text: text.clone(), spots: spot(stem, text) }).collect();
-        let parts = minimal(all);
-        let common = Commonness::of(sample);
-        let anchors = anchors(&parts, &common);
-        let (anchors, sieve) = if anchors.len() <= MAX_ANCHORS {
-            (anchors, None)
-        } else {
-            let (long, short): (Vec<_>, Vec<_>) = parts.into_iter().partition(|p| p.text.len() >= SIEVED);
-            (self::anchors(&short, &common), Some(Box::new(Sieve::new(&long, &common))))
-        };
-        let anchors = if anchors.is_empty() { None } else { Some(Anchors::new(anchors, &stems)?) };
-        Ok(Stems { stems, anchors, sieve })
+        let search = search(minimal(all), &stems, &Commonness::of(sample))?;
+        Ok(Stems { stems, search })
     }
 
     /// All stems in a text, in order of where they begin.
     pub fn find(&self, text: &[u8], hits: &mut Vec<Hit>) {
         hits.clear();
-        if let Some(anchors) = &self.anchors {
-            anchors.find(text, &mut |at, spot| self.check(text, at, spot, 0, hits));
-        }
-        if let Some(sieve) = &self.sieve {
-            let first = hits.len();
-            sieve.find(text, &mut |at, spot| self.check(text, at, spot, first, hits));
-            // Two lists that are in order.
-            hits.sort();
+        let mut found = Found { stems: &self.stems, text, hits, first: 0 };
+        match &self.search {
+            Search::Teddy(teddy) => teddy.find(text, &mut found),
+            Search::Portable { anchors, sieve } => {
+                anchors.iter().for_each(|anchors| anchors.find(text, &mut found));
+                if let Some(sieve) = sieve {
+                    found.first = found.hits.len();
+                    sieve.find(text, &mut found);
+                    // Two lists that are in order.
+                    found.hits.sort();
+                }
+            }
         }
         hits.dedup();
     }
+}
 
-    /// Adds the stem of which a part was seen, if it is there, to the hits from `first` on, which are in order.
-    fn check(&self, text: &[u8], at: usize, spot: &Spot, first: usize, hits: &mut Vec<Hit>) {
+/// What makes a search for parts of stems.
+type SearchOf = fn(Vec<Part>, &[Vec<u8>], &Commonness) -> anyhow::Result<Search>;
+
+impl Search {
+    fn new(parts: Vec<Part>, stems: &[Vec<u8>], common: &Commonness) -> anyhow::Result<Search> {
+        match Teddy::new(&parts, stems, common) {
+            Some(teddy) => Ok(Search::Teddy(Box::new(teddy))),
+            None => Search::portable(parts, stems, common),
+        }
+    }
+
+    /// One for every processor.
+    fn portable(parts: Vec<Part>, stems: &[Vec<u8>], common: &Commonness) -> anyhow::Result<Search> {
+        let anchors = anchors::choose(&parts, common);
+        let (anchors, sieve) = if anchors.len() <= anchors::MANY {
+            (anchors, None)
+        } else {
+            let (long, short): (Vec<_>, Vec<_>) = parts.into_iter().partition(|p| p.text.len() >= sieve::SIEVED);
+            (anchors::choose(&short, common), Some(Box::new(Sieve::new(&long, common))))
+        };
+        let anchors = if anchors.is_empty() { None } else { Some(Anchors::new(anchors, stems)?) };
+        Ok(Search::Portable { anchors, sieve })
+    }
+}
+
+/// What is found in a text.
+struct Found<'f> {
+    stems: &'f [Vec<u8>],
+    text: &'f [u8],
+    hits: &'f mut Vec<Hit>,
+    /// Hits from here on are in order.
+    first: usize,
+}
+
+impl Found<'_> {
+    /// Adds the stem of which a part was seen, if it is there.
+    fn check(&mut self, at: usize, spot: &Spot) {
         let Some(begin) = at.checked_sub(usize::from(spot.before)) else { return };
-        let Some(rest) = text.get(begin..).filter(|rest| spot.head.may_begin(rest)) else { return };
+        let Some(rest) = self.text.get(begin..).filter(|rest| spot.head.may_begin(rest)) else { return };
         let is_there = |stem: &Vec<u8>| (stem.len() <= HEAD && rest.len() >= HEAD) || rest.starts_with(stem);
         if self.stems.get(usize::from(spot.stem)).is_some_and(is_there) {
             let hit = Hit { at: u32::try_from(begin).unwrap_or(u32::MAX), stem: spot.stem };
-            let own = hits.get(first..).unwrap_or_default();
+            let own = self.hits.get(self.first..).unwrap_or_default();
             // Few: what begins later and was seen earlier is less than a stem away.
             let later = own.iter().rev().take_while(|other| **other > hit).count();
-            hits.insert(hits.len() - later, hit);
+            self.hits.insert(self.hits.len() - later, hit);
         }
     }
 }
@@ -163,163 +193,12 @@ fn minimal(mut parts: Vec<Part>) -> Vec<Part> {
     kept
 }
 
-/// What is searched for instead of the stems: parts that several of them share, and each from where it is rarest.
-fn anchors(parts: &[Part], common: &Commonness) -> Vec<Part> {
-    let mut left: Vec<Option<&Part>> = parts.iter().map(Some).collect();
-    let mut anchors = Vec::new();
-    if left.len() <= MAX_SHARED {
-        while let Some((text, shared)) = best_shared(&left, common) {
-            let mut spots = Vec::new();
-            for (index, at) in shared {
-                let Some(part) = left.get_mut(index).and_then(Option::take) else { continue };
-                spots.extend(moved(&part.spots, at));
-            }
-            anchors.push(Part { text, spots });
-        }
-    }
-    anchors.extend(left.into_iter().flatten().cloned());
-    let mut anchors = minimal(anchors.into_iter().map(|part| from_rarest(part, common)).collect());
-    // The shortest one decides how many bytes of each are looked at.
-    let never_seen = anchors.iter_mut().filter(|part| common.is_unseen(&part.text));
-    if let Some(rarest) = never_seen.min_by_key(|part| common.start(&part.text)) {
-        rarest.text.truncate(LOOKED_AT);
-    }
-    minimal(anchors)
-}
-
-/// Parts that hold a text, by index, each with where it begins in it.
-type Holders = Vec<(usize, usize)>;
-
-/// The text that is best searched for instead of several parts that hold it. None where each is better searched for by
-/// itself.
-fn best_shared(left: &[Option<&Part>], common: &Commonness) -> Option<(Vec<u8>, Holders)> {
-    let mut windows: BTreeMap<&[u8], Holders> = BTreeMap::new();
-    for (index, part) in left.iter().enumerate() {
-        for (at, window) in part.iter().flat_map(|p| p.text.windows(SHARED).enumerate()) {
-            let holders = windows.entry(window).or_default();
-            if holders.last().is_none_or(|(last, _)| *last != index) {
-                holders.push((index, at));
-            }
-        }
-    }
-    let alone = |index: usize| left.get(index).copied().flatten().map_or(0, |part| common.cost(&part.text));
-    let gain = |holders: Holders| {
-        let apart: u64 = holders.iter().map(|(index, _)| alone(*index)).sum();
-        let text = widened(&holders, left);
-        let gain = apart.checked_sub(common.cost(&text)).filter(|gain| *gain > 0)?;
-        Some((gain, text, holders))
-    };
-    let shared = windows.into_values().filter(|holders| holders.len() > 1).filter_map(gain);
-    shared.max_by_key(|(gain, ..)| *gain).map(|(_, text, holders)| (text, holders))
-}
-
-/// The shared text, as long as all that hold it agree on what follows.
-fn widened(shared: &[(usize, usize)], left: &[Option<&Part>]) -> Vec<u8> {
-    let rests: Vec<&[u8]> = shared.iter().filter_map(|(index, at)| (*left.get(*index)?)?.text.get(*at..)).collect();
-    let Some((first, others)) = rests.split_first() else { return Vec::new() };
-    let common = |other: &&[u8]| first.iter().zip(*other).take_while(|(a, b)| a == b).count();
-    first.get(..others.iter().map(common).min().unwrap_or(first.len())).unwrap_or_default().to_vec()
-}
-
 fn moved(spots: &[Spot], by: usize) -> impl Iterator<Item = Spot> {
     let by = u16::try_from(by).unwrap_or(u16::MAX);
     spots.iter().map(move |spot| Spot { before: spot.before.saturating_add(by), ..*spot })
 }
 
-/// Drops what stands before the rarest bytes: the vector search looks at the first ones.
-fn from_rarest(part: Part, common: &Commonness) -> Part {
-    let (at, _) = common.rarest(&part.text);
-    Part { spots: moved(&part.spots, at).collect(), text: part.text.get(at..).unwrap_or_default().to_vec() }
-}
-
-/// Bytes of a sample that are looked at.
-const SAMPLE: usize = 256 << 10;
-const COUNTERS: usize = 1 << 16;
-/// What was counted weighs so many powers of two more than what is known of bytes.
-const COUNTED: u32 = 40;
-/// So many grams tell that what is not among them is rare.
-const TELLING: usize = 1 << 14;
-
-/// How often grams stand in logs: counted in a sample, and where that says nothing by their bytes.
-struct Commonness {
-    counted: Vec<u16>,
-    /// Grams that were counted.
-    grams: usize,
-}
-
-impl Commonness {
-    fn of(sample: &[u8]) -> Commonness {
-        let grams = sample.get(..SAMPLE).unwrap_or(sample).as_chunks::<GRAM>().0;
-        let mut common = Commonness { counted: vec![0; COUNTERS], grams: grams.len() };
-        for gram in grams {
-            for counter in [Commonness::counter(*gram), Commonness::counter(started(gram))] {
-                if let Some(count) = common.counted.get_mut(counter) {
-                    *count = count.saturating_add(1);
-                }
-            }
-        }
-        common
-    }
-
-    fn counter(gram: [u8; GRAM]) -> usize {
-        (spread(u64::from(u32::from_le_bytes(gram))) >> 48) as usize
-    }
-
-    fn gram(&self, gram: [u8; GRAM]) -> u64 {
-        let counted = self.counted.get(Commonness::counter(gram)).copied().unwrap_or(0);
-        (u64::from(counted) << COUNTED) + (1 << (gram.iter().map(|b| Commonness::byte(*b)).sum::<u32>() - 8))
-    }
-
-    /// The same for what the vector search sees of a text.
-    fn start(&self, text: &[u8]) -> u64 {
-        self.gram(started(text))
-    }
-
-    /// Where in a text the bytes begin that are rarest, and how common those are.
-    fn rarest(&self, text: &[u8]) -> (usize, u64) {
-        let last = text.len().saturating_sub(LOOKED_AT);
-        let starts = (0..=last).map(|at| (at, self.start(text.get(at..).unwrap_or_default())));
-        starts.min_by_key(|(_, common)| *common).unwrap_or_default()
-    }
-
-    /// What it costs to search for a text from its rarest bytes on.
-    fn cost(&self, text: &[u8]) -> u64 {
-        self.rarest(text).1 + ONE_MORE
-    }
-
-    /// Whether a sample that is large enough to tell holds none of what the vector search sees of a text.
-    fn is_unseen(&self, text: &[u8]) -> bool {
-        let seen = self.counted.get(Commonness::counter(started(text))).copied().unwrap_or(0);
-        seen == 0 && self.grams >= TELLING
-    }
-
-    /// Roughly, on a logarithmic scale.
-    fn byte(byte: u8) -> u32 {
-        match byte {
-            b' ' | b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' | b'0' | b'1' => 12,
-            b'l' | b'd' | b'c' | b'u' | b'm' | b'p' | b'f' | b'2'..=b'9' | b':' | b'.' | b'-' | b'/' => 11,
-            b'g' | b'h' | b'b' | b'y' | b'w' | b'v' | b'k' | b'_' | b'=' | b'[' | b']' | b'(' | b')' | b',' => 10,
-            b'A'..=b'Z' => 9,
-            _ => 8,
-        }
-    }
-}
-
-/// What the vector search sees of a text, as a gram.
-fn started(text: &[u8]) -> [u8; GRAM] {
-    let mut gram = [0; GRAM];
-    gram.iter_mut().zip(text.iter().take(LOOKED_AT)).for_each(|(to, from)| *to = *from);
-    gram
-}
-
-/// Few texts, or short ones.
-#[derive(Debug)]
-struct Anchors {
-    search: Search,
-    spots: Vec<Spots>,
-}
-
-/// The stems of which an anchor is a part. Many may share one: the byte before it tells which of them are worth a look.
+/// The stems of which a text is a part. Many may share one: the byte before it tells which of them are worth a look.
 #[derive(Debug)]
 struct Spots {
     /// Those that begin with it.
@@ -340,7 +219,7 @@ impl Spots {
         Spots { begin, behind }
     }
 
-    /// Those that may be where the anchor was found.
+    /// Those that may be where it was found.
     fn at(&self, text: &[u8], at: usize) -> impl Iterator<Item = &Spot> {
         let byte = at.checked_sub(1).and_then(|before| text.get(before));
         let first = byte.map_or(self.behind.len(), |byte| self.behind.partition_point(|(b, _)| b < byte));
@@ -350,61 +229,24 @@ impl Spots {
     }
 }
 
-#[derive(Debug)]
-enum Search {
-    Packed(packed::Searcher),
-    Automaton(AhoCorasick),
-}
-
-impl Anchors {
-    fn new(parts: Vec<Part>, stems: &[Vec<u8>]) -> anyhow::Result<Anchors> {
-        let texts: Vec<&[u8]> = parts.iter().map(|p| p.text.as_slice()).collect();
-        let search = match packed::Config::new().builder().extend(&texts).build() {
-            Some(searcher) => Search::Packed(searcher),
-            None => Search::Automaton(
-                AhoCorasick::builder()
-                    .match_kind(MatchKind::LeftmostLongest)
-                    .kind(Some(AhoCorasickKind::DFA))
-                    .build(&texts)?,
-            ),
-        };
-        Ok(Anchors { search, spots: parts.into_iter().map(|p| Spots::new(p.spots, stems)).collect() })
-    }
-
-    fn find(&self, text: &[u8], check: &mut impl FnMut(usize, &Spot)) {
-        let mut span = Span::from(0..text.len());
-        loop {
-            let found = match &self.search {
-                Search::Packed(searcher) => searcher.find_in(text, span),
-                Search::Automaton(automaton) => automaton.find(Input::new(text).span(span)),
-            };
-            let Some(found) = found else { return };
-            let spots = self.spots.get(found.pattern().as_usize());
-            spots
-                .into_iter()
-                .flat_map(|spots| spots.at(text, found.start()))
-                .for_each(|spot| check(found.start(), spot));
-            // Anchors may overlap.
-            span.start = found.start() + 1;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::common::SAMPLE;
     use super::*;
     use proptest::prelude::*;
 
     fn found(stems: &[Vec<u8>], text: &[u8]) -> Vec<Hit> {
-        let mut hits = Vec::new();
-        Stems::new(stems.to_vec(), b"").unwrap().find(text, &mut hits);
+        let mut all = Vec::new();
         // Samples decide what is searched for: those that hold the stems, and large ones that hold none of them.
-        for sample in [text, &[b'x'; SAMPLE], &text.repeat(SAMPLE / text.len().max(1))] {
-            let mut sampled = Vec::new();
-            Stems::new(stems.to_vec(), sample).unwrap().find(text, &mut sampled);
-            assert_eq!(hits, sampled);
+        for sample in [b"", text, &[b'x'; SAMPLE], &text.repeat(SAMPLE / text.len().max(1))] {
+            for search in [Search::new, Search::portable] {
+                let mut hits = Vec::new();
+                Stems::with(stems.to_vec(), sample, search).unwrap().find(text, &mut hits);
+                all.push(hits);
+            }
         }
-        hits
+        assert!(all.windows(2).all(|two| two[0] == two[1]));
+        all.pop().unwrap()
     }
 
     /// By looking for each stem at each place.
@@ -428,6 +270,8 @@ mod tests {
         check(&["Error", "ValueError", "Errors"], "ValueErrors");
         check(&["aaa", "aaaa"], "aaaaaaa");
         check(&["abcdef", "abcxyz", "zabcd"], "zabcdef abcxyz zabcxyz");
+        check(&["abc", "abxy", "xyzabcd"], "ab abc");
+        check(&["abc\0", "xyz"], "abc\0 xyz\0");
         check(&["abc"], "ab");
         check(&[], "abc");
     }
@@ -450,11 +294,20 @@ mod tests {
         let stems =
             ["429 Client Error", "503 Client Error", "Error:", "DatabaseError", "Groq API error", "fatal error "];
         let stems: Vec<Vec<u8>> = stems.iter().map(|s| s.as_bytes().to_vec()).collect();
-        let anchors = Stems::new(stems, &sample).unwrap().anchors.unwrap();
-        let mut stops = 0;
-        anchors.find(&sample, &mut |_, _| stops += 1);
+        let Search::Portable { anchors: Some(anchors), .. } =
+            Stems::with(stems, &sample, Search::portable).unwrap().search
+        else {
+            panic!("no anchors")
+        };
         let known: usize = anchors.spots.iter().map(|spots| spots.begin.len() + spots.behind.len()).sum();
-        assert_eq!((stops, known), (0, 6));
+        assert_eq!((anchors.stops(&sample).count(), known), (0, 6));
+    }
+
+    #[test]
+    fn a_processor_that_looks_up_many_bytes_at_once_does() {
+        let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+        let stems = Stems::new(vec![b"abc".to_vec()], b"").unwrap();
+        assert_eq!(matches!(stems.search, Search::Teddy(_)), flags.contains(" avx512vbmi "));
     }
 
     proptest! {

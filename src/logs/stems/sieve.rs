@@ -1,8 +1,14 @@
-//! Many stems at once: every fourth byte of a text is looked at, and a table says where a closer look is due.
+//! Many stems at once: every fourth byte of a text is looked at, and a table says where a closer look is due. A stem of
+//! seven bytes holds four bytes that begin at a multiple of four wherever it stands; one mark for each such four bytes
+//! says where.
 //!
 //! Pure. Not here: which stems go this way (`stems`).
 
-use super::{Commonness, GRAM, Part, Spot, moved};
+use super::common::{Commonness, GRAM};
+use super::{Found, Part, Spot, moved};
+
+/// A text this long holds a whole gram at every alignment.
+pub(super) const SIEVED: usize = 2 * GRAM - 1;
 
 /// Size of the sieve, as a power of two: so large that few texts pass it by chance, and small enough for the second cache.
 const BITS: u32 = 17;
@@ -63,7 +69,7 @@ impl Sieve {
         self.marks.get(place(gram)).copied().unwrap_or(0)
     }
 
-    pub(super) fn find(&self, text: &[u8], check: &mut impl FnMut(usize, &Spot)) {
+    pub(super) fn find(&self, text: &[u8], found: &mut Found<'_>) {
         let (blocks, tail) = text.as_chunks::<BLOCK>();
         let mut due = [0_u16; DUE];
         let mut places = [0_u16; DUE * GRAMS];
@@ -91,11 +97,11 @@ impl Sieve {
                 }
             }
             for place in places.get(..grams).unwrap_or_default() {
-                self.look(text, begin + usize::from(*place) * GRAM, check);
+                self.look(text, begin + usize::from(*place) * GRAM, found);
             }
         }
         for at in (text.len() - tail.len()..text.len()).step_by(GRAM).filter(|at| self.may_begin(text, *at)) {
-            self.look(text, at, check);
+            self.look(text, at, found);
         }
     }
 
@@ -108,9 +114,9 @@ impl Sieve {
     }
 
     /// Looks for what a gram is a part of.
-    fn look(&self, text: &[u8], at: usize, check: &mut impl FnMut(usize, &Spot)) {
+    fn look(&self, text: &[u8], at: usize, found: &mut Found<'_>) {
         if let Some(gram) = text.get(at..).and_then(<[u8]>::first_chunk) {
-            self.spots_of(place(u32::from_le_bytes(*gram))).for_each(|spot| check(at, spot));
+            self.spots_of(place(u32::from_le_bytes(*gram))).for_each(|spot| found.check(at, spot));
         }
     }
 

@@ -1,0 +1,141 @@
+//! Where one of many grams may begin, told for 64 bytes at once by the instructions of AVX-512 VBMI.
+//!
+//! All unsafe code of the search is here. Not here: what the tables hold.
+
+use super::{Filter, GRAM, Tables};
+use std::arch::x86_64::{
+    __m512i, _mm512_and_si512, _mm512_loadu_si512, _mm512_or_si512, _mm512_permutexvar_epi8, _mm512_setzero_si512,
+    _mm512_test_epi8_mask,
+};
+
+/// Bytes that are looked up at once.
+const BLOCK: usize = 64;
+/// With those that are looked at behind them.
+const SEEN: usize = BLOCK + GRAM - 1;
+/// Blocks after which those that are due get their closer look: a power of two.
+const DUE: usize = 1 << 10;
+
+/// The proof that this processor has AVX-512 VBMI.
+#[derive(Debug, Clone, Copy)]
+pub struct Vbmi(());
+
+impl Vbmi {
+    /// None on other processors.
+    pub fn detect() -> Option<Vbmi> {
+        let has = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vbmi");
+        has.then_some(Vbmi(()))
+    }
+
+    /// Tells, in their order, the places where a gram may begin; a short one, up to three bytes before the end.
+    #[expect(unsafe_code, reason = "what needs AVX-512 may only be called where it is")]
+    pub fn find(self, filter: &Filter, text: &[u8], found: &mut impl FnMut(usize)) {
+        // SAFETY: there is no value of this type on a processor without these instructions.
+        unsafe {
+            match filter {
+                Filter::Few(tables) => find::<1, 4>(tables, text, found),
+                Filter::Some(tables) => find::<2, 2>(tables, text, found),
+                Filter::Many(tables) => find::<4, 1>(tables, text, found),
+            }
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn find<const SETS: usize, const GROUP: usize>(tables: &[Tables; SETS], text: &[u8], found: &mut impl FnMut(usize)) {
+    let group = GROUP * BLOCK;
+    // Those that are followed by all that is looked at.
+    let groups = text.len().saturating_sub(GRAM - 1) / group;
+    let mut due = [0_u16; DUE];
+    for first in (0..groups).step_by(DUE) {
+        let begin = first * group;
+        let rest = text.get(begin..groups * group + GRAM - 1).unwrap_or_default();
+        let count = gather::<SETS, GROUP>(tables, rest, &mut due);
+        for index in due.get(..count).unwrap_or_default() {
+            for at in (0..GROUP).map(|block| begin + usize::from(*index) * group + block * BLOCK) {
+                let seen = text.get(at..).and_then(<[u8]>::first_chunk);
+                seen.into_iter().for_each(|seen| tell(at, places(tables, seen), found));
+            }
+        }
+    }
+    for at in (groups * group..text.len()).step_by(BLOCK) {
+        // Zeros behind the end: a gram may lack its last byte there.
+        let mut last = [0; SEEN];
+        last.iter_mut().zip(text.get(at..).unwrap_or_default()).for_each(|(to, from)| *to = *from);
+        tell(at, places(tables, &last), found);
+    }
+}
+
+/// Notes which groups of blocks are due, and says how many. A function of its own, so that the tables stay in registers.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+#[inline(never)]
+fn gather<const SETS: usize, const GROUP: usize>(tables: &[Tables; SETS], text: &[u8], due: &mut [u16; DUE]) -> usize {
+    let tables = loaded(tables);
+    let mut count = 0_usize;
+    for (index, at) in (0..DUE as u16).zip((0..).step_by(GROUP * BLOCK)) {
+        let Some(seen) = text.get(at..at + GROUP * BLOCK + GRAM - 1) else { break };
+        let mut any = _mm512_setzero_si512();
+        for seen in (0..GROUP).filter_map(|block| seen.get(block * BLOCK..)?.first_chunk()) {
+            any = _mm512_or_si512(any, look_up(&tables, seen));
+        }
+        // Noted without a branch, which would be foretold wrongly at most of what is due. Never more than there are: the
+        // mask only spares a check.
+        if let Some(next) = due.get_mut(count & (DUE - 1)) {
+            *next = index;
+        }
+        count += usize::from(_mm512_test_epi8_mask(any, any) != 0);
+    }
+    count
+}
+
+/// Where in a block a gram may begin, one bit for each byte.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+#[inline]
+fn places<const SETS: usize>(tables: &[Tables; SETS], seen: &[u8; SEEN]) -> u64 {
+    let any = look_up(&loaded(tables), seen);
+    _mm512_test_epi8_mask(any, any)
+}
+
+/// In which buckets a gram may begin at each byte of a block.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+#[inline]
+fn look_up<const SETS: usize>(tables: &[[__m512i; GRAM]; SETS], seen: &[u8; SEEN]) -> __m512i {
+    let mut any = _mm512_setzero_si512();
+    let bytes: [__m512i; GRAM] =
+        std::array::from_fn(|at| seen.get(at..).and_then(<[u8]>::first_chunk).map_or(any, |bytes| load(bytes)));
+    for tables in tables {
+        let mut all = None;
+        for (table, bytes) in tables.iter().zip(bytes) {
+            let here = _mm512_permutexvar_epi8(bytes, *table);
+            all = Some(all.map_or(here, |all| _mm512_and_si512(all, here)));
+        }
+        any = _mm512_or_si512(any, all.unwrap_or(any));
+    }
+    any
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn loaded<const SETS: usize>(tables: &[Tables; SETS]) -> [[__m512i; GRAM]; SETS] {
+    tables.each_ref().map(|tables| tables.each_ref().map(|table| load(table)))
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+#[expect(
+    unsafe_code,
+    reason = "a safe way of the same, eight numbers made from bytes, is slow where it is not optimized"
+)]
+fn load(bytes: &[u8; BLOCK]) -> __m512i {
+    // SAFETY: so many bytes are there; they need no alignment.
+    unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
+}
+
+#[inline]
+fn tell(begin: usize, mut places: u64, found: &mut impl FnMut(usize)) {
+    while places != 0 {
+        found(begin + places.trailing_zeros() as usize);
+        places &= places - 1;
+    }
+}
