@@ -9,6 +9,7 @@ use super::lines::Lines;
 use super::prefix::Prefix;
 use super::signature::{SigId, SignatureSet};
 use super::stack::{self, Part, Stack};
+use super::wide::wide;
 use memchr::{memchr_iter, memchr2, memrchr};
 use serde::{Deserialize, Serialize};
 
@@ -327,10 +328,8 @@ pub fn title_of_traceback(text: &[u8], at: usize, hit: usize) -> Option<usize> {
 /// The whole lines at the start of a text that are indented and hold no escape sequence.
 fn plain_frames(text: &[u8]) -> &[u8] {
     let whole = text.get(..memrchr(b'\n', text).map_or(0, |end| end + 1)).unwrap_or_default();
-    let ends = |(byte, next): (&u8, &u8)| u8::from(*next == ESC) | u8::from(*byte == b'\n') & u8::from(*next != b' ');
-    // Without a branch, so that many bytes are looked at in one instruction; mostly all lines are such.
-    let lines = whole.split_last().map_or(&[][..], |(_, lines)| lines);
-    if lines.iter().zip(lines.iter().skip(1)).map(ends).fold(0, |any, one| any | one) == 0 {
+    // Mostly all lines are such.
+    if whole.split_last().is_none_or(|(_, lines)| are_plain(lines)) {
         return whole;
     }
     let mut end = 0;
@@ -340,4 +339,15 @@ fn plain_frames(text: &[u8]) -> &[u8] {
         end += stop + 1;
     }
     whole.get(..end).unwrap_or_default()
+}
+
+wide! {
+    /// Whether no line of these but the first begins with anything but a space, and none holds an escape sequence.
+    fn are_plain(lines: &[u8]) -> bool {
+        let ends = |(byte, next): (&u8, &u8)| {
+            u8::from(*next == ESC) | u8::from(*byte == b'\n') & u8::from(*next != b' ')
+        };
+        // Without a branch, so that many bytes are looked at in one instruction.
+        lines.iter().zip(lines.iter().skip(1)).map(ends).fold(0, |any, one| any | one) == 0
+    }
 }

@@ -38,6 +38,7 @@ mod stems;
 mod suspect;
 mod time;
 pub mod trial;
+mod wide;
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 //!
 //! Pure. Not here: prefixes, interleaving, what becomes an event.
 
+use super::wide::{any_block, wide};
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
@@ -106,18 +107,22 @@ pub fn frame_prefix(line: &[u8]) -> Option<usize> {
     std::iter::once(0).chain(words).find_map(begins)
 }
 
-/// Whether a word begins as a frame or a cause does. Without a branch, so that many bytes are looked at in one instruction:
-/// most lines are none.
-fn may_hold_frame(text: &[u8]) -> bool {
-    let begins = |a: u8, b: u8| {
-        u8::from(a == b'a') & u8::from(b == b't')
-            | u8::from(a == b'.') & u8::from(b == b'.')
-            | u8::from(a == b'C') & u8::from(b == b'a')
-    };
-    let is_blank = |byte: u8| u8::from(byte == b' ') | u8::from(byte == b'\t');
-    let words = text.iter().zip(text.iter().skip(1)).zip(text.iter().skip(2));
-    let any = words.map(|((blank, a), b)| is_blank(*blank) & begins(*a, *b)).fold(0, |any, one| any | one);
-    any != 0 || matches!(text, [a, b, ..] if begins(*a, *b) != 0)
+wide! {
+    /// Whether a word begins as a frame or a cause does. Without a branch, so that many bytes are looked at in one instruction:
+    /// most lines are none.
+    fn may_hold_frame(text: &[u8]) -> bool {
+        let begins = |a: u8, b: u8| {
+            u8::from(a == b'a') & u8::from(b == b't')
+                | u8::from(a == b'.') & u8::from(b == b'.')
+                | u8::from(a == b'C') & u8::from(b == b'a')
+        };
+        let is_blank = |byte: u8| u8::from(byte == b' ') | u8::from(byte == b'\t');
+        let is_in = |block: &[u8; 34]| {
+            let words = block.iter().zip(block.iter().skip(1)).zip(block.iter().skip(2));
+            words.map(|((blank, a), b)| is_blank(*blank) & begins(*a, *b)).fold(0, |any, one| any | one) != 0
+        };
+        matches!(text, [a, b, ..] if begins(*a, *b) != 0) || any_block(text, 2, is_in)
+    }
 }
 
 /// Whether more stands before a frame than the space between two words.

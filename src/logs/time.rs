@@ -3,6 +3,7 @@
 //! Pure: the time zone and the current time are arguments.
 
 use super::group::is_mixed;
+use super::wide::wide;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
@@ -155,27 +156,30 @@ fn is_json(line: &[u8]) -> bool {
     line.trim_ascii_start().first() == Some(&b'{')
 }
 
-/// Where in a block a word begins that may be a timestamp: a bit for each byte. That is a number before a dash or a slash, a
-/// word of three letters as the name of a month is, and with `epochs` any number. All bytes are looked at at once, as most lines
-/// have no timestamp or one at their beginning.
-fn starts(window: &[u8; WINDOW], epochs: bool) -> u32 {
-    let is = |a: u8, b: u8| u8::from(a == b);
-    let before_and_here = part::<0>(window).iter().zip(part::<1>(window));
-    let ahead = part::<3>(window).iter().zip(part::<4>(window)).zip(part::<5>(window));
-    let mut marks = [0_u8; BLOCK];
-    for (mark, ((left, here), ((third, fourth), fifth))) in marks.iter_mut().zip(before_and_here.zip(ahead)) {
-        let is_digit = |byte: u8| u8::from(byte.wrapping_sub(b'0') < 10);
-        let is_date = is(*third, b'/') | is(*fifth, b'-') | is(*fifth, b'/') | u8::from(epochs);
-        let is_name = u8::from(here.wrapping_sub(b'A') < 26) & is(*fourth, b' ');
-        let goes_on = is_digit(*left) | u8::from((left | 0x20).wrapping_sub(b'a') < 26) | is(*left, b'.');
-        *mark = (is_digit(*here) & is_date | is_name) & !goes_on & 1;
+wide! {
+    /// Where in a block a word begins that may be a timestamp: a bit for each byte. That is a number before a dash or a slash, a
+    /// word of three letters as the name of a month is, and with `epochs` any number. All bytes are looked at at once, as most lines
+    /// have no timestamp or one at their beginning.
+    fn starts(window: &[u8; WINDOW], epochs: bool) -> u32 {
+        let is = |a: u8, b: u8| u8::from(a == b);
+        let before_and_here = part::<0>(window).iter().zip(part::<1>(window));
+        let ahead = part::<3>(window).iter().zip(part::<4>(window)).zip(part::<5>(window));
+        let mut marks = [0_u8; BLOCK];
+        for (mark, ((left, here), ((third, fourth), fifth))) in marks.iter_mut().zip(before_and_here.zip(ahead)) {
+            let is_digit = |byte: u8| u8::from(byte.wrapping_sub(b'0') < 10);
+            let is_date = is(*third, b'/') | is(*fifth, b'-') | is(*fifth, b'/') | u8::from(epochs);
+            let is_name = u8::from(here.wrapping_sub(b'A') < 26) & is(*fourth, b' ');
+            let goes_on = is_digit(*left) | u8::from((left | 0x20).wrapping_sub(b'a') < 26) | is(*left, b'.');
+            *mark = (is_digit(*here) & is_date | is_name) & !goes_on & 1;
+        }
+        // The lowest bits of eight bytes, side by side.
+        let gathered = |eight: &[u8; 8]| (u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32;
+        marks.as_chunks::<8>().0.iter().rev().fold(0, |bits, eight| bits << 8 | gathered(eight))
     }
-    // The lowest bits of eight bytes, side by side.
-    let gathered = |eight: &[u8; 8]| (u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32;
-    marks.as_chunks::<8>().0.iter().rev().fold(0, |bits, eight| bits << 8 | gathered(eight))
 }
 
 /// The bytes of a window from this one on.
+#[inline]
 fn part<const FROM: usize>(window: &[u8; WINDOW]) -> &[u8; BLOCK] {
     window.get(FROM..).and_then(<[u8]>::first_chunk).unwrap_or(&[0; BLOCK])
 }

@@ -5,6 +5,7 @@
 use super::mask;
 use crate::logs::escapes::ESC;
 use crate::logs::shape::{Shapes, folded_product};
+use crate::logs::wide::{any_block, wide};
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
@@ -144,13 +145,15 @@ fn around_quoted(title: &[u8]) -> Option<(&[u8], &[u8])> {
     is_value.then_some((before, behind))
 }
 
-/// Whether a digit stands beside one of the letters a to f, as it does in every hexadecimal number.
-pub fn is_mixed(title: &[u8]) -> bool {
-    let is_digit = |byte: u8| u8::from(byte.wrapping_sub(b'0') < 10);
-    let is_letter = |byte: u8| u8::from(byte.wrapping_sub(b'a') < 6);
-    let beside = |(a, b): (&u8, &u8)| is_digit(*a) & is_letter(*b) | is_letter(*a) & is_digit(*b);
-    // Without a branch, so that many bytes are looked at in one instruction.
-    title.iter().zip(title.iter().skip(1)).map(beside).fold(0, |any, one| any | one) != 0
+wide! {
+    /// Whether a digit stands beside one of the letters a to f, as it does in every hexadecimal number.
+    pub fn is_mixed(title: &[u8]) -> bool {
+        let is_digit = |byte: u8| u8::from(byte.wrapping_sub(b'0') < 10);
+        let is_letter = |byte: u8| u8::from(byte.wrapping_sub(b'a') < 6);
+        let beside = |(a, b): (&u8, &u8)| is_digit(*a) & is_letter(*b) | is_letter(*a) & is_digit(*b);
+        // Without a branch, so that many bytes are looked at in one instruction.
+        any_block::<33>(title, 1, |block| block.iter().zip(block.iter().skip(1)).map(beside).fold(0, |a, b| a | b) != 0)
+    }
 }
 
 fn kind(byte: u8) -> u8 {

@@ -128,18 +128,18 @@ type Tables = [[u8; CLASSES]; GRAM];
 #[derive(Debug)]
 enum Filter {
     /// For up to 12 grams.
-    Few([Tables; 1]),
+    Few(Box<[Tables; 1]>),
     /// For up to 32.
-    Some([Tables; 2]),
-    Many([Tables; 4]),
+    Some(Box<[Tables; 2]>),
+    Many(Box<[Tables; 4]>),
 }
 
 impl Filter {
     fn new(grams: impl ExactSizeIterator<Item = Gram>, common: &Commonness) -> Filter {
         match grams.len() {
-            ..=12 => Filter::Few(tables(grams, common)),
-            ..=32 => Filter::Some(tables(grams, common)),
-            _ => Filter::Many(tables(grams, common)),
+            0..=12 => Filter::Few(Box::new(tables(grams, common))),
+            13..=32 => Filter::Some(Box::new(tables(grams, common))),
+            33.. => Filter::Many(Box::new(tables(grams, common))),
         }
     }
 }

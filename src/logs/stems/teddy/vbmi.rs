@@ -4,8 +4,8 @@
 
 use super::{Filter, GRAM, Tables};
 use std::arch::x86_64::{
-    __m512i, _mm512_and_si512, _mm512_loadu_si512, _mm512_or_si512, _mm512_permutexvar_epi8, _mm512_setzero_si512,
-    _mm512_test_epi8_mask,
+    __m512i, _mm512_and_si512, _mm512_loadu_si512, _mm512_or_si512, _mm512_permutexvar_epi8, _mm512_set1_epi8,
+    _mm512_setzero_si512, _mm512_test_epi8_mask,
 };
 
 /// Bytes that are looked up at once.
@@ -44,6 +44,7 @@ impl Vbmi {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 fn find<const SETS: usize, const GROUP: usize>(tables: &[Tables; SETS], text: &[u8], found: &mut impl FnMut(usize)) {
+    let loaded = loaded(tables);
     let group = GROUP * BLOCK;
     // Those that are followed by all that is looked at.
     let groups = text.len().saturating_sub(GRAM - 1) / group;
@@ -53,9 +54,11 @@ fn find<const SETS: usize, const GROUP: usize>(tables: &[Tables; SETS], text: &[
         let rest = text.get(begin..groups * group + GRAM - 1).unwrap_or_default();
         let count = gather::<SETS, GROUP>(tables, rest, &mut due);
         for index in due.get(..count).unwrap_or_default() {
-            for at in (0..GROUP).map(|block| begin + usize::from(*index) * group + block * BLOCK) {
-                let seen = text.get(at..).and_then(<[u8]>::first_chunk);
-                seen.into_iter().for_each(|seen| tell(at, places(tables, seen), found));
+            for block in 0..GROUP {
+                let at = begin + usize::from(*index) * group + block * BLOCK;
+                if let Some(seen) = text.get(at..).and_then(<[u8]>::first_chunk) {
+                    tell(at, places(&loaded, seen), found);
+                }
             }
         }
     }
@@ -63,7 +66,7 @@ fn find<const SETS: usize, const GROUP: usize>(tables: &[Tables; SETS], text: &[
         // Zeros behind the end: a gram may lack its last byte there.
         let mut last = [0; SEEN];
         last.iter_mut().zip(text.get(at..).unwrap_or_default()).for_each(|(to, from)| *to = *from);
-        tell(at, places(tables, &last), found);
+        tell(at, places(&loaded, &last), found);
     }
 }
 
@@ -76,8 +79,10 @@ fn gather<const SETS: usize, const GROUP: usize>(tables: &[Tables; SETS], text: 
     for (index, at) in (0..DUE as u16).zip((0..).step_by(GROUP * BLOCK)) {
         let Some(seen) = text.get(at..at + GROUP * BLOCK + GRAM - 1) else { break };
         let mut any = _mm512_setzero_si512();
-        for seen in (0..GROUP).filter_map(|block| seen.get(block * BLOCK..)?.first_chunk()) {
-            any = _mm512_or_si512(any, look_up(&tables, seen));
+        for block in 0..GROUP {
+            if let Some(seen) = seen.get(block * BLOCK..).and_then(<[u8]>::first_chunk) {
+                any = _mm512_or_si512(any, look_up(&tables, seen));
+            }
         }
         // Noted without a branch, which would be foretold wrongly at most of what is due. Never more than there are: the
         // mask only spares a check.
@@ -92,8 +97,8 @@ fn gather<const SETS: usize, const GROUP: usize>(tables: &[Tables; SETS], text: 
 /// Where in a block a gram may begin, one bit for each byte.
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 #[inline]
-fn places<const SETS: usize>(tables: &[Tables; SETS], seen: &[u8; SEEN]) -> u64 {
-    let any = look_up(&loaded(tables), seen);
+fn places<const SETS: usize>(tables: &[[__m512i; GRAM]; SETS], seen: &[u8; SEEN]) -> u64 {
+    let any = look_up(tables, seen);
     _mm512_test_epi8_mask(any, any)
 }
 
@@ -102,23 +107,32 @@ fn places<const SETS: usize>(tables: &[Tables; SETS], seen: &[u8; SEEN]) -> u64 
 #[inline]
 fn look_up<const SETS: usize>(tables: &[[__m512i; GRAM]; SETS], seen: &[u8; SEEN]) -> __m512i {
     let mut any = _mm512_setzero_si512();
-    let bytes: [__m512i; GRAM] =
-        std::array::from_fn(|at| seen.get(at..).and_then(<[u8]>::first_chunk).map_or(any, |bytes| load(bytes)));
-    for tables in tables {
-        let mut all = None;
-        for (table, bytes) in tables.iter().zip(bytes) {
-            let here = _mm512_permutexvar_epi8(bytes, *table);
-            all = Some(all.map_or(here, |all| _mm512_and_si512(all, here)));
+    let mut bytes = [any; GRAM];
+    for (at, to) in bytes.iter_mut().enumerate() {
+        if let Some(from) = seen.get(at..).and_then(<[u8]>::first_chunk) {
+            *to = load(from);
         }
-        any = _mm512_or_si512(any, all.unwrap_or(any));
+    }
+    for tables in tables {
+        let mut all = _mm512_set1_epi8(-1);
+        for (table, bytes) in tables.iter().zip(&bytes) {
+            all = _mm512_and_si512(all, _mm512_permutexvar_epi8(*bytes, *table));
+        }
+        any = _mm512_or_si512(any, all);
     }
     any
 }
 
+/// Closures would keep these few instructions from being put where they are needed: what calls them knows nothing of the
+/// processor.
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn loaded<const SETS: usize>(tables: &[Tables; SETS]) -> [[__m512i; GRAM]; SETS] {
-    tables.each_ref().map(|tables| tables.each_ref().map(|table| load(table)))
+    let mut loaded = [[_mm512_setzero_si512(); GRAM]; SETS];
+    for (to, table) in loaded.as_flattened_mut().iter_mut().zip(tables.as_flattened()) {
+        *to = load(table);
+    }
+    loaded
 }
 
 #[target_feature(enable = "avx512f")]
