@@ -23,6 +23,7 @@ mod group;
 mod journal;
 mod lines;
 mod literals;
+mod local;
 mod matcher;
 mod prefix;
 mod recent;

@@ -3,6 +3,7 @@
 //! Pure: the time zone and the current time are arguments.
 
 use super::group::is_mixed;
+use super::local::Local;
 use super::wide::wide;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{Offset, TimeZone};
@@ -39,8 +40,10 @@ pub enum Place {
 /// Reads timestamps.
 pub struct Clock {
     /// Of times that say none.
-    zone: TimeZone,
+    zone: Local,
     now: Timestamp,
+    /// What is later is taken for now.
+    latest: Timestamp,
     this_year: i16,
 }
 
@@ -48,7 +51,8 @@ impl Clock {
     /// A clock for times without a zone and without a year.
     pub fn new(zone: TimeZone, now: Timestamp) -> Clock {
         let this_year = zone.to_datetime(now).year();
-        Clock { zone, now, this_year }
+        let latest = now.checked_add(AHEAD).unwrap_or(now);
+        Clock { zone: Local::new(zone), now, latest, this_year }
     }
 
     /// Where a line has its timestamp.
@@ -100,12 +104,18 @@ impl Clock {
         mut read: impl FnMut(usize, &[u8]) -> Option<T>,
     ) -> Option<T> {
         let head = line.get(..line.len().min(HEAD)).unwrap_or_default();
+        // Most begin with it.
+        let begins = matches!(head, [b'0'..=b'9', ..] | [b'A'..=b'Z', _, _, b' ', ..]);
+        if let Some(found) = Some(head).filter(|_| begins).and_then(|head| read(0, head)) {
+            return Some(found);
+        }
         // A space before it and zeros behind it.
         let mut padded = [0; ROOM];
         padded.iter_mut().zip([b' ']).for_each(|(to, space)| *to = space);
         padded.get_mut(1..=head.len())?.copy_from_slice(head);
         for from in (0..head.len()).step_by(BLOCK) {
-            let mut starts = starts(padded.get(from..)?.first_chunk()?, epochs || from == 0);
+            let seen = u32::from(from == 0);
+            let mut starts = starts(padded.get(from..)?.first_chunk()?, epochs) & !seen;
             while starts != 0 {
                 let at = from + starts.trailing_zeros() as usize;
                 if let Some(found) = read(at, head.get(at..)?) {
@@ -119,7 +129,7 @@ impl Clock {
 
     /// Times that lie ahead are now.
     pub fn clamp(&self, time: Timestamp) -> Timestamp {
-        if time > self.now.checked_add(AHEAD).unwrap_or(self.now) { self.now } else { time }
+        if time > self.latest { self.now } else { time }
     }
 
     fn at_start(&self, text: &[u8], epochs: bool) -> Option<Stamp> {
@@ -280,17 +290,16 @@ fn date(year: i16, month: i8, day: i8) -> Option<Date> {
     in_range.then(|| Date::new(year, month, day).ok())?
 }
 
-fn stamp(date: Date, time: Time, said: Option<Offset>, local: &TimeZone) -> Option<Stamp> {
-    let time_of_day = DateTime::from_parts(date, time);
+fn stamp(date: Date, time: Time, said: Option<Offset>, local: &Local) -> Option<Stamp> {
     let at = match said {
-        Some(offset) => offset.to_timestamp(time_of_day).ok()?,
-        None => local.to_ambiguous_timestamp(time_of_day).compatible().ok()?,
+        Some(offset) => offset.to_timestamp(DateTime::from_parts(date, time)).ok()?,
+        None => local.timestamp(date, time)?,
     };
     Some(Stamp { time: at, zoned: said.is_some() })
 }
 
 /// `2025-01-02T03:04:05.123Z`, `2025-01-02 03:04:05,123`, `2025/01/02 03:04:05`, `25/01/02 03:04:05`.
-fn iso(text: &[u8], local: &TimeZone) -> Option<Stamp> {
+fn iso(text: &[u8], local: &Local) -> Option<Stamp> {
     if !matches!(text.get(2), Some(b'/')) && !matches!(text.get(4), Some(b'-' | b'/')) {
         return None;
     }
@@ -313,7 +322,7 @@ fn iso(text: &[u8], local: &TimeZone) -> Option<Stamp> {
 }
 
 /// The one that nearly all write, read without a look at each byte in turn: `2025-01-02 03:04:05`, and what follows.
-fn usual(text: &[u8], local: &TimeZone) -> Option<Stamp> {
+fn usual(text: &[u8], local: &Local) -> Option<Stamp> {
     let (start, rest) = text.split_first_chunk::<19>()?;
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b' ' | b'T', h1, h2, b':', i1, i2, b':', s1, s2] = *start else {
         return None;
@@ -332,7 +341,7 @@ fn usual(text: &[u8], local: &TimeZone) -> Option<Stamp> {
 }
 
 /// `10/Oct/2000:13:55:36 -0700`.
-fn common_log(text: &[u8], local: &TimeZone) -> Option<Stamp> {
+fn common_log(text: &[u8], local: &Local) -> Option<Stamp> {
     if text.get(2) != Some(&b'/') {
         return None;
     }
