@@ -15,3 +15,4 @@ pub mod process;
 pub mod replace;
 pub mod signals;
 pub mod tls;
+pub mod unchanging;

@@ -20,6 +20,7 @@ mod event;
 mod events;
 mod files;
 mod group;
+mod guarded;
 mod journal;
 mod lines;
 mod literals;
