@@ -22,6 +22,9 @@ pub const MAX_LINE: usize = 16 << 10;
 /// Bytes read at once.
 pub const BUFFER: usize = 256 << 10;
 
+/// Tracebacks that are chained to one.
+const MAX_CHAINED: usize = 8;
+
 /// Where a line came from: its offset in what was read, and the time of its envelope.
 pub type Place = (u64, Option<Timestamp>);
 
@@ -37,16 +40,17 @@ pub struct Scan<'s> {
     // Kept for their memory.
     hits: Vec<Hit>,
     found: Vec<SigId>,
-    of_title: Vec<SigId>,
+    of_line: Vec<SigId>,
+    of_others: Vec<SigId>,
 }
 
 impl<'s> Scan<'s> {
     /// A scan that continues with the events that an earlier one left open.
     pub fn new(set: &'s SignatureSet, assembler: Assembler) -> Scan<'s> {
         let matched = vec![0; set.len()];
-        let (hits, found, of_title) = (Vec::new(), Vec::new(), Vec::new());
+        let (hits, found, of_line, of_others) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let matcher = Matcher::new(set);
-        Scan { set, matcher, assembler, recent: VecDeque::new(), matched, hits, found, of_title }
+        Scan { set, matcher, assembler, recent: VecDeque::new(), matched, hits, found, of_line, of_others }
     }
 
     /// Scans whole lines. The last one may lack its newline when it is taken as it is.
@@ -152,7 +156,7 @@ impl<'s> Scan<'s> {
         (!is_more && sink.again(&seen)).then_some(next)
     }
 
-    /// Takes a Python traceback that this line opens, like one before.
+    /// Takes a Python traceback that this line opens, with those that are chained to it, like one before.
     fn traceback_again<'h>(
         &mut self,
         line: &Line<'_>,
@@ -162,36 +166,59 @@ impl<'s> Scan<'s> {
         sink: &mut dyn Sink,
     ) -> Option<Next<'h>> {
         // A signature may be tried on every frame.
-        let is_skimmed = line.text == stack::PYTHON && !self.set.needs_every_line();
-        let hit = next.hits.first().filter(|_| is_skimmed)?;
-        let at = block::title_of_traceback(region.text, next.at, hit.at as usize)?;
-        let title = Next { at, ..next }.line(region)?;
-        let on_line = next.hits.iter().take_while(|hit| (hit.at as usize) < at + title.len()).count();
-        let (here, rest) = next.hits.split_at_checked(on_line)?;
-        let after = Next { at: at + title.len() + 1, hits: rest };
-        let message = Stack::PythonMessage(0);
-        if Stack::PythonFrames.offer(title) != Part::Title(message)
-            || message.offer(after.line(region)?) != Part::Foreign
-        {
+        if line.text != stack::PYTHON || self.set.needs_every_line() {
             return None;
         }
         let of_opener = found.len();
-        let mut of_title = std::mem::take(&mut self.of_title);
-        self.matcher.matches_of(title, here, &mut of_title);
-        for id in &of_title {
-            if !found.contains(id) {
-                found.push(*id);
+        let mut of_others = std::mem::take(&mut self.of_others);
+        of_others.clear();
+        let whole = self.whole_traceback(next, region, found, &mut of_others);
+        let after = whole.filter(|(title, _)| {
+            let seen = Seen { region: *region, known: Known::Traceback, at: line.at, title, signatures: found };
+            !found.is_empty() && sink.again(&seen)
+        });
+        match after {
+            Some(_) => self.count(&of_others),
+            None => found.truncate(of_opener),
+        }
+        self.of_others = of_others;
+        Some(after?.1)
+    }
+
+    /// The title of a traceback whose frames begin there, and what follows it: the last one of those that are chained. Adds
+    /// what their titles match to `found`, and what each of their lines does to `of_others`. None where that takes a closer look.
+    fn whole_traceback<'t, 'h>(
+        &mut self,
+        mut next: Next<'h>,
+        region: &Region<'t>,
+        found: &mut Vec<SigId>,
+        of_others: &mut Vec<SigId>,
+    ) -> Option<(&'t [u8], Next<'h>)> {
+        let message = Stack::PythonMessage(0);
+        for _ in 0..MAX_CHAINED {
+            let at = block::title_of_traceback(region.text, next.at, next.hits.first()?.at as usize)?;
+            let (title, here, after) = Next { at, ..next }.taken(region)?;
+            if Stack::PythonFrames.offer(title) != Part::Title(message) {
+                return None;
             }
+            self.matcher.matches_of(title, here, &mut self.of_line);
+            of_others.extend_from_slice(&self.of_line);
+            for id in &self.of_line {
+                if !found.contains(id) {
+                    found.push(*id);
+                }
+            }
+            let following = after.line(region)?;
+            if message.offer(following) == Part::Foreign {
+                return Some((title, after));
+            }
+            let opener = after.chained(region)?;
+            let (opener, here, frames) = opener.taken(region)?;
+            self.matcher.matches_of(opener, here, &mut self.of_line);
+            of_others.extend_from_slice(&self.of_line);
+            next = frames;
         }
-        let seen = Seen { region: *region, known: Known::Traceback, at: line.at, title, signatures: found };
-        let taken = !found.is_empty() && sink.again(&seen);
-        if taken {
-            self.count(&of_title);
-        } else {
-            found.truncate(of_opener);
-        }
-        self.of_title = of_title;
-        taken.then_some(after)
+        None
     }
 }
 
@@ -204,7 +231,26 @@ struct Next<'a> {
     hits: &'a [Hit],
 }
 
-impl Next<'_> {
+impl<'a> Next<'a> {
+    /// The next line, the hits on it, and what follows it. None where `line` is.
+    fn taken<'t>(&self, region: &Region<'t>) -> Option<(&'t [u8], &'a [Hit], Next<'a>)> {
+        let line = self.line(region)?;
+        let on_line = self.hits.iter().take_while(|hit| (hit.at as usize) < self.at + line.len()).count();
+        let (here, hits) = self.hits.split_at_checked(on_line)?;
+        Some((line, here, Next { at: self.at + line.len() + 1, hits }))
+    }
+
+    /// The opener of another traceback, where the next lines chain it to one as Python does: a blank line, the words, a blank
+    /// line, none of them hit.
+    fn chained(&self, region: &Region<'_>) -> Option<Next<'a>> {
+        let mut next = *self;
+        for is_expected in [<[u8]>::is_empty, stack::is_chaining, <[u8]>::is_empty] {
+            let (line, here, after) = next.taken(region)?;
+            next = Some(after).filter(|_| is_expected(line) && here.is_empty())?;
+        }
+        (next.line(region)? == stack::PYTHON).then_some(next)
+    }
+
     /// The next line. None at the end of the region, and where what is seen of it is not all of it, as it stands there.
     fn line<'t>(&self, region: &Region<'t>) -> Option<&'t [u8]> {
         let (end, plain) = line_end(region.text, self.at);

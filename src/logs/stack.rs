@@ -11,6 +11,11 @@ const TRACEBACK: &str = "Traceback (most recent call last):";
 pub const PYTHON: &[u8] = TRACEBACK.as_bytes();
 /// Texts at which the scanner must stop, because a stack trace may begin there.
 pub const OPENERS: [&str; 4] = [TRACEBACK, "' panicked at", "panic: ", "fatal error: "];
+/// The lines that chain another Python traceback to one.
+pub const CHAINING: [&str; 2] = [
+    "During handling of the above exception, another exception occurred:",
+    "The above exception was the direct cause of the following exception:",
+];
 /// A frame begins within so many first bytes of its line.
 const FRAME_WITHIN: usize = 240;
 /// Most lines of text that may follow the last line of a Python exception as part of its message.
@@ -90,9 +95,10 @@ pub fn may_be_frame(line: &[u8]) -> bool {
 /// Length of what stands before a Java or Node frame or cause, where the line is one.
 pub fn frame_prefix(line: &[u8]) -> Option<usize> {
     let head = line.get(..FRAME_WITHIN).unwrap_or(line);
-    if !may_hold_frame(head) {
-        return None;
-    }
+    if may_hold_frame(head) { frame_in(head) } else { None }
+}
+
+fn frame_in(head: &[u8]) -> Option<usize> {
     let begins = |at: usize| {
         let (space, rest) = head.split_at_checked(at)?;
         let is_frame = match rest.first()? {
@@ -111,17 +117,25 @@ wide! {
     /// Whether a word begins as a frame or a cause does. Without a branch, so that many bytes are looked at in one instruction:
     /// most lines are none.
     fn may_hold_frame(text: &[u8]) -> bool {
-        let begins = |a: u8, b: u8| {
-            u8::from(a == b'a') & u8::from(b == b't')
-                | u8::from(a == b'.') & u8::from(b == b'.')
-                | u8::from(a == b'C') & u8::from(b == b'a')
+        let is = |a: u8, b: u8| u8::from(a == b);
+        let begins = |left: u8, blank: u8, a: u8, b: u8, c: u8| {
+            let is_blank = is(blank, b' ') | is(blank, b'\t');
+            let is_apart = is(blank, b'\t') | is(blank, b' ') & is(left, b' ');
+            let is_frame = is(a, b'a') & is(b, b't') & is(c, b' ') | is(a, b'.') & is(b, b'.') & is(c, b'.');
+            is_apart & is_frame | is_blank & is(a, b'C') & is(b, b'a') & is(c, b'u')
         };
-        let is_blank = |byte: u8| u8::from(byte == b' ') | u8::from(byte == b'\t');
-        let is_in = |block: &[u8; 34]| {
-            let words = block.iter().zip(block.iter().skip(1)).zip(block.iter().skip(2));
-            words.map(|((blank, a), b)| is_blank(*blank) & begins(*a, *b)).fold(0, |any, one| any | one) != 0
+        let is_in = |block: &[u8; 36]| {
+            let blanks = block.iter().zip(block.iter().skip(1));
+            let words = block.iter().skip(2).zip(block.iter().skip(3)).zip(block.iter().skip(4));
+            let any = blanks.zip(words).fold(0, |any, ((left, blank), ((a, b), c))| any | begins(*left, *blank, *a, *b, *c));
+            any != 0
         };
-        matches!(text, [a, b, ..] if begins(*a, *b) != 0) || any_block(text, 2, is_in)
+        let first = match text {
+            [b'C', b'a', b'u', ..] => true,
+            [blank, a, b, c, ..] => begins(0, *blank, *a, *b, *c) != 0,
+            _ => false,
+        };
+        first || any_block(text, 4, is_in)
     }
 }
 
@@ -180,12 +194,13 @@ fn is_exception(body: &[u8]) -> bool {
     starts && !LEVELS.contains(&name) && (rest.is_empty() || rest == b":" || rest.starts_with(b": "))
 }
 
+/// Whether a line chains another Python traceback to one.
+pub fn is_chaining(line: &[u8]) -> bool {
+    CHAINING.iter().any(|words| line == words.as_bytes())
+}
+
 fn python_message(body: &[u8], lines: u16) -> Part {
-    let chained = [
-        b"During handling of the above exception, another exception occurred:".as_slice(),
-        b"The above exception was the direct cause of the following exception:",
-    ];
-    if chained.contains(&body) {
+    if is_chaining(body) {
         return Part::Detail(Stack::PythonChained);
     }
     if body.is_empty() && lines < MAX_MESSAGE_LINES {
@@ -256,4 +271,20 @@ fn rust_tail(body: &[u8]) -> Part {
         || text == b"stack backtrace:"
         || (is_indented(body) && (numbered || text.starts_with(b"at ")));
     if part { Part::Detail(Stack::RustTail) } else { Part::Foreign }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_frame_is_passed_over(
+            words in prop::collection::vec("( |  |\t)?(at|at |\\.\\.\\. |Caused by: |attempt|x\\(|[a-z.]{1,30})", 0..12),
+        ) {
+            let line = words.concat();
+            prop_assert_eq!(frame_prefix(line.as_bytes()), frame_in(line.as_bytes()), "{}", line);
+        }
+    }
 }

@@ -6,6 +6,7 @@ use crate::logs::collect::{Collector, Counter, Counting, Origin};
 use crate::logs::event::{RawEvent, Seen, Sink};
 use crate::logs::events::Assembler;
 use crate::logs::scan::Scan;
+use crate::logs::stack;
 use crate::logs::{LogState, SignatureSet, signature_set};
 use proptest::prelude::*;
 
@@ -102,6 +103,14 @@ fn a_traceback_like_one_before_is_counted_without_a_closer_look() {
     assert_eq!(taken(&(one(7, "KeyError: 'k2'") + "ok\n")), 1);
     assert_eq!(taken(&(1..50).map(|n| one(n, &format!("KeyError: 'k{}'", n % 10))).collect::<String>()), 48);
     assert_eq!(taken(&(one(7, "KeyError: 'k2'") + "\nok\n")), 0, "another may be chained to it");
+    let chained = |words: &str, title: &str| one(6, "ValueError: 1") + "\n" + words + "\n\n" + &one(7, title) + "ok\n";
+    for words in stack::CHAINING {
+        let first = chained(words, "KeyError: 'k2'");
+        assert_eq!(taken(&(first.clone() + "ok\nok\nok\n" + &chained(words, "KeyError: 'k3'"))), 1, "{words}");
+        assert_eq!(taken(&(first.clone() + "ok\nok\nok\n" + &chained("other words", "KeyError: 'k3'"))), 1);
+        let without_blanks = chained(words, "KeyError: 'k3'").replace("\n\n", "\n");
+        assert_eq!(taken(&(first + "ok\nok\nok\n" + &without_blanks)), 0, "not as Python chains them");
+    }
     assert_eq!(taken(&(one(7, "KeyError: 'k2'") + "  more of it\n")), 0, "its message goes on");
     assert_eq!(taken(&("INFO ok\nERROR job failed\n".to_owned() + &one(7, "KeyError: 'k2'") + "ok\n")), 1);
     assert_eq!(taken(&("ERROR job: KeyError: 5\n".to_owned() + &one(7, "KeyError: 'k2'") + "ok\n")), 0, "its record");
@@ -138,15 +147,15 @@ fn what_only_looks_alike_is_looked_at() {
 proptest! {
     #[test]
     fn lines_counted_without_a_closer_look_are_counted_as_with_one(
-        picked in prop::collection::vec((0..31_usize, "[0-9]{8}", "[a-f0-9]{8}"), 1..60), region in 1..40_usize, own in 0..3_usize, long in 0..60_usize,
+        picked in prop::collection::vec((0..36_usize, "[0-9]{8}", "[a-f0-9]{8}"), 1..60), region in 1..40_usize, own in 0..4_usize, long in 0..60_usize,
     ) {
         let patterns = [
-            "[45]0[0-9] Server Error", "Error:", "Database(Error|Fault)", "1[0-5] of [0-9]+ failed", "boom", r"line [0-9]+|\nERROR", r"\d7",
+            "[45]0[0-9] Server Error", "Error:", "Database(Error|Fault)", "1[0-5] of [0-9]+ failed", "boom", "another exception", r"line [0-9]+|\nERROR", r"\d7",
         ];
         let set = match own {
             0 => signature_set(&builtin_signatures()),
             // The last one is tried on every line.
-            own => signature_set(&patterns[..5 + own % 2 * 2].iter().map(|p| signature(p, p)).collect::<Vec<_>>()),
+            own => signature_set(&patterns[..5 + own % 2 + own % 3 / 2 * 3].iter().map(|p| signature(p, p)).collect::<Vec<_>>()),
         };
         let line = |(kind, digits, hex): &(usize, String, String)| {
             let [a, b, c, d] = *digits.as_bytes().as_chunks::<2>().0 else { unreachable!() };
@@ -177,6 +186,13 @@ proptest! {
                 28 => format!("TypeError: no pool '{}' 2025-06-15 11:{b}:{c} 2025-06-14 10:{b}:{c} at a1\n", &digits.repeat(6)[..long % 48]),
                 29 => format!("KeyError: x code='{}'\n", &hex[..4]),
                 30 => format!("[{}'{}'] Error: boom\n", "p ".repeat(long), &hex[..long % 8]),
+                31 | 32 => {
+                    let words = [stack::CHAINING[usize::from(digits < hex)], "During handling"][usize::from(hex.starts_with('0'))];
+                    let one = |title: &str| format!("Traceback (most recent call last):\n  File \"/a.py\", line {a}, in f\n{title}: {digits}\n");
+                    one(if d.starts_with('1') { "boom" } else { "KeyError" }) + "\n" + words + "\n\n" + &one("DatabaseError")
+                }
+                33 => format!("\n{}\n\n", stack::CHAINING[0]),
+                34 => format!("{}\n", stack::CHAINING[1]),
                 20 => format!("Traceback (most recent call last):\n  File \"/a.py\", line {a}, in f\n    f({b})\nValueError: base 10: '{}'\n", &hex[..4]),
                 21 => format!("Traceback (most recent call last):\n  File \"/a.py\", line {a}, in f\n    f({b})\nKeyError: 'user_{digits}'\n\n"),
                 22 => format!("Traceback (most recent call last):\nDatabaseError: {digits}\n  [SQL: {a}]\n"),
