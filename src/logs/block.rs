@@ -238,7 +238,6 @@ impl Block {
 
     /// Whether it is a log record of level ERROR or worse that stands directly before a traceback of its process.
     pub fn heads(&self, next: &[u8], opening: &stack::Opening, region: &Region<'_>) -> bool {
-        const LEVELS: [&[u8]; 6] = [b"ERROR", b"CRITICAL", b"FATAL", b"EXCEPTION", b"Error", b"error"];
         if self.stack != Stack::Line || self.foreign != 1 {
             return false;
         }
@@ -246,9 +245,7 @@ impl Block {
             && self.process.strip(next).is_some_and(|body| {
                 body.len() + opening.prefix == next.len() || body.trim_ascii_start().starts_with(b"+ Exception")
             });
-        let line = self.lines.head(region);
-        let line = line.get(..LEVEL_WITHIN).unwrap_or(line);
-        is_bare && LEVELS.iter().any(|level| memchr::memmem::find(line, level).is_some())
+        is_bare && names_level(self.lines.head(region))
     }
 
     fn retitle(&mut self, line: &Line<'_>, body: &[u8], region: &Region<'_>) {
@@ -269,10 +266,10 @@ impl Block {
         }
     }
 
-    fn known(&self, region: &Region<'_>) -> Option<Known> {
+    fn known(&self) -> Option<Known> {
         match self.stack {
             Stack::Line if self.process.is_empty() && self.lines.total() == 1 => Some(Known::Line),
-            Stack::PythonMessage(_) if self.lines.head(region) == stack::PYTHON => Some(Known::Traceback),
+            Stack::PythonMessage(_) => Some(Known::Traceback),
             _ => None,
         }
     }
@@ -295,10 +292,22 @@ impl Block {
                 _ => Frames::Other,
             },
             signatures: &self.signatures,
-            known: self.known(region),
+            known: self.known(),
             counted: !self.counted.is_empty(),
         })
     }
+}
+
+/// Whether a line says of itself that it is an error or worse.
+fn names_level(line: &[u8]) -> bool {
+    const LEVELS: [&[u8]; 6] = [b"ERROR", b"CRITICAL", b"FATAL", b"EXCEPTION", b"Error", b"error"];
+    let start = line.get(..LEVEL_WITHIN).unwrap_or(line);
+    LEVELS.iter().any(|level| memchr::memmem::find(start, level).is_some())
+}
+
+/// Whether a line heads the Python traceback without a prefix that opens on the next one. None where that takes a closer look.
+pub fn heads_traceback(line: &[u8]) -> Option<bool> {
+    Prefix::of_process(line).is_empty().then(|| names_level(line))
 }
 
 /// Whether a line may be a frame of the event that a line without a prefix of its process is, by its first byte: what stands

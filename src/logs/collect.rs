@@ -216,7 +216,10 @@ impl<'a> Collector<'a> {
         let group = self.state.known_groups.resolve(alike.group);
         self.groups.get(group.index())?.as_ref()?;
         self.go_to(origin);
-        let stamp = self.clock().read_at(event.title, alike.time);
+        let stamp = match event.record {
+            Some(record) => self.clock().read(record),
+            None => self.clock().read_at(event.title, alike.time),
+        };
         let before = |read: &dyn Fn(&[u8]) -> Option<Stamp>| event.region.before(event.at).find_map(read);
         let time = self.time_from(stamp, (event.region.place)(event.at).1, before);
         let own = self.without_foreign(event.known.frames(), event.signatures);

@@ -200,7 +200,7 @@ impl<'a> RawEvent<'a> {
 pub enum Known {
     /// One line without a prefix of its process.
     Line,
-    /// A Python traceback without a prefix and without what belongs to it before.
+    /// A Python traceback, and what belongs to it.
     Traceback,
 }
 
@@ -221,6 +221,8 @@ pub struct Seen<'a> {
     pub known: Known,
     /// Where it begins in the region.
     pub at: usize,
+    /// The log record that heads it.
+    pub record: Option<&'a [u8]>,
     /// What happened, in one line, as it stands there.
     pub title: &'a [u8],
     /// What it matched; never empty.

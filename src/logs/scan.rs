@@ -111,8 +111,8 @@ impl<'s> Scan<'s> {
         let may_open = !line.plain || self.set.may_open(hits);
         let after = match (self.assembler.wants_next() || !line.plain, may_open) {
             (true, _) => None,
-            (false, false) => self.lone_again(&line, &found, next, region, sink),
-            (false, true) => self.traceback_again(&line, &mut found, next, region, sink),
+            (false, false) => self.lone_again(&line, &mut found, next, region, sink),
+            (false, true) => self.traceback_again(&line, false, &mut found, next, region, sink),
         };
         if after.is_none() {
             self.assembler.feed(&Line { matched: &found, may_open, ..line }, region, sink);
@@ -138,26 +138,9 @@ impl<'s> Scan<'s> {
         }
     }
 
-    /// Takes a line that is an event by itself, like one before. None where it may be more, or none was.
+    /// Takes a line that is an event by itself, or the record that heads a traceback, like one before. None where it may be more,
+    /// or none was.
     fn lone_again<'h>(
-        &self,
-        line: &Line<'_>,
-        found: &[SigId],
-        next: Next<'h>,
-        region: &Region<'_>,
-        sink: &mut dyn Sink,
-    ) -> Option<Next<'h>> {
-        let following = next.line(region).filter(|following| block::is_frameless(line.text, following))?;
-        let end = next.at + following.len();
-        let on_line = next.hits.iter().take_while(|hit| (hit.at as usize) < end).count();
-        let seen = Seen { region: *region, known: Known::Line, at: line.at, title: line.text, signatures: found };
-        // A stack trace may have its record before it.
-        let is_more = found.is_empty() || self.set.may_open(next.hits.get(..on_line).unwrap_or_default());
-        (!is_more && sink.again(&seen)).then_some(next)
-    }
-
-    /// Takes a Python traceback that this line opens, with those that are chained to it, like one before.
-    fn traceback_again<'h>(
         &mut self,
         line: &Line<'_>,
         found: &mut Vec<SigId>,
@@ -165,24 +148,73 @@ impl<'s> Scan<'s> {
         region: &Region<'_>,
         sink: &mut dyn Sink,
     ) -> Option<Next<'h>> {
-        // A signature may be tried on every frame.
-        if line.text != stack::PYTHON || self.set.needs_every_line() {
+        let following = next.line(region).filter(|following| block::is_frameless(line.text, following))?;
+        let end = next.at + following.len();
+        let on_line = next.hits.iter().take_while(|hit| (hit.at as usize) < end).count();
+        if found.is_empty() {
             return None;
         }
-        let of_opener = found.len();
+        if self.set.may_open(next.hits.get(..on_line).unwrap_or_default()) {
+            let is_headed = following == stack::PYTHON && block::heads_traceback(line.text)?;
+            return if is_headed { self.traceback_again(line, true, found, next, region, sink) } else { None };
+        }
+        let seen = Seen {
+            region: *region,
+            known: Known::Line,
+            at: line.at,
+            record: None,
+            title: line.text,
+            signatures: found,
+        };
+        sink.again(&seen).then_some(next)
+    }
+
+    /// Takes a Python traceback, with those that are chained to it, like one before: it opens on this line, or on the next one
+    /// and this is the record that heads it.
+    fn traceback_again<'h>(
+        &mut self,
+        line: &Line<'_>,
+        is_record: bool,
+        found: &mut Vec<SigId>,
+        next: Next<'h>,
+        region: &Region<'_>,
+        sink: &mut dyn Sink,
+    ) -> Option<Next<'h>> {
+        // A signature may be tried on every frame.
+        if !(is_record || line.text == stack::PYTHON) || self.set.needs_every_line() {
+            return None;
+        }
+        let of_first = found.len();
         let mut of_others = std::mem::take(&mut self.of_others);
         of_others.clear();
-        let whole = self.whole_traceback(next, region, found, &mut of_others);
+        let frames = if is_record { self.opened(next, region, found, &mut of_others) } else { Some(next) };
+        let whole = frames.and_then(|frames| self.whole_traceback(frames, region, found, &mut of_others));
+        let record = is_record.then_some(line.text);
         let after = whole.filter(|(title, _)| {
-            let seen = Seen { region: *region, known: Known::Traceback, at: line.at, title, signatures: found };
+            let seen = Seen { region: *region, known: Known::Traceback, at: line.at, record, title, signatures: found };
             !found.is_empty() && sink.again(&seen)
         });
         match after {
             Some(_) => self.count(&of_others),
-            None => found.truncate(of_opener),
+            None => found.truncate(of_first),
         }
         self.of_others = of_others;
         Some(after?.1)
+    }
+
+    /// What follows the line that opens a traceback; what it matches is the event's.
+    fn opened<'h>(
+        &mut self,
+        opener: Next<'h>,
+        region: &Region<'_>,
+        found: &mut Vec<SigId>,
+        of_others: &mut Vec<SigId>,
+    ) -> Option<Next<'h>> {
+        let (line, here, frames) = opener.taken(region)?;
+        self.matcher.matches_of(line, here, &mut self.of_line);
+        of_others.extend_from_slice(&self.of_line);
+        join(found, &self.of_line);
+        Some(frames)
     }
 
     /// The title of a traceback whose frames begin there, and what follows it: the last one of those that are chained. Adds
@@ -203,11 +235,7 @@ impl<'s> Scan<'s> {
             }
             self.matcher.matches_of(title, here, &mut self.of_line);
             of_others.extend_from_slice(&self.of_line);
-            for id in &self.of_line {
-                if !found.contains(id) {
-                    found.push(*id);
-                }
-            }
+            join(found, &self.of_line);
             let following = after.line(region)?;
             if message.offer(following) == Part::Foreign {
                 return Some((title, after));
@@ -219,6 +247,15 @@ impl<'s> Scan<'s> {
             next = frames;
         }
         None
+    }
+}
+
+/// Adds what is not there.
+fn join(found: &mut Vec<SigId>, more: &[SigId]) {
+    for id in more {
+        if !found.contains(id) {
+            found.push(*id);
+        }
     }
 }
 

@@ -112,7 +112,7 @@ fn a_traceback_like_one_before_is_counted_without_a_closer_look() {
     }
     assert_eq!(taken(&(one(7, "KeyError: 'k2'") + "  more of it\n")), 0, "its message goes on");
     assert_eq!(taken(&("INFO ok\nERROR job failed\n".to_owned() + &one(7, "KeyError: 'k2'") + "ok\n")), 1);
-    assert_eq!(taken(&("ERROR job: KeyError: 5\n".to_owned() + &one(7, "KeyError: 'k2'") + "ok\n")), 0, "its record");
+    assert_eq!(taken(&("ERROR job: KeyError: 5\n".to_owned() + &one(7, "KeyError: 'k2'") + "ok\n")), 1, "with its record");
     assert_eq!(taken(&(one(7, "ValueError: bad") + "ok\n")), 0, "another one");
 }
 
