@@ -4,16 +4,14 @@
 
 use super::{Filter, GRAM, Tables};
 use std::arch::x86_64::{
-    __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_and_si512, _mm512_loadu_si512, _mm512_or_si512, _mm512_permutexvar_epi8,
-    _mm512_set1_epi8, _mm512_setzero_si512, _mm512_test_epi8_mask,
+    __m512i, _mm512_and_si512, _mm512_loadu_si512, _mm512_or_si512, _mm512_permutexvar_epi8, _mm512_set1_epi8,
+    _mm512_setzero_si512, _mm512_test_epi8_mask,
 };
 
 /// Bytes that are looked up at once.
 const BLOCK: usize = 64;
 /// With those that are looked at behind them.
 const SEEN: usize = BLOCK + GRAM - 1;
-/// So far ahead of what is looked up it is fetched.
-const AHEAD: usize = 8 << 10;
 /// Blocks after which those that are due get their closer look: a power of two.
 const DUE: usize = 1 << 10;
 
@@ -83,7 +81,6 @@ fn gather<const SETS: usize, const GROUP: usize>(tables: &[Tables; SETS], text: 
         let mut any = _mm512_setzero_si512();
         for block in 0..GROUP {
             if let Some(seen) = seen.get(block * BLOCK..).and_then(<[u8]>::first_chunk) {
-                fetch(seen);
                 any = _mm512_or_si512(any, look_up(&tables, seen));
             }
         }
@@ -147,15 +144,6 @@ fn loaded<const SETS: usize>(tables: &[Tables; SETS]) -> [[__m512i; GRAM]; SETS]
 fn load(bytes: &[u8; BLOCK]) -> __m512i {
     // SAFETY: so many bytes are there; they need no alignment.
     unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
-}
-
-/// Has the memory bring what lies this far ahead: what is read where the kernel keeps it is in no cache yet, and what the
-/// processor foresees by itself ends with every page.
-#[inline]
-#[expect(unsafe_code, reason = "an intrinsic that takes a pointer")]
-fn fetch(seen: &[u8; SEEN]) {
-    // SAFETY: it is only a hint; no address can make it fail.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(seen.as_ptr().wrapping_add(AHEAD).cast()) }
 }
 
 #[inline]
