@@ -1,52 +1,31 @@
 //! Whether anybody has a file open for writing: the kernel says so when it is asked for a read lease (`fcntl(2)`,
 //! `F_SETLEASE`), and nothing else does.
 
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsRawFd, OwnedFd};
 
 /// `F_SETSIG` of Linux, which libc lacks.
 const F_SETSIG: libc::c_int = 10;
 
-/// As long as it is held nobody can write to a file, and who comes to do so waits.
-#[derive(Debug)]
-pub struct Lease<'f>(BorrowedFd<'f>);
-
-impl<'f> Lease<'f> {
-    /// Of a file behind a read-only descriptor.
-    ///
-    /// # Errors
-    /// `EAGAIN` when somebody has it open for writing; others where the kernel cannot tell (a network file system, a file of
-    /// somebody else's without `CAP_LEASE`).
-    pub fn of(file: &'f impl AsFd) -> std::io::Result<Lease<'f>> {
-        let file = file.as_fd();
-        // Who comes to write while the lease is held has the kernel send a signal, and the usual one ends the process.
-        control(file, F_SETSIG, libc::SIGURG)?;
-        control(file, libc::F_SETLEASE, libc::F_RDLCK)?;
-        Ok(Lease(file))
-    }
-
-    /// Whether nobody waits for it to be given back.
-    pub fn is_held(&self) -> bool {
-        control(self.0, libc::F_GETLEASE, 0).is_ok_and(|kind| kind == libc::F_RDLCK)
-    }
-}
-
-impl Drop for Lease<'_> {
-    fn drop(&mut self) {
-        let _ = control(self.0, libc::F_SETLEASE, libc::F_UNLCK);
-    }
-}
-
-/// Whether somebody may still write to the file behind this read-only descriptor. False too where the kernel cannot tell.
+/// Whether somebody may still write to the file behind this read-only descriptor. False too where the kernel cannot
+/// tell (a network file system, a file of somebody else's without `CAP_LEASE`).
 pub fn is_open_for_writing(file: &OwnedFd) -> bool {
-    Lease::of(file).is_err_and(|error| error.raw_os_error() == Some(libc::EAGAIN))
+    // Who comes to write while the lease is held has the kernel send a signal, and the usual one ends the process.
+    let leased = control(file, F_SETSIG, libc::SIGURG).and_then(|()| control(file, libc::F_SETLEASE, libc::F_RDLCK));
+    match leased {
+        Ok(()) => {
+            let _ = control(file, libc::F_SETLEASE, libc::F_UNLCK);
+            false
+        }
+        Err(error) => error.raw_os_error() == Some(libc::EAGAIN),
+    }
 }
 
 #[expect(unsafe_code, reason = "no crate has this call; it takes a live descriptor and two integers, and no memory")]
-fn control(file: BorrowedFd<'_>, command: libc::c_int, value: libc::c_int) -> std::io::Result<libc::c_int> {
+fn control(file: &OwnedFd, command: libc::c_int, value: libc::c_int) -> std::io::Result<()> {
     // SAFETY: the descriptor is open for as long as `file` is borrowed, and these commands read nothing but an integer.
     match unsafe { libc::fcntl(file.as_raw_fd(), command, value) } {
-        -1 => Err(std::io::Error::last_os_error()),
-        answer => Ok(answer),
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
     }
 }
 

@@ -15,4 +15,3 @@ pub mod process;
 pub mod replace;
 pub mod signals;
 pub mod tls;
-pub mod unchanging;

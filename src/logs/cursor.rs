@@ -17,7 +17,7 @@ pub const HEAD: usize = 1024;
 /// So many of the first bytes are hashed too, where they are there: a file with less than the head is compared by them.
 const PREFIXES: [usize; 5] = [32, 64, 128, 256, 512];
 /// So many first bytes tell one content from another.
-pub(super) const RECOGNISABLE: usize = 16;
+const RECOGNISABLE: usize = 16;
 /// Bytes before the offset that are hashed.
 pub const TAIL: usize = 64;
 
@@ -217,7 +217,7 @@ impl FileCursor {
         (self.tail_len, self.tail) = (tail.len(), hash(tail));
     }
 
-    pub(super) fn set_head(&mut self, head: &[u8]) {
+    fn set_head(&mut self, head: &[u8]) {
         (self.head_len, self.head) = (head.len(), hash(head));
         self.prefixes = PREFIXES.iter().map_while(|length| head.get(..*length).map(hash)).collect();
     }
@@ -230,8 +230,122 @@ impl FileCursor {
     }
 }
 
-/// The hash by which bytes are compared.
-pub(super) fn hash(bytes: &[u8]) -> String {
+/// Reads on in a file that may be truncated, and written anew, at any moment: what was read is handed on only when the
+/// bytes before it are still the same, and so came from the same content.
+pub struct Guarded<'f> {
+    file: &'f File,
+    at: u64,
+    end: u64,
+    /// The first bytes of the file, up to `at`.
+    head: Vec<u8>,
+    /// The last bytes before `at`.
+    before: Vec<u8>,
+    /// It ended before `end`.
+    short: bool,
+}
+
+/// The file was truncated while it was read.
+#[derive(Debug)]
+pub struct Truncated;
+
+impl std::fmt::Display for Truncated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("it was truncated while it was read")
+    }
+}
+
+impl std::error::Error for Truncated {}
+
+impl<'f> Guarded<'f> {
+    /// From `at` to `end`.
+    pub fn new(file: &'f File, at: u64, end: u64) -> std::io::Result<Guarded<'f>> {
+        let mut before = vec![0; usize::try_from(at).unwrap_or(TAIL).min(TAIL)];
+        let from = at - before.len() as u64;
+        file.read_exact_at(&mut before, from)?;
+        let mut head = vec![0; usize::try_from(at).unwrap_or(HEAD).min(HEAD)];
+        file.read_exact_at(&mut head, 0)?;
+        Ok(Guarded { file, at, end, head, before, short: false })
+    }
+
+    /// Moves a cursor to where its content was read to before the file was truncated. What is left to recognise that
+    /// content by is what was read of it, and where next to nothing was taken what was read of a half line too. A read may
+    /// see the size of before a truncation and bytes of after it: no more is known to have been there than was taken.
+    pub fn leave(&self, cursor: &mut FileCursor, ended: Ended) {
+        (cursor.offset, cursor.mid_line, cursor.pending) = (ended.offset, ended.mid_line, 0);
+        cursor.half_len = 0;
+        cursor.size = ended.offset;
+        let taken = self.head.get(..usize::try_from(ended.offset).unwrap_or(HEAD).min(HEAD));
+        let head = taken.filter(|head| head.len() >= RECOGNISABLE).unwrap_or(&self.head);
+        cursor.set_head(head);
+        // A half-written line lies behind it.
+        let behind = usize::try_from(self.at.saturating_sub(ended.offset)).unwrap_or(TAIL);
+        let tail = self.before.get(..self.before.len().saturating_sub(behind)).unwrap_or_default();
+        (cursor.tail_len, cursor.tail) = (tail.len(), hash(tail));
+    }
+
+    /// The first byte that was not read.
+    pub fn place(&self) -> u64 {
+        self.at
+    }
+
+    /// Whether it ended before the end that it was made for: cut back to what had been read.
+    pub fn is_short(&self) -> bool {
+        self.short
+    }
+
+    /// Whether the beginning and what was read last are still there.
+    pub fn holds(&self) -> bool {
+        let is_at = |bytes: &[u8], from: u64| {
+            let mut there = vec![0; bytes.len()];
+            self.file.read_exact_at(&mut there, from).is_ok() && there == bytes
+        };
+        is_at(&self.before, self.at - self.before.len() as u64) && is_at(&self.head, 0)
+    }
+
+    /// Whether what is before its place is what a cursor remembers.
+    pub fn follows(&self, cursor: &FileCursor) -> bool {
+        let head = self.head.get(..cursor.head_len.min(self.head.len())).unwrap_or_default();
+        let tail = self.before.get(self.before.len().saturating_sub(cursor.tail_len)..).unwrap_or_default();
+        // Of a half line that nothing was taken of, nothing is compared.
+        (head.len() < cursor.head_len || cursor.head_len == 0 || hash(head) == cursor.head)
+            && (cursor.tail_len == 0 || hash(tail) == cursor.tail)
+    }
+}
+
+impl Guarded<'_> {
+    /// One read, and whether it came from the content that was read before.
+    fn read_once(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let most = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX).min(buffer.len());
+        let room = buffer.get_mut(..most).unwrap_or_default();
+        let read = self.file.read_at(room, self.at)?;
+        if !self.holds() {
+            return Err(std::io::Error::other(Truncated));
+        }
+        self.short |= read == 0 && most > 0;
+        let new = room.get(..read).unwrap_or_default();
+        let missing = HEAD.saturating_sub(self.head.len());
+        self.head.extend_from_slice(new.get(..missing.min(read)).unwrap_or_default());
+        self.before.extend_from_slice(new.get(new.len().saturating_sub(TAIL)..).unwrap_or_default());
+        self.before.drain(..self.before.len().saturating_sub(TAIL));
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+impl Read for Guarded<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if !self.head.is_empty() {
+            return self.read_once(buffer);
+        }
+        // Until its beginning is known, nothing would tell that a read began in one content and ended in another.
+        let (first, rest) = buffer.split_at_mut(buffer.len().min(HEAD));
+        let read = self.read_once(first)?;
+        // What fails after it fails again at the next read.
+        Ok(read + if read < first.len() { 0 } else { self.read_once(rest).unwrap_or(0) })
+    }
+}
+
+fn hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().take(8).map(|b| format!("{b:02x}")).collect()
 }
 

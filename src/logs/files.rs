@@ -3,11 +3,10 @@
 //! Lives here: one open file. Not here: which files there are and how they are rotated (`rotation`).
 
 use super::collect::{Collector, Counter, Origin};
-use super::cursor::{FileCursor, HEAD, Identity, TAIL};
+use super::cursor::{FileCursor, Guarded, HEAD, Identity, TAIL, Truncated};
 use super::envelope::{MAX_RAW, Unpacked};
 use super::events::Assembler;
-use super::guarded::{Guarded, Truncated};
-use super::scan::{BUFFER, Bytes, Cutting, Ended, MAX_LINE, Scan, read_regions};
+use super::scan::{BUFFER, Cutting, Ended, MAX_LINE, Scan, read_regions};
 use anyhow::{Context, Result};
 use flate2::read::MultiGzDecoder;
 use memchr::memchr;
@@ -71,7 +70,7 @@ pub fn scan_stream(
     collector: &mut Collector<'_>,
     source: Source<'_>,
     cursor: &mut FileCursor,
-    reader: &mut dyn Bytes,
+    reader: &mut dyn Read,
     end: End,
 ) -> Ended {
     let set = collector.set;
@@ -257,8 +256,6 @@ pub fn holds_all(original: &File, copy: &File, size: u64, packed: bool) -> std::
     let copy = if packed { Surveyed::of(&mut unpacked(rewound(copy)?))? } else { Surveyed::of_file(copy, size)? };
     Ok(original.metadata()?.len() >= copy.size && copy == Surveyed::of_file(original, copy.size)?)
 }
-
-impl Bytes for MultiGzDecoder<std::io::BufReader<File>> {}
 
 /// The content of a compressed file.
 pub fn unpacked(file: File) -> MultiGzDecoder<std::io::BufReader<File>> {

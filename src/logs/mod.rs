@@ -20,7 +20,6 @@ mod event;
 mod events;
 mod files;
 mod group;
-mod guarded;
 mod journal;
 mod lines;
 mod literals;

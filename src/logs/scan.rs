@@ -333,20 +333,10 @@ pub struct Ended {
     pub mid_line: bool,
 }
 
-/// Bytes to be read in their order.
-pub trait Bytes: Read {
-    /// Shows the next ones where they lie, to what says how many of them it takes. None where they must be read.
-    fn lend(&mut self, _take: &mut dyn FnMut(&[u8]) -> usize) -> Option<usize> {
-        None
-    }
-}
-
-impl Bytes for &[u8] {}
-
 /// Reads to the end, handing over regions of whole lines with their offset. An error ends it early; what was handed
 /// over stays so, and the end says up to where that is.
 pub fn read_regions(
-    reader: &mut dyn Bytes,
+    reader: &mut dyn Read,
     start: Ended,
     cutting: Cutting,
     region: &mut dyn FnMut(&[u8], u64),
@@ -357,17 +347,6 @@ pub fn read_regions(
     let mut skipping = start.mid_line;
     let mut error = None;
     loop {
-        if filled == 0 && !skipping {
-            let lent = reader.lend(&mut |text| {
-                let until = memrchr(b'\n', text).map_or(0, |newline| newline + 1);
-                text.get(..until).filter(|lines| !lines.is_empty()).into_iter().for_each(|lines| region(lines, base));
-                until
-            });
-            if let Some(taken) = lent.filter(|taken| *taken > 0) {
-                base += taken as u64;
-                continue;
-            }
-        }
         let room = buffer.get_mut(filled..).unwrap_or_default();
         let read = match reader.read(room) {
             Ok(0) => break,

@@ -9,7 +9,7 @@ use super::collect::{Collector, Counting};
 use super::cursor::FileCursor;
 use super::envelope::{MAX_RAW, Unpacked};
 use super::files::{End, Format, Source, is_docker_json, scan_stream};
-use super::scan::{Bytes, MAX_LINE};
+use super::scan::MAX_LINE;
 use super::signature::{self, SignatureSet};
 use super::state::LogState;
 use super::{access, escapes, signature_set, suspect};
@@ -376,8 +376,6 @@ impl<'a, 'j> Feed<'a, 'j> {
         read > 0
     }
 }
-
-impl Bytes for Feed<'_, '_> {}
 
 impl Read for Feed<'_, '_> {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {

@@ -3,10 +3,8 @@
 
 use super::signature;
 use crate::logs::collect::{Collector, Counting};
-use crate::logs::cursor::{FileCursor, HEAD, Identity};
+use crate::logs::cursor::{FileCursor, Guarded, HEAD, Identity};
 use crate::logs::files::{Content, End, Format, Source, leave, read_on, scan_stream};
-use crate::logs::guarded::{Guarded, WINDOW};
-use crate::logs::scan::Bytes;
 use crate::logs::{LogState, signature_set};
 use jiff::Timestamp;
 use std::fs::{self, File};
@@ -27,8 +25,6 @@ struct Meanwhile<'r, 'f> {
     reads_before: u32,
     act: &'r dyn Fn(),
 }
-
-impl Bytes for Meanwhile<'_, '_> {}
 
 impl Read for Meanwhile<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
@@ -166,94 +162,4 @@ fn what_was_truncated_before_its_first_byte_was_read_is_known_to_be_as_short_as_
         let (rest, read) = log.on(&mut cursor, "app.log");
         assert_eq!((first + rest, read), (LINES as u64, Content::Read));
     }
-}
-
-/// Counts what it lends, and does something before one of the windows.
-struct Lent<'r, 'f> {
-    reader: &'r mut Guarded<'f>,
-    lent: usize,
-    before_window: usize,
-    act: &'r mut dyn FnMut(),
-}
-
-impl Read for Lent<'_, '_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.reader.read(buffer)
-    }
-}
-
-impl Bytes for Lent<'_, '_> {
-    fn lend(&mut self, take: &mut dyn FnMut(&[u8]) -> usize) -> Option<usize> {
-        if self.lent == self.before_window {
-            (self.act)();
-        }
-        let taken = self.reader.lend(take)?;
-        self.lent += 1;
-        Some(taken)
-    }
-}
-
-/// A log of some five windows whose lines are of many lengths, with tracebacks, some of them across two windows.
-fn long_content() -> String {
-    let mut text = String::new();
-    for n in 0.. {
-        if text.len() > 5 * WINDOW {
-            return text;
-        }
-        text += &"x".repeat(n * 7919 % 1500);
-        text += &match n % 7 {
-            3 => format!("\nTraceback (most recent call last):\n  File \"a.py\", line {n}\nKeyError: 'ERR {n}'\n"),
-            5 => format!(" ERR {n}\n"),
-            _ => "\n".to_owned(),
-        };
-    }
-    text
-}
-
-/// Reads a long log, and does something before the third window. Returns how many windows were lent, how many bytes were read
-/// and the groups, as JSON.
-fn read_long(log: &mut Log, act: &mut dyn FnMut()) -> (usize, u64, String) {
-    let path = log.path("long.log");
-    let set = signature_set(&[signature("err", "ERR")]);
-    let mut state = LogState::default();
-    let mut collector = Collector::new(&set, &mut state, Timestamp::UNIX_EPOCH, Counting::Recent(3600));
-    let file = File::open(&path).unwrap();
-    let id = Identity::of(&file.metadata().unwrap());
-    let mut cursor = FileCursor::start(path, id);
-    let mut reader = Guarded::new(&file, 0, id.size).unwrap();
-    let mut lent = Lent { reader: &mut reader, lent: 0, before_window: 2, act };
-    let source = Source::new("file:x", Format::Plain);
-    scan_stream(&mut collector, source, &mut cursor, &mut lent, End::Taken);
-    let windows = lent.lent;
-    assert!(reader.holds());
-    let report = collector.finish();
-    (windows, report.bytes, serde_json::to_string(&report.groups).unwrap())
-}
-
-#[test]
-fn what_nobody_writes_to_is_not_copied_and_says_the_same() {
-    let mut log = Log::new();
-    fs::write(log.path("long.log"), long_content()).unwrap();
-    let size = fs::metadata(log.path("long.log")).unwrap().len();
-    let (lent, bytes, groups) = read_long(&mut log, &mut || {});
-    assert!(lent >= 5 && bytes == size, "{lent} windows, {bytes} of {size} bytes");
-    let writer = fs::OpenOptions::new().append(true).open(log.path("long.log")).unwrap();
-    assert_eq!(read_long(&mut log, &mut || {}), (0, size, groups.clone()), "somebody may write to it");
-    drop(writer);
-    // A writer that comes meanwhile goes on at once, and the rest is copied.
-    let path = log.path("long.log");
-    let mut coming = None;
-    let mut come = || {
-        let path = path.clone();
-        let (told, opens) = std::sync::mpsc::channel();
-        coming = Some(std::thread::spawn(move || {
-            told.send(()).unwrap();
-            drop(fs::OpenOptions::new().append(true).open(path).unwrap());
-        }));
-        opens.recv().unwrap();
-    };
-    let (lent, bytes, of_rest) = read_long(&mut log, &mut come);
-    coming.take().unwrap().join().unwrap();
-    assert!(lent >= 2, "{lent} windows");
-    assert_eq!((bytes, of_rest), (size, groups));
 }

@@ -3,11 +3,9 @@
 use super::{Log, scenes};
 use crate::logs::beside::Present;
 use crate::logs::collect::{Collector, Counting};
-use crate::logs::cursor::{FileCursor, Identity};
+use crate::logs::cursor::{FileCursor, Guarded, Identity};
 use crate::logs::files::{Content, End, Format, Source, expand, leave, scan_stream};
-use crate::logs::guarded::Guarded;
 use crate::logs::rotation::Round;
-use crate::logs::scan::Bytes;
 use crate::logs::signature_set;
 use crate::logs::tests::signature;
 use jiff::Timestamp;
@@ -31,8 +29,6 @@ fn copytruncate(log: &mut Log) {
     log.copy();
     log.truncate();
 }
-
-impl Bytes for std::io::Take<&mut Guarded<'_>> {}
 
 #[test]
 fn copytruncate_loses_nothing_when_the_file_is_smaller_and_when_it_has_regrown() {
