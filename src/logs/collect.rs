@@ -75,7 +75,7 @@ pub struct Collector<'a> {
 #[derive(Debug, Clone, Copy)]
 struct Alike {
     group: Handle,
-    /// Where the first line has its timestamp.
+    /// Where the line has its timestamp; a traceback has none of its own.
     time: Place,
 }
 

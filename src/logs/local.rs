@@ -17,12 +17,11 @@ pub struct Local {
     days: Box<[Cell<Option<Day>>; DAYS]>,
 }
 
-/// A day on which nothing changes, nor on the one before or behind it.
 #[derive(Clone, Copy)]
 struct Day {
     date: Date,
-    /// Its midnight, in Unix time.
-    begin: i64,
+    /// Its midnight, in Unix time. None when the offset changes on it, or near it.
+    begin: Option<i64>,
 }
 
 impl Local {
@@ -32,31 +31,30 @@ impl Local {
 
     /// When it is that time there. Of two such times it is the first; one that is left out is as much later.
     pub fn timestamp(&self, date: Date, time: Time) -> Option<Timestamp> {
-        let slot = (date.year().cast_unsigned() as usize) << 9 ^ (date.month() as usize) << 5 ^ date.day() as usize;
+        // So that the days of a year have slots of their own.
+        let slot = (usize::from(date.year().unsigned_abs()) * 12 + date.month() as usize) * 31 + date.day() as usize;
         let cell = self.days.get(slot & (DAYS - 1))?;
-        let day = match cell.get() {
-            Some(day) if day.date == date => day,
-            _ => {
-                let Some(day) = self.day(date) else { return self.by_the_rules(date, time) };
-                cell.set(Some(day));
-                day
-            }
-        };
+        let day = cell.get().filter(|day| day.date == date).unwrap_or_else(|| self.day(date));
+        cell.set(Some(day));
+        let Some(begin) = day.begin else { return self.by_the_rules(date, time) };
         let seconds = (i64::from(time.hour()) * 60 + i64::from(time.minute())) * 60 + i64::from(time.second());
-        Timestamp::new(day.begin + seconds, time.subsec_nanosecond()).ok()
+        Timestamp::new(begin + seconds, time.subsec_nanosecond()).ok()
     }
 
     fn by_the_rules(&self, date: Date, time: Time) -> Option<Timestamp> {
         self.zone.to_ambiguous_timestamp(DateTime::from_parts(date, time)).compatible().ok()
     }
 
-    fn day(&self, date: Date) -> Option<Day> {
+    fn day(&self, date: Date) -> Day {
+        let begin =
+            self.by_the_rules(date, Time::midnight()).filter(|begin| !self.changes_near(*begin).unwrap_or(true));
+        Day { date, begin: begin.map(Timestamp::as_second) }
+    }
+
+    fn changes_near(&self, time: Timestamp) -> Result<bool, jiff::Error> {
         const AROUND: SignedDuration = SignedDuration::from_hours(48);
-        let begin = self.by_the_rules(date, Time::midnight())?;
-        let before = begin.checked_sub(AROUND).ok()?;
-        let behind = begin.checked_add(AROUND).ok()?;
-        let changes = self.zone.following(before).next().is_some_and(|next| next.timestamp() <= behind);
-        (!changes).then_some(Day { date, begin: begin.as_second() })
+        let (before, behind) = (time.checked_sub(AROUND)?, time.checked_add(AROUND)?);
+        Ok(self.zone.following(before).next().is_some_and(|next| next.timestamp() <= behind))
     }
 }
 

@@ -22,8 +22,8 @@ pub const MAX_LINE: usize = 16 << 10;
 /// Bytes read at once.
 pub const BUFFER: usize = 256 << 10;
 
-/// Tracebacks that are chained to one.
-const MAX_CHAINED: usize = 8;
+/// Bytes of tracebacks that are chained: fewer than the lines at which a stack trace is cut.
+const MAX_CHAINED: usize = 4 << 10;
 
 /// Where a line came from: its offset in what was read, and the time of its envelope.
 pub type Place = (u64, Option<Timestamp>);
@@ -227,10 +227,11 @@ impl<'s> Scan<'s> {
         of_others: &mut Vec<SigId>,
     ) -> Option<(&'t [u8], Next<'h>)> {
         let message = Stack::PythonMessage(0);
-        for _ in 0..MAX_CHAINED {
+        let first = next.at;
+        loop {
             let at = block::title_of_traceback(region.text, next.at, next.hits.first()?.at as usize)?;
             let (title, here, after) = Next { at, ..next }.taken(region)?;
-            if Stack::PythonFrames.offer(title) != Part::Title(message) {
+            if after.at - first > MAX_CHAINED || Stack::PythonFrames.offer(title) != Part::Title(message) {
                 return None;
             }
             self.matcher.matches_of(title, here, &mut self.of_line);
@@ -246,7 +247,6 @@ impl<'s> Scan<'s> {
             of_others.extend_from_slice(&self.of_line);
             next = frames;
         }
-        None
     }
 }
 

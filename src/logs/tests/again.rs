@@ -110,9 +110,17 @@ fn a_traceback_like_one_before_is_counted_without_a_closer_look() {
         assert_eq!(taken(&of("other words")), 0, "it may go on");
         assert_eq!(taken(&of(words).replace("\n\n", "\n")), 0, "not as Python chains them");
     }
+    // Cut at 5,000 lines.
+    let part = |n| format!("Traceback (most recent call last):\n{}KeyError: 'k{n}'\n", " \n".repeat(900));
+    let parts: Vec<String> = (0..8).map(part).collect();
+    assert_eq!(taken(&(parts.join(&format!("\n{}\n\n", stack::CHAINING[0])) + "ok\n")), 0, "too long for that");
     assert_eq!(taken(&(one(7, "KeyError: 'k2'") + "  more of it\n")), 0, "its message goes on");
     assert_eq!(taken(&("INFO ok\nERROR job failed\n".to_owned() + &one(7, "KeyError: 'k2'") + "ok\n")), 1);
-    assert_eq!(taken(&("ERROR job: KeyError: 5\n".to_owned() + &one(7, "KeyError: 'k2'") + "ok\n")), 1, "with its record");
+    assert_eq!(
+        taken(&("ERROR job: KeyError: 5\n".to_owned() + &one(7, "KeyError: 'k2'") + "ok\n")),
+        1,
+        "with its record"
+    );
     assert_eq!(taken(&(one(7, "ValueError: bad") + "ok\n")), 0, "another one");
 }
 
