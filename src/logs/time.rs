@@ -106,7 +106,7 @@ impl Clock {
         let head = line.get(..line.len().min(HEAD)).unwrap_or_default();
         // Most begin with it.
         let begins = matches!(head, [b'0'..=b'9', ..] | [b'A'..=b'Z', _, _, b' ', ..]);
-        if let Some(found) = Some(head).filter(|_| begins).and_then(|head| read(0, head)) {
+        if begins && let Some(found) = read(0, head) {
             return Some(found);
         }
         // A space before it and zeros behind it.
