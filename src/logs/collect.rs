@@ -2,7 +2,7 @@
 //!
 //! Pure but for the state it is handed. Not here: reading, scanning.
 
-use super::event::{self, Frames, Known, RawEvent, Seen, Sink};
+use super::event::{self, Frames, Kept, Known, RawEvent, Region, Seen, Sink};
 use super::group::{Group, Handle};
 use super::recent::Recent;
 use super::scan::Scan;
@@ -58,6 +58,8 @@ pub struct Collector<'a> {
     /// Events, by signature id.
     by_signature: Vec<u64>,
     source: String,
+    /// The number of this source: no other one in this reading has it.
+    number: u32,
     /// What of `by_signature` is in the report by source.
     by_source: Vec<u64>,
     /// Of this source, by signature id.
@@ -83,6 +85,8 @@ struct Alike {
 struct Gathered {
     group: ErrorGroup,
     signatures: Vec<SigId>,
+    /// The number of the source that was added last.
+    source: u32,
 }
 
 /// Where events come from.
@@ -94,8 +98,15 @@ pub struct Origin<'a> {
 
 /// Counts the events of one source.
 pub struct Counter<'c, 'a> {
-    pub collector: &'c mut Collector<'a>,
-    pub origin: Origin<'c>,
+    collector: &'c mut Collector<'a>,
+    origin: Origin<'c>,
+}
+
+impl<'c, 'a> Counter<'c, 'a> {
+    pub fn new(collector: &'c mut Collector<'a>, origin: Origin<'c>) -> Counter<'c, 'a> {
+        collector.go_to(origin);
+        Counter { collector, origin }
+    }
 }
 
 impl Sink for Counter<'_, '_> {
@@ -105,6 +116,10 @@ impl Sink for Counter<'_, '_> {
 
     fn again(&mut self, event: &Seen<'_>) -> bool {
         self.collector.again(self.origin, event).is_some()
+    }
+
+    fn settle(&mut self, region: &Region<'_>) {
+        self.collector.recent.iter_mut().for_each(|recent| recent.settle(region));
     }
 
     fn after(&mut self, number: u32, lines: Vec<String>) {
@@ -127,6 +142,7 @@ impl<'a> Collector<'a> {
             matched: vec![0; set.len()],
             by_signature: vec![0; set.len()],
             source: String::new(),
+            number: 0,
             by_source: vec![0; set.len()],
             recent: vec![Recent::default(); set.len()],
             known: Memo::default(),
@@ -166,12 +182,11 @@ impl<'a> Collector<'a> {
 
     /// Counts one event. A number when it is the example of its group and wants the lines after it.
     fn event(&mut self, origin: Origin<'_>, event: &RawEvent<'_>) -> Option<u32> {
-        self.go_to(origin);
         let time = self.time_of(event);
         let title = self.redacted(event.title());
         let own = self.without_foreign(event.frames, event.signatures);
         let signatures = own.as_deref().unwrap_or(event.signatures);
-        self.count_signatures(signatures, time.as_second(), &title);
+        self.count_signatures(signatures, time.as_second(), || String::from_utf8_lossy(&title).into_owned().into());
         if event.counted {
             return None;
         }
@@ -186,12 +201,12 @@ impl<'a> Collector<'a> {
                 Known::Line => self.clock().place(event.first_line()),
                 Known::Traceback => Place::Nowhere,
             };
-            if let Some(key) = self.key(known, &title, event.signatures) {
-                self.known.put(key, Alike { group: handle, time });
+            if let Some(shape) = self.state.known_groups.shape(&title) {
+                self.known.put(key(known, shape, event.signatures), Alike { group: handle, time });
             }
         }
         if let Some(Some(gathered)) = self.groups.get_mut(handle.index()) {
-            gathered.add(self.set, signatures, origin.source, time);
+            gathered.add(self.set, signatures, (self.number, origin.source), time);
             return None;
         }
         if self.count >= MAX_GROUPS {
@@ -199,7 +214,7 @@ impl<'a> Collector<'a> {
         }
         self.count += 1;
         let first = first(self.example(origin, event, signatures, &title, time));
-        let gathered = Gathered { group: first, signatures: signatures.to_vec() };
+        let gathered = Gathered { group: first, signatures: signatures.to_vec(), source: self.number };
         if let Some(free) = self.groups.get_mut(handle.index()) {
             *free = Some(gathered);
         }
@@ -209,13 +224,13 @@ impl<'a> Collector<'a> {
     /// Counts an event like one before, where the example of its group is known already.
     fn again(&mut self, origin: Origin<'_>, event: &Seen<'_>) -> Option<()> {
         let title = event::kept(event.title);
-        let alike = self.known.get(self.key(event.known, title, event.signatures)?)?;
+        let shape = event.shape.or_else(|| self.state.known_groups.shape(title))?;
+        let alike = self.known.get(key(event.known, shape, event.signatures))?;
         if matches!(self.redacted(title), Cow::Owned(changed) if changed != title) {
             return None;
         }
         let group = self.state.known_groups.resolve(alike.group);
         self.groups.get(group.index())?.as_ref()?;
-        self.go_to(origin);
         let stamp = match event.record {
             Some(record) => self.clock().read(record),
             None => self.clock().read_at(event.title, alike.time),
@@ -224,26 +239,20 @@ impl<'a> Collector<'a> {
         let time = self.time_from(stamp, (event.region.place)(event.at).1, before);
         let own = self.without_foreign(event.known.frames(), event.signatures);
         let signatures = own.as_deref().unwrap_or(event.signatures);
-        self.count_signatures(signatures, time.as_second(), title);
+        self.count_signatures(signatures, time.as_second(), || Kept::here(event.title_at, title));
         self.report.events += 1;
         self.state.known_groups.seen(group, time);
         if let Some(Some(gathered)) = self.groups.get_mut(group.index()) {
-            gathered.add(self.set, signatures, origin.source, time);
+            gathered.add(self.set, signatures, (self.number, origin.source), time);
         }
         Some(())
-    }
-
-    /// What events share whose titles are of one shape, and which matched the same.
-    fn key(&self, known: Known, title: &[u8], signatures: &[SigId]) -> Option<u64> {
-        let add = |key: u64, id: &SigId| folded_product(key ^ u64::from(*id), SPREADING);
-        let shape = self.state.known_groups.shape(title)?;
-        Some(signatures.iter().fold(folded_product(shape ^ known as u64, SPREADING), add))
     }
 
     fn go_to(&mut self, origin: Origin<'_>) {
         if self.source != origin.source {
             self.flush();
             origin.source.clone_into(&mut self.source);
+            self.number += 1;
         }
     }
 
@@ -267,7 +276,7 @@ impl<'a> Collector<'a> {
         Some(signatures.iter().copied().filter(|id| *id != foreign).collect())
     }
 
-    fn count_signatures(&mut self, ids: &[SigId], second: i64, title: &[u8]) {
+    fn count_signatures(&mut self, ids: &[SigId], second: i64, title: impl Fn() -> Kept) {
         let now = self.now.as_second();
         let bucket = match self.counting {
             Counting::Recent(span) => (second > now - span).then_some(second),
@@ -279,7 +288,7 @@ impl<'a> Collector<'a> {
                 *count += 1;
             }
             if let (Some(bucket), Some(recent)) = (bucket, self.recent.get_mut(usize::from(*id))) {
-                recent.count(bucket, title);
+                recent.count(bucket, title());
             }
         }
     }
@@ -289,8 +298,7 @@ impl<'a> Collector<'a> {
         for (id, recent) in (0..).zip(&mut self.recent) {
             let (buckets, example) = recent.take();
             if !buckets.is_empty() {
-                let example = clipped(&String::from_utf8_lossy(&example)).to_owned();
-                self.state.tally(&self.source, self.set.name(id), buckets, example);
+                self.state.tally(&self.source, self.set.name(id), buckets, clipped(&example).to_owned());
             }
         }
         for ((id, count), told) in (0..).zip(&self.by_signature).zip(&mut self.by_source) {
@@ -394,7 +402,7 @@ impl<'a> Collector<'a> {
 }
 
 impl Gathered {
-    fn add(&mut self, set: &SignatureSet, signatures: &[SigId], source: &str, time: Timestamp) {
+    fn add(&mut self, set: &SignatureSet, signatures: &[SigId], (number, source): (u32, &str), time: Timestamp) {
         let group = &mut self.group;
         group.count += 1;
         (group.first, group.last) = (group.first.min(time), group.last.max(time));
@@ -408,11 +416,19 @@ impl Gathered {
                 }
             }
         }
-        let known = group.sources.last().is_some_and(|last| last == source) || group.sources.len() >= MAX_SOURCES;
-        if !known && !group.sources.iter().any(|s| s == source) {
-            group.sources.push(source.to_owned());
+        if self.source != number {
+            self.source = number;
+            if group.sources.len() < MAX_SOURCES && !group.sources.iter().any(|s| s == source) {
+                group.sources.push(source.to_owned());
+            }
         }
     }
+}
+
+/// What events share whose titles are of one shape, and which matched the same.
+fn key(known: Known, shape: u64, signatures: &[SigId]) -> u64 {
+    let add = |key: u64, id: &SigId| folded_product(key ^ u64::from(*id), SPREADING);
+    signatures.iter().fold(folded_product(shape ^ known as u64, SPREADING), add)
 }
 
 /// A title as it is kept: at most so many characters.

@@ -60,6 +60,15 @@ pub enum Kept {
 }
 
 impl Kept {
+    /// A text that stands at a position of the region.
+    pub fn here(at: usize, text: &[u8]) -> Kept {
+        let end = u32::try_from(at + text.len());
+        match (u32::try_from(at), end) {
+            (Ok(from), Ok(to)) => Kept::Here(from, to),
+            _ => Kept::Owned(shown(text).into_owned()),
+        }
+    }
+
     /// Its text, as it is shown.
     pub fn shown<'a>(&'a self, region: &Region<'a>) -> Cow<'a, str> {
         match self {
@@ -223,8 +232,12 @@ pub struct Seen<'a> {
     pub at: usize,
     /// The log record that heads it.
     pub record: Option<&'a [u8]>,
-    /// What happened, in one line, as it stands there.
+    /// Where in the region the line begins that says what happened.
+    pub title_at: usize,
+    /// That line.
     pub title: &'a [u8],
+    /// The shape of the title, where it is known.
+    pub shape: Option<u64>,
     /// What it matched; never empty.
     pub signatures: &'a [SigId],
 }
@@ -238,6 +251,8 @@ pub trait Sink {
     fn again(&mut self, event: &Seen<'_>) -> bool;
     /// Takes the lines after an event, by its number.
     fn after(&mut self, number: u32, lines: Vec<String>);
+    /// Copies what the region is about to take with it.
+    fn settle(&mut self, region: &Region<'_>);
 }
 
 /// What is kept of a line: so many bytes, without the carriage return.

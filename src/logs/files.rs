@@ -79,7 +79,7 @@ pub fn scan_stream(
     let start = Ended { offset: cursor.offset, pending: 0, mid_line: cursor.mid_line };
     let path = cursor.path.clone();
     let origin = Origin { source: source.name, path: (source.format == Format::Plain).then_some(path.as_path()) };
-    let mut counter = Counter { collector, origin };
+    let mut counter = Counter::new(collector, origin);
     let mut unpacked = Unpacked::default();
     let continued = &mut cursor.continued;
     let cutting = source.cutting(end == End::Taken);

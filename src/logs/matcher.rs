@@ -4,9 +4,13 @@
 //! Pure. Not here: what a signature is and matches (`signature`).
 
 use super::access;
+use super::event;
+use super::group;
 use super::shape::{Memo, Shapes};
 use super::signature::{SigId, SignatureSet};
+use super::stack::{Part, Stack};
 use super::stems::Hit;
+use memchr::memchr;
 
 /// Different sets of signatures that are remembered.
 const MAX_SETS: usize = 1 << 10;
@@ -28,6 +32,45 @@ struct Known {
     matched: SetId,
     /// The values of digits mattered to these.
     unsure: SetId,
+    traits: Traits,
+}
+
+/// What is the same for all lines of one shape.
+#[derive(Debug, Clone, Copy)]
+struct Traits {
+    /// It may be one of an access log.
+    quoted: bool,
+    /// It is kept as it stands, and its shape as a title is that of its text.
+    plain: bool,
+    /// It says what went wrong, behind the frames of a Python traceback.
+    exception: bool,
+}
+
+impl Traits {
+    fn of(line: &[u8]) -> Traits {
+        let exception = Stack::PythonFrames.offer(line) == Part::Title(Stack::PythonMessage(0));
+        let plain = event::kept(line).len() == line.len() && group::is_plain(line);
+        Traits { quoted: memchr(b'"', line).is_some(), plain, exception }
+    }
+}
+
+/// What was seen of a line besides its signatures.
+#[derive(Debug, Clone, Copy)]
+pub struct Looked {
+    shape: u64,
+    traits: Traits,
+}
+
+impl Looked {
+    /// The shape that it has as the title of an event. None where that takes a closer look.
+    pub fn title_shape(self) -> Option<u64> {
+        self.traits.plain.then_some(self.shape)
+    }
+
+    /// Whether it says what went wrong, behind the frames of a Python traceback without a prefix.
+    pub fn is_exception(self) -> bool {
+        self.traits.exception
+    }
 }
 
 impl<'s> Matcher<'s> {
@@ -37,40 +80,50 @@ impl<'s> Matcher<'s> {
     }
 
     /// The signatures that a line with these hits matches, in their order.
-    pub fn matches_of(&mut self, line: &[u8], hits: &[Hit], found: &mut Vec<SigId>) {
-        if let Some(judged) = access::judged(line) {
+    pub fn matches_of(&mut self, line: &[u8], hits: &[Hit], found: &mut Vec<SigId>) -> Looked {
+        let shape = self.shapes.of(line);
+        let known = self.known.get(shape);
+        let traits = known.map_or_else(|| Traits::of(line), |known| known.traits);
+        if let Some(judged) = Some(line).filter(|_| traits.quoted).and_then(access::judged) {
             self.set.candidates(hits, found);
             self.set.matches_of_judged(&judged, found);
-        } else if self.set.are_exact(hits) {
-            self.set.candidates(hits, found);
+        } else if let Some(known) = known {
+            self.matches_of_known(known, line, hits, found);
         } else {
-            self.matches_of_shape(line, hits, found);
+            self.learn(shape, traits, line, hits, found);
         }
+        Looked { shape, traits }
     }
 
-    fn matches_of_shape(&mut self, line: &[u8], hits: &[Hit], found: &mut Vec<SigId>) {
-        self.set.digital(hits, &mut self.digital);
-        let (set, digital) = (self.set, &self.digital);
-        let shape = self.shapes.of(line);
-        if let Some(Known { matched, unsure }) = self.known.get(shape) {
-            let (matched, unsure) = (self.sets.get(matched), self.sets.get(unsure));
-            if unsure.is_empty() && digital.is_empty() {
-                found.clear();
-                found.extend_from_slice(matched);
-                return;
-            }
-            set.candidates(hits, found);
-            found.retain(|id| {
-                if unsure.contains(id) || digital.contains(id) { set.is_match(*id, line) } else { matched.contains(id) }
-            });
+    fn matches_of_known(&mut self, known: Known, line: &[u8], hits: &[Hit], found: &mut Vec<SigId>) {
+        let set = self.set;
+        let (matched, unsure) = (self.sets.get(known.matched), self.sets.get(known.unsure));
+        if unsure.is_empty() && !set.is_any_digital(hits) {
+            found.clear();
+            found.extend_from_slice(matched);
             return;
         }
+        set.candidates(hits, found);
+        if set.are_exact(hits) {
+            return;
+        }
+        set.digital(hits, &mut self.digital);
+        let digital = &self.digital;
+        found.retain(|id| {
+            if unsure.contains(id) || digital.contains(id) { set.is_match(*id, line) } else { matched.contains(id) }
+        });
+    }
+
+    fn learn(&mut self, shape: u64, traits: Traits, line: &[u8], hits: &[Hit], found: &mut Vec<SigId>) {
+        let set = self.set;
+        set.digital(hits, &mut self.digital);
+        let digital = &self.digital;
         set.candidates(hits, found);
         let unsure = self.sets.id(found.iter().filter(|id| digital.contains(id)));
         found.retain(|id| set.is_match(*id, line));
         let matched = self.sets.id(found.iter().filter(|id| !digital.contains(id)));
         if let (Some(matched), Some(unsure)) = (matched, unsure) {
-            self.known.put(shape, Known { matched, unsure });
+            self.known.put(shape, Known { matched, unsure, traits });
         }
     }
 }

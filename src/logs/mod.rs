@@ -133,7 +133,7 @@ pub fn scan_lines(signatures: &[Signature], source: &str, text: &[u8], now: Time
     let mut state = LogState::default();
     let mut collector = Collector::new(&set, &mut state, now, Counting::Whole(i64::MAX / 4));
     let mut scan = scan::Scan::new(&set, events::Assembler::default());
-    let mut counter = Counter { collector: &mut collector, origin: Origin { source, path: None } };
+    let mut counter = Counter::new(&mut collector, Origin { source, path: None });
     scan.region(text, &|at| (at as u64, None), &mut counter);
     let _ = scan.assembler.suspend(&set, true, &mut counter);
     collector.scanned(&scan, source, text.len() as u64);

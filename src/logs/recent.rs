@@ -2,6 +2,7 @@
 //!
 //! Pure.
 
+use super::event::{Kept, Region};
 use super::spread::spread;
 use std::collections::HashMap;
 
@@ -15,12 +16,12 @@ pub struct Recent {
     buckets: HashMap<i64, u64>,
     /// Seconds with events that are not in the buckets yet; none before the first, else a power of two.
     newest: Vec<(i64, u64)>,
-    example: Vec<u8>,
+    example: Kept,
 }
 
 impl Recent {
     /// Counts an event. They come in bursts: those of one second are counted before their bucket is looked for.
-    pub fn count(&mut self, second: i64, title: &[u8]) {
+    pub fn count(&mut self, second: i64, title: Kept) {
         if self.newest.is_empty() {
             self.newest = vec![(second, 0); NEWEST];
         }
@@ -31,15 +32,19 @@ impl Recent {
             }
             newest.1 += 1;
         }
-        self.example.clear();
-        self.example.extend_from_slice(title);
+        self.example = title;
+    }
+
+    /// Copies what the region is about to take with it.
+    pub fn settle(&mut self, region: &Region<'_>) {
+        self.example.settle(region);
     }
 
     /// Takes all that was counted, by second, and the title of the newest event.
-    pub fn take(&mut self) -> (HashMap<i64, u64>, Vec<u8>) {
+    pub fn take(&mut self) -> (HashMap<i64, u64>, String) {
         let Recent { mut buckets, newest, example } = std::mem::take(self);
         newest.into_iter().for_each(|newest| settle(&mut buckets, newest));
-        (buckets, example)
+        (buckets, example.into())
     }
 }
 
@@ -59,10 +64,10 @@ mod tests {
         let seconds = (0..10_000).map(|n| n * 7919 % 3001).chain([5; 100]);
         let mut expected: HashMap<i64, u64> = HashMap::new();
         for second in seconds {
-            recent.count(second, format!("at {second}").as_bytes());
+            recent.count(second, format!("at {second}").into());
             *expected.entry(second).or_default() += 1;
         }
-        assert_eq!(recent.take(), (expected, b"at 5".to_vec()));
-        assert_eq!(recent.take(), (HashMap::new(), Vec::new()), "taken");
+        assert_eq!(recent.take(), (expected, "at 5".to_owned()));
+        assert_eq!(recent.take(), (HashMap::new(), String::new()), "taken");
     }
 }

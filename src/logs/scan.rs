@@ -7,7 +7,7 @@ use super::block;
 use super::escapes::{self, ESC};
 use super::event::{Known, Region, Seen, Sink};
 use super::events::{Assembler, Line};
-use super::matcher::Matcher;
+use super::matcher::{Looked, Matcher};
 use super::signature::{SigId, SignatureSet};
 use super::stack::{self, Part, Stack};
 use super::stems::Hit;
@@ -88,6 +88,7 @@ impl<'s> Scan<'s> {
             (hits, at) = (after.hits, after.at);
         }
         self.assembler.settle(&region);
+        sink.settle(&region);
         self.recent = region.lines_before(text.len()).into();
         self.hits = all;
     }
@@ -106,13 +107,13 @@ impl<'s> Scan<'s> {
             return next;
         }
         let mut found = std::mem::take(&mut self.found);
-        self.matches_of(&line, hits, &mut found);
+        let looked = self.matches_of(&line, hits, &mut found);
         self.count(&found);
         let may_open = !line.plain || self.set.may_open(hits);
-        let after = match (self.assembler.wants_next() || !line.plain, may_open) {
-            (true, _) => None,
-            (false, false) => self.lone_again(&line, &mut found, next, region, sink),
-            (false, true) => self.traceback_again(&line, false, &mut found, next, region, sink),
+        let after = match (looked.filter(|_| !self.assembler.wants_next()), may_open) {
+            (None, _) => None,
+            (Some(looked), false) => self.lone_again(&line, looked, &mut found, next, region, sink),
+            (Some(_), true) => self.traceback_again(&line, false, &mut found, next, region, sink),
         };
         if after.is_none() {
             self.assembler.feed(&Line { matched: &found, may_open, ..line }, region, sink);
@@ -121,13 +122,13 @@ impl<'s> Scan<'s> {
         after.unwrap_or(next)
     }
 
-    fn matches_of(&mut self, line: &Line<'_>, hits: &[Hit], found: &mut Vec<SigId>) {
-        if line.plain {
-            let within = hits.iter().take_while(|hit| (hit.at as usize) < line.at + line.text.len()).count();
-            self.matcher.matches_of(line.text, hits.get(..within).unwrap_or_default(), found);
-        } else {
+    fn matches_of(&mut self, line: &Line<'_>, hits: &[Hit], found: &mut Vec<SigId>) -> Option<Looked> {
+        if !line.plain {
             *found = self.set.matches(line.text);
+            return None;
         }
+        let within = hits.iter().take_while(|hit| (hit.at as usize) < line.at + line.text.len()).count();
+        Some(self.matcher.matches_of(line.text, hits.get(..within).unwrap_or_default(), found))
     }
 
     fn count(&mut self, found: &[SigId]) {
@@ -143,6 +144,7 @@ impl<'s> Scan<'s> {
     fn lone_again<'h>(
         &mut self,
         line: &Line<'_>,
+        looked: Looked,
         found: &mut Vec<SigId>,
         next: Next<'h>,
         region: &Region<'_>,
@@ -163,7 +165,9 @@ impl<'s> Scan<'s> {
             known: Known::Line,
             at: line.at,
             record: None,
+            title_at: line.at,
             title: line.text,
+            shape: looked.title_shape(),
             signatures: found,
         };
         sink.again(&seen).then_some(next)
@@ -190,8 +194,17 @@ impl<'s> Scan<'s> {
         let frames = if is_record { self.opened(next, region, found, &mut of_others) } else { Some(next) };
         let whole = frames.and_then(|frames| self.whole_traceback(frames, region, found, &mut of_others));
         let record = is_record.then_some(line.text);
-        let after = whole.filter(|(title, _)| {
-            let seen = Seen { region: *region, known: Known::Traceback, at: line.at, record, title, signatures: found };
+        let after = whole.filter(|(title, ..)| {
+            let seen = Seen {
+                region: *region,
+                known: Known::Traceback,
+                at: line.at,
+                record,
+                title_at: title.at,
+                title: title.text,
+                shape: title.shape,
+                signatures: found,
+            };
             !found.is_empty() && sink.again(&seen)
         });
         match after {
@@ -225,21 +238,20 @@ impl<'s> Scan<'s> {
         region: &Region<'t>,
         found: &mut Vec<SigId>,
         of_others: &mut Vec<SigId>,
-    ) -> Option<(&'t [u8], Next<'h>)> {
-        let message = Stack::PythonMessage(0);
+    ) -> Option<(Title<'t>, Next<'h>)> {
         let first = next.at;
         loop {
             let at = block::title_of_traceback(region.text, next.at, next.hits.first()?.at as usize)?;
-            let (title, here, after) = Next { at, ..next }.taken(region)?;
-            if after.at - first > MAX_CHAINED || Stack::PythonFrames.offer(title) != Part::Title(message) {
+            let (text, here, after) = Next { at, ..next }.taken(region)?;
+            let looked = self.matcher.matches_of(text, here, &mut self.of_line);
+            if after.at - first > MAX_CHAINED || !looked.is_exception() {
                 return None;
             }
-            self.matcher.matches_of(title, here, &mut self.of_line);
             of_others.extend_from_slice(&self.of_line);
             join(found, &self.of_line);
             let following = after.line(region)?;
-            if message.offer(following) == Part::Foreign {
-                return Some((title, after));
+            if Stack::PythonMessage(0).offer(following) == Part::Foreign {
+                return Some((Title { at, text, shape: looked.title_shape() }, after));
             }
             let opener = after.chained(region)?;
             let (opener, here, frames) = opener.taken(region)?;
@@ -248,6 +260,13 @@ impl<'s> Scan<'s> {
             next = frames;
         }
     }
+}
+
+/// The line of a traceback that says what went wrong.
+struct Title<'t> {
+    at: usize,
+    text: &'t [u8],
+    shape: Option<u64>,
 }
 
 /// Adds what is not there.

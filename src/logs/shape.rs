@@ -5,10 +5,12 @@
 
 use super::spread::spread;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 
 const BLOCK: usize = 16;
 
-/// Makes shapes; two of them make different ones, so that nobody can write texts that only look alike.
+/// Makes shapes: the same ones in a whole process, others in the next one, so that nobody can write texts that only look
+/// alike.
 #[derive(Debug, Clone)]
 pub struct Shapes {
     seed: [u64; 2],
@@ -16,8 +18,11 @@ pub struct Shapes {
 
 impl Default for Shapes {
     fn default() -> Shapes {
-        let random = RandomState::new();
-        Shapes { seed: [random.hash_one(0), random.hash_one(1)] }
+        static SEED: LazyLock<[u64; 2]> = LazyLock::new(|| {
+            let random = RandomState::new();
+            [random.hash_one(0), random.hash_one(1)]
+        });
+        Shapes { seed: *SEED }
     }
 }
 

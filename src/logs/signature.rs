@@ -178,6 +178,13 @@ impl SignatureSet {
         index.always.is_empty() && hits.iter().all(|hit| index.meaning(*hit).is_none_or(|meaning| meaning.exact))
     }
 
+    /// Whether the values of the digits matter to any signature in a line with these hits.
+    pub fn is_any_digital(&self, hits: &[Hit]) -> bool {
+        let index = self.index(&[]);
+        let is_digital = |hit: &Hit| index.meaning(*hit).is_some_and(|meaning| !meaning.digital.is_empty());
+        !index.digital.is_empty() || hits.iter().any(is_digital)
+    }
+
     /// The signatures to which the values of the digits matter in a line with these hits.
     pub fn digital(&self, hits: &[Hit], found: &mut Vec<SigId>) {
         let index = self.index(&[]);

@@ -43,7 +43,7 @@ impl<'s> StampedLines<'s> {
     pub fn finish(mut self, collector: &mut Collector<'_>, tell_all: bool) -> (Suspended, u64) {
         self.flush(collector);
         let set = collector.set;
-        let mut counter = Counter { collector, origin: Origin { source: self.source, path: None } };
+        let mut counter = Counter::new(collector, Origin { source: self.source, path: None });
         let open = self.scan.assembler.suspend(set, tell_all, &mut counter);
         collector.scanned(&self.scan, self.source, self.bytes);
         (open, self.base + self.bytes)
@@ -60,7 +60,7 @@ impl<'s> StampedLines<'s> {
             let mark = marks.partition_point(|m| m.0 <= at).checked_sub(1).and_then(|i| marks.get(i));
             mark.map_or((0, None), |m| (m.1, Some(m.2)))
         };
-        let mut counter = Counter { collector, origin: Origin { source: self.source, path: None } };
+        let mut counter = Counter::new(collector, Origin { source: self.source, path: None });
         self.scan.region(&self.text, &place, &mut counter);
         self.text.clear();
         self.marks.clear();

@@ -4,7 +4,7 @@
 
 use super::group::is_mixed;
 use super::local::Local;
-use super::wide::wide;
+use super::wide::{highest_bits, wide};
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 const HEAD: usize = 96;
 const JSON_HEAD: usize = 512;
 /// Bytes that are looked at at once.
-const BLOCK: usize = 32;
+const BLOCK: usize = HEAD;
 /// The same, with the one before them and the four behind them.
 const WINDOW: usize = BLOCK + 5;
 /// A clock may be ahead of ours by so much; a later time is taken for now.
@@ -61,7 +61,7 @@ impl Clock {
             return Place::Unknown;
         }
         let mut first = None;
-        self.find::<HEAD, { HEAD + WINDOW }, ()>(line, false, |at, _| {
+        self.find(line, HEAD, false, |at, _| {
             first = Some(at);
             Some(())
         });
@@ -88,37 +88,41 @@ impl Clock {
     /// The timestamp of a line.
     pub fn read(&self, line: &[u8]) -> Option<Stamp> {
         let stamp = if is_json(line) {
-            self.find::<JSON_HEAD, { JSON_HEAD + WINDOW }, _>(line, true, |_, text| self.at_start(text, true))
+            self.find(line, JSON_HEAD, true, |_, text| self.at_start(text, true))
         } else {
-            self.find::<HEAD, { HEAD + WINDOW }, _>(line, false, |at, text| self.at_start(text, at == 0))
+            self.find(line, HEAD, false, |at, text| self.at_start(text, at == 0))
         }?;
         Some(Stamp { time: self.clamp(stamp.time), ..stamp })
     }
 
     /// What is read at the first place, of so many first bytes, where a word begins that may be a timestamp and something is
     /// read.
-    fn find<const HEAD: usize, const ROOM: usize, T>(
+    fn find<T>(
         &self,
         line: &[u8],
+        within: usize,
         epochs: bool,
         mut read: impl FnMut(usize, &[u8]) -> Option<T>,
     ) -> Option<T> {
-        let head = line.get(..line.len().min(HEAD)).unwrap_or_default();
+        let head = line.get(..within).unwrap_or(line);
         // Most begin with it.
         let begins = matches!(head, [b'0'..=b'9', ..] | [b'A'..=b'Z', _, _, b' ', ..]);
         if begins && let Some(found) = read(0, head) {
             return Some(found);
         }
-        // A space before it and zeros behind it.
-        let mut padded = [0; ROOM];
-        padded.iter_mut().zip([b' ']).for_each(|(to, space)| *to = space);
-        padded.get_mut(1..=head.len())?.copy_from_slice(head);
         for from in (0..head.len()).step_by(BLOCK) {
-            let seen = u32::from(from == 0);
-            let mut starts = starts(padded.get(from..)?.first_chunk()?, epochs) & !seen;
+            let text = line.get(from..)?;
+            let mut starts = match text.first_chunk() {
+                Some(window) => starts(window, epochs),
+                None => {
+                    let mut short = [0; WINDOW];
+                    short.get_mut(..text.len())?.copy_from_slice(text);
+                    starts(&short, epochs)
+                }
+            };
             while starts != 0 {
-                let at = from + starts.trailing_zeros() as usize;
-                if let Some(found) = read(at, head.get(at..)?) {
+                let at = from + 1 + starts.trailing_zeros() as usize;
+                if let Some(found) = read(at, head.get(at..).filter(|text| !text.is_empty())?) {
                     return Some(found);
                 }
                 starts &= starts - 1;
@@ -170,21 +174,19 @@ wide! {
     /// Where in a block a word begins that may be a timestamp: a bit for each byte. That is a number before a dash or a slash, a
     /// word of three letters as the name of a month is, and with `epochs` any number. All bytes are looked at at once, as most lines
     /// have no timestamp or one at their beginning.
-    fn starts(window: &[u8; WINDOW], epochs: bool) -> u32 {
+    fn starts(window: &[u8; WINDOW], epochs: bool) -> u128 {
         let is = |a: u8, b: u8| u8::from(a == b);
+        let is_digit = |byte: u8| u8::from(byte.wrapping_sub(b'0') < 10);
+        let goes_on = |left: u8| is_digit(left) | u8::from((left | 0x20).wrapping_sub(b'a') < 26) | is(left, b'.');
         let before_and_here = part::<0>(window).iter().zip(part::<1>(window));
         let ahead = part::<3>(window).iter().zip(part::<4>(window)).zip(part::<5>(window));
         let mut marks = [0_u8; BLOCK];
         for (mark, ((left, here), ((third, fourth), fifth))) in marks.iter_mut().zip(before_and_here.zip(ahead)) {
-            let is_digit = |byte: u8| u8::from(byte.wrapping_sub(b'0') < 10);
             let is_date = is(*third, b'/') | is(*fifth, b'-') | is(*fifth, b'/') | u8::from(epochs);
             let is_name = u8::from(here.wrapping_sub(b'A') < 26) & is(*fourth, b' ');
-            let goes_on = is_digit(*left) | u8::from((left | 0x20).wrapping_sub(b'a') < 26) | is(*left, b'.');
-            *mark = (is_digit(*here) & is_date | is_name) & !goes_on & 1;
+            *mark = ((is_digit(*here) & is_date | is_name) & !goes_on(*left) & 1) << 7;
         }
-        // The lowest bits of eight bytes, side by side.
-        let gathered = |eight: &[u8; 8]| (u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32;
-        marks.as_chunks::<8>().0.iter().rev().fold(0, |bits, eight| bits << 8 | gathered(eight))
+        highest_bits(&marks)
     }
 }
 

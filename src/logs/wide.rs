@@ -50,9 +50,39 @@ pub(super) fn any_block<const BLOCK: usize>(text: &[u8], overlap: usize, holds: 
     holds(last)
 }
 
+/// The highest bits of up to 128 bytes, the first one's lowest.
+#[inline(always)]
+pub(super) fn highest_bits(bytes: &[u8]) -> u128 {
+    bytes.as_chunks().0.iter().rev().fold(0, |bits, sixteen| bits << 16 | u128::from(highest_of_sixteen(*sixteen)))
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+#[expect(unsafe_code, reason = "what needs SSE2 may only be called where it is")]
+fn highest_of_sixteen(bytes: [u8; 16]) -> u16 {
+    use std::arch::x86_64::{_mm_movemask_epi8, _mm_set_epi64x};
+    let both = u128::from_le_bytes(bytes).cast_signed();
+    // SAFETY: every processor of this architecture has it.
+    unsafe { _mm_movemask_epi8(_mm_set_epi64x((both >> 64) as i64, both as i64)) as u16 }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+fn highest_of_sixteen(bytes: [u8; 16]) -> u16 {
+    bytes.iter().rev().fold(0, |bits, byte| bits << 1 | u16::from(byte >> 7))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_highest_bit_of_each_byte_is_told() {
+        for set in [0, 1, 1 << 95, 0x8000_0001_7FFF_FFFE_0F0F_1234 & ((1 << 96) - 1)] {
+            let bytes: Vec<u8> = (0..96).map(|at| ((set >> at & 1) as u8) << 7 | 0x55).collect();
+            assert_eq!(highest_bits(&bytes), set);
+        }
+    }
 
     #[test]
     fn two_bytes_are_seen_together_wherever_they_stand() {

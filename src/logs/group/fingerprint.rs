@@ -84,7 +84,7 @@ impl Fingerprints {
 /// A number for a title: titles that share one have one template, and it is found much faster. They are as long as each
 /// other, and differ in the values of digits and in what stands in hexadecimal numbers alone.
 pub fn shape(shapes: &Shapes, title: &[u8]) -> u64 {
-    if title.len() > MAX_TITLE || !is_mixed(title) {
+    if is_plain(title) {
         return shapes.of(title);
     }
     if let Some((before, behind)) = around_quoted(title) {
@@ -92,6 +92,11 @@ pub fn shape(shapes: &Shapes, title: &[u8]) -> u64 {
         return shapes.after(!of_words(shapes, before) ^ length as u64, behind);
     }
     of_words(shapes, title)
+}
+
+/// Whether the shape of a title is that of its text; the same for all texts of one shape.
+pub fn is_plain(title: &[u8]) -> bool {
+    title.len() > MAX_TITLE || !is_mixed(title)
 }
 
 /// The same for a text without quoted numbers.

@@ -3,7 +3,7 @@
 use super::signature;
 use crate::config::builtin_signatures;
 use crate::logs::collect::{Collector, Counter, Counting, Origin};
-use crate::logs::event::{RawEvent, Seen, Sink};
+use crate::logs::event::{RawEvent, Region, Seen, Sink};
 use crate::logs::events::Assembler;
 use crate::logs::scan::Scan;
 use crate::logs::stack;
@@ -31,6 +31,10 @@ impl Sink for Counted<'_, '_> {
     fn after(&mut self, number: u32, lines: Vec<String>) {
         self.counter.after(number, lines);
     }
+
+    fn settle(&mut self, region: &Region<'_>) {
+        self.counter.settle(region);
+    }
 }
 
 /// Everything that is told of a log, read in regions of so many lines, and how many of its lines were taken so.
@@ -39,7 +43,7 @@ fn told(set: &SignatureSet, lines: &[String], region: usize, takes: bool) -> (St
     let now = "2025-06-15T12:00:00Z".parse().unwrap();
     let mut collector = Collector::new(set, &mut state, now, Counting::Whole(3600));
     let mut scan = Scan::new(set, Assembler::default());
-    let counter = Counter { collector: &mut collector, origin: Origin { source: "file:x", path: None } };
+    let counter = Counter::new(&mut collector, Origin { source: "file:x", path: None });
     let mut sink = Counted { counter, takes, taken: 0 };
     let mut offset = 0;
     for part in lines.chunks(region) {
