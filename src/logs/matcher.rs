@@ -6,6 +6,7 @@
 use super::access;
 use super::event;
 use super::group;
+use super::proven::Proven;
 use super::shape::{Memo, Shapes};
 use super::signature::{SigId, SignatureSet};
 use super::stack::{Part, Stack};
@@ -21,6 +22,7 @@ pub struct Matcher<'s> {
     shapes: Shapes,
     known: Memo<Known>,
     sets: Sets,
+    proven: Proven,
     // Kept for its memory.
     digital: Vec<SigId>,
 }
@@ -76,7 +78,7 @@ impl Looked {
 impl<'s> Matcher<'s> {
     pub fn new(set: &'s SignatureSet) -> Matcher<'s> {
         let (shapes, known, sets) = (Shapes::default(), Memo::default(), Sets::default());
-        Matcher { set, shapes, known, sets, digital: Vec::new() }
+        Matcher { set, shapes, known, sets, proven: Proven::default(), digital: Vec::new() }
     }
 
     /// The signatures that a line with these hits matches, in their order.
@@ -88,14 +90,14 @@ impl<'s> Matcher<'s> {
             self.set.candidates(hits, found);
             self.set.matches_of_judged(&judged, found);
         } else if let Some(known) = known {
-            self.matches_of_known(known, line, hits, found);
+            self.matches_of_known(shape, known, line, hits, found);
         } else {
             self.learn(shape, traits, line, hits, found);
         }
         Looked { shape, traits }
     }
 
-    fn matches_of_known(&mut self, known: Known, line: &[u8], hits: &[Hit], found: &mut Vec<SigId>) {
+    fn matches_of_known(&mut self, shape: u64, known: Known, line: &[u8], hits: &[Hit], found: &mut Vec<SigId>) {
         let set = self.set;
         let (matched, unsure) = (self.sets.get(known.matched), self.sets.get(known.unsure));
         if unsure.is_empty() && !set.is_any_digital(hits) {
@@ -108,9 +110,10 @@ impl<'s> Matcher<'s> {
             return;
         }
         set.digital(hits, &mut self.digital);
-        let digital = &self.digital;
-        found.retain(|id| {
-            if unsure.contains(id) || digital.contains(id) { set.is_match(*id, line) } else { matched.contains(id) }
+        let (digital, proven) = (&self.digital, &mut self.proven);
+        found.retain(|id| match unsure.contains(id) || digital.contains(id) {
+            true => proven.is_match(set, *id, shape, line),
+            false => matched.contains(id),
         });
     }
 

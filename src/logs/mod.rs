@@ -26,6 +26,7 @@ mod literals;
 mod local;
 mod matcher;
 mod prefix;
+mod proven;
 mod recent;
 mod rotation;
 mod scan;

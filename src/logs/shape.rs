@@ -35,13 +35,23 @@ impl Shapes {
 
     /// The shape of something and a text behind it.
     pub fn after(&self, shape: u64, text: &[u8]) -> u64 {
+        self.folded(shape, text, without_values)
+    }
+
+    /// A number for something and a text behind it: another one, but for chance, for any other text.
+    pub fn exactly(&self, of: u64, text: &[u8]) -> u64 {
+        self.folded(of, text, |bytes| bytes)
+    }
+
+    #[inline]
+    fn folded(&self, of: u64, text: &[u8], seen: impl Fn(u64) -> u64) -> u64 {
         let [first, second] = self.seed;
         let mixed = |state: u64, block: &[u8; BLOCK]| {
             let both = u128::from_le_bytes(*block);
             let (low, high) = (both as u64, (both >> 64) as u64);
-            folded_product(without_values(low) ^ second, without_values(high) ^ state)
+            folded_product(seen(low) ^ second, seen(high) ^ state)
         };
-        let start = shape ^ first ^ text.len() as u64;
+        let start = of ^ first ^ text.len() as u64;
         let Some(last) = text.last_chunk::<BLOCK>() else {
             let mut short = [0; BLOCK];
             short.iter_mut().zip(text).for_each(|(to, from)| *to = *from);

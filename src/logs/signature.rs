@@ -11,6 +11,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use regex_syntax::hir::Hir;
 use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// A compiled pattern may not need more than this, in bytes.
 const SIZE_LIMIT: usize = 4 << 20;
@@ -80,12 +81,25 @@ pub fn compile(pattern: &str, unicode: bool) -> Result<Regex, regex::Error> {
     RegexBuilder::new(pattern).unicode(unicode).size_limit(SIZE_LIMIT).dfa_size_limit(DFA_LIMIT).build()
 }
 
+/// What of a line a signature matches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Matched {
+    /// This part, whatever else is in the line.
+    Part(Range<usize>),
+    /// The line as it is.
+    Line,
+}
+
 impl Compiled {
     fn matches(&self, text: &[u8]) -> bool {
-        let hit = |cell: &OnceCell<Option<Regex>>, pattern: &str| {
-            cell.get_or_init(|| compile(pattern, !self.built_in).ok()).as_ref().is_some_and(|r| r.is_match(text))
-        };
-        hit(&self.regex, &self.pattern) && !self.ignore.as_ref().is_some_and(|p| hit(&self.ignore_regex, p))
+        let is_match = |regex: &Regex| regex.is_match(text);
+        let regex = self.compiled(&self.regex, &self.pattern);
+        regex.is_some_and(is_match)
+            && !self.ignore.as_ref().and_then(|p| self.compiled(&self.ignore_regex, p)).is_some_and(is_match)
+    }
+
+    fn compiled<'c>(&self, cell: &'c OnceCell<Option<Regex>>, pattern: &str) -> Option<&'c Regex> {
+        cell.get_or_init(|| compile(pattern, !self.built_in).ok()).as_ref()
     }
 
     /// What its pattern requires, and on which lines the values of digits matter to it.
@@ -201,6 +215,16 @@ impl SignatureSet {
     /// Whether a line, which is none of an access log, matches a signature that it may match.
     pub fn is_match(&self, id: SigId, line: &[u8]) -> bool {
         self.is_exact(id) || self.get(id).is_some_and(|signature| signature.matches(line))
+    }
+
+    /// What of a line, which is none of an access log, a signature matches. None where it does not.
+    pub fn find(&self, id: SigId, line: &[u8]) -> Option<Matched> {
+        let signature = self.get(id)?;
+        if signature.ignore.is_some() {
+            return signature.matches(line).then_some(Matched::Line);
+        }
+        let part = signature.compiled(&signature.regex, &signature.pattern)?.find(line)?;
+        Some(Matched::Part(part.range()))
     }
 
     /// Leaves, and adds, what an access log line matches.

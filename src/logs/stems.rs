@@ -198,34 +198,67 @@ fn moved(spots: &[Spot], by: usize) -> impl Iterator<Item = Spot> {
     spots.iter().map(move |spot| Spot { before: spot.before.saturating_add(by), ..*spot })
 }
 
-/// The stems of which a text is a part. Many may share one: the byte before it tells which of them are worth a look.
+/// The stems of which a text is a part. Many may share one: what stands around it tells which of them are worth a look.
 #[derive(Debug)]
-struct Spots {
-    /// Those that begin with it.
-    begin: Vec<Spot>,
-    /// The others by the byte before it, in order.
-    behind: Vec<(u8, Spot)>,
-}
+struct Spots(Vec<(Expected, Spot)>);
 
 impl Spots {
     fn new(spots: Vec<Spot>, stems: &[Vec<u8>]) -> Spots {
-        let byte_before = |spot: Spot| {
-            let before = stems.get(usize::from(spot.stem))?.get(usize::from(spot.before).checked_sub(1)?)?;
-            Some((*before, spot))
-        };
-        let begin = spots.iter().filter(|spot| spot.before == 0).copied().collect();
-        let mut behind: Vec<_> = spots.into_iter().filter_map(byte_before).collect();
-        behind.sort_by_key(|(byte, _)| *byte);
-        Spots { begin, behind }
+        let expected =
+            |spot: Spot| Some((Expected::of(stems.get(usize::from(spot.stem))?, usize::from(spot.before)), spot));
+        Spots(spots.into_iter().filter_map(expected).collect())
     }
 
     /// Those that may be where it was found.
+    #[inline]
     fn at(&self, text: &[u8], at: usize) -> impl Iterator<Item = &Spot> {
-        let byte = at.checked_sub(1).and_then(|before| text.get(before));
-        let first = byte.map_or(self.behind.len(), |byte| self.behind.partition_point(|(b, _)| b < byte));
-        let behind = self.behind.get(first..).unwrap_or_default();
-        let behind = behind.iter().take_while(move |(b, _)| Some(b) == byte).map(|(_, spot)| spot);
-        self.begin.iter().chain(behind)
+        let around = Around::of(text, at);
+        self.0.iter().filter(move |(expected, _)| expected.may_be(around)).map(|(_, spot)| spot)
+    }
+}
+
+/// The bytes around a place: as many before it as from it on, and zeros where there are none.
+#[derive(Debug, Clone, Copy)]
+struct Around {
+    before: u64,
+    from: u64,
+}
+
+impl Around {
+    #[inline]
+    fn of(text: &[u8], at: usize) -> Around {
+        let (before, from) = text.split_at_checked(at).unwrap_or_default();
+        let whole = |eight: &[u8; HEAD]| u64::from_le_bytes(*eight);
+        Around {
+            before: before.last_chunk().map_or_else(|| gathered(before.iter().rev()).swap_bytes(), whole),
+            from: from.first_chunk().map_or_else(|| gathered(from.iter()), whole),
+        }
+    }
+}
+
+/// Up to eight bytes, the first one lowest.
+fn gathered<'a>(bytes: impl Iterator<Item = &'a u8>) -> u64 {
+    let mut eight = [0; HEAD];
+    eight.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    u64::from_le_bytes(eight)
+}
+
+/// What stands around a place of a stem.
+#[derive(Debug, Clone, Copy)]
+struct Expected {
+    bytes: Around,
+    /// Where the stem has any.
+    mask: Around,
+}
+
+impl Expected {
+    fn of(stem: &[u8], at: usize) -> Expected {
+        Expected { bytes: Around::of(stem, at), mask: Around::of(&vec![u8::MAX; stem.len()], at) }
+    }
+
+    #[inline]
+    fn may_be(&self, around: Around) -> bool {
+        (around.before ^ self.bytes.before) & self.mask.before | (around.from ^ self.bytes.from) & self.mask.from == 0
     }
 }
 
@@ -299,7 +332,7 @@ mod tests {
         else {
             panic!("no anchors")
         };
-        let known: usize = anchors.spots.iter().map(|spots| spots.begin.len() + spots.behind.len()).sum();
+        let known: usize = anchors.spots.iter().map(|spots| spots.0.len()).sum();
         assert_eq!((anchors.stops(&sample).count(), known), (0, 6));
     }
 

@@ -12,7 +12,7 @@ pub(super) const SHORT: usize = GRAM - 1;
 /// What one more gram costs the search, in grams of a sample at which it stops for nothing.
 const ONE_MORE: u64 = 5 << COUNTED;
 /// What a stop costs, in stems that are compared there.
-const STOP: u64 = 4;
+const STOP: u64 = 16;
 
 /// What is searched for instead of a stem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
