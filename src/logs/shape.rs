@@ -8,6 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 
 const BLOCK: usize = 16;
+const PAIR: usize = 2 * BLOCK;
 
 /// Makes shapes: the same ones in a whole process, others in the next one, so that nobody can write texts that only look
 /// alike.
@@ -52,13 +53,22 @@ impl Shapes {
             folded_product(seen(low) ^ second, seen(high) ^ state)
         };
         let start = of ^ first ^ text.len() as u64;
-        let Some(last) = text.last_chunk::<BLOCK>() else {
-            let mut short = [0; BLOCK];
-            short.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
-            return mixed(start, &short);
-        };
-        // The last block overlaps the one before it.
-        mixed(text.as_chunks::<BLOCK>().0.iter().fold(start, mixed), last)
+        // The last blocks overlap those before them.
+        if let Some(last) = text.last_chunk::<PAIR>() {
+            // Two states, so that one need not wait for the other.
+            let both = |(one, other): (u64, u64), pair: &[u8; PAIR]| match pair.as_chunks().0 {
+                [left, right] => (mixed(one, left), mixed(other, right)),
+                _ => (one, other),
+            };
+            let (one, other) = both(text.as_chunks().0.iter().fold((start, !start), both), last);
+            return folded_product(one ^ second, other ^ first);
+        }
+        if let (Some(head), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+            return mixed(mixed(start, head), last);
+        }
+        let mut short = [0; BLOCK];
+        short.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
+        mixed(start, &short)
     }
 }
 
