@@ -81,8 +81,8 @@ impl<'s> Matcher<'s> {
         Matcher { set, shapes, known, sets, proven: Proven::default(), digital: Vec::new() }
     }
 
-    /// The signatures that a line with these hits matches, in their order.
-    pub fn matches_of(&mut self, line: &[u8], hits: &[Hit], found: &mut Vec<SigId>) -> Looked {
+    /// The signatures that a line matches, in their order. It begins at a position of the text in which these are its hits.
+    pub fn matches_of(&mut self, line: &[u8], (at, hits): (usize, &[Hit]), found: &mut Vec<SigId>) -> Looked {
         let shape = self.shapes.of(line);
         let known = self.known.get(shape);
         let traits = known.map_or_else(|| Traits::of(line), |known| known.traits);
@@ -90,14 +90,14 @@ impl<'s> Matcher<'s> {
             self.set.candidates(hits, found);
             self.set.matches_of_judged(&judged, found);
         } else if let Some(known) = known {
-            self.matches_of_known(shape, known, line, hits, found);
+            self.matches_of_known(known, line, (at, hits), found);
         } else {
-            self.learn(shape, traits, line, hits, found);
+            self.learn(shape, traits, line, (at, hits), found);
         }
         Looked { shape, traits }
     }
 
-    fn matches_of_known(&mut self, shape: u64, known: Known, line: &[u8], hits: &[Hit], found: &mut Vec<SigId>) {
+    fn matches_of_known(&mut self, known: Known, line: &[u8], (at, hits): (usize, &[Hit]), found: &mut Vec<SigId>) {
         let set = self.set;
         let (matched, unsure) = (self.sets.get(known.matched), self.sets.get(known.unsure));
         if unsure.is_empty() && !set.is_any_digital(hits) {
@@ -112,18 +112,18 @@ impl<'s> Matcher<'s> {
         set.digital(hits, &mut self.digital);
         let (digital, proven) = (&self.digital, &mut self.proven);
         found.retain(|id| match unsure.contains(id) || digital.contains(id) {
-            true => proven.is_match(set, *id, shape, line),
+            true => proven.is_match(set, *id, line, (at, hits)),
             false => matched.contains(id),
         });
     }
 
-    fn learn(&mut self, shape: u64, traits: Traits, line: &[u8], hits: &[Hit], found: &mut Vec<SigId>) {
+    fn learn(&mut self, shape: u64, traits: Traits, line: &[u8], (at, hits): (usize, &[Hit]), found: &mut Vec<SigId>) {
         let set = self.set;
         set.digital(hits, &mut self.digital);
-        let digital = &self.digital;
+        let (digital, proven) = (&self.digital, &mut self.proven);
         set.candidates(hits, found);
         let unsure = self.sets.id(found.iter().filter(|id| digital.contains(id)));
-        found.retain(|id| set.is_match(*id, line));
+        found.retain(|id| proven.is_match(set, *id, line, (at, hits)));
         let matched = self.sets.id(found.iter().filter(|id| !digital.contains(id)));
         if let (Some(matched), Some(unsure)) = (matched, unsure) {
             self.known.put(shape, Known { matched, unsure, traits });

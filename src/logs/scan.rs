@@ -128,7 +128,7 @@ impl<'s> Scan<'s> {
             return None;
         }
         let within = hits.iter().take_while(|hit| (hit.at as usize) < line.at + line.text.len()).count();
-        Some(self.matcher.matches_of(line.text, hits.get(..within).unwrap_or_default(), found))
+        Some(self.matcher.matches_of(line.text, (line.at, hits.get(..within).unwrap_or_default()), found))
     }
 
     fn count(&mut self, found: &[SigId]) {
@@ -224,7 +224,7 @@ impl<'s> Scan<'s> {
         of_others: &mut Vec<SigId>,
     ) -> Option<Next<'h>> {
         let (line, here, frames) = opener.taken(region)?;
-        self.matcher.matches_of(line, here, &mut self.of_line);
+        self.matcher.matches_of(line, (opener.at, here), &mut self.of_line);
         of_others.extend_from_slice(&self.of_line);
         join(found, &self.of_line);
         Some(frames)
@@ -243,7 +243,7 @@ impl<'s> Scan<'s> {
         loop {
             let at = block::title_of_traceback(region.text, next.at, next.hits.first()?.at as usize)?;
             let (text, here, after) = Next { at, ..next }.taken(region)?;
-            let looked = self.matcher.matches_of(text, here, &mut self.of_line);
+            let looked = self.matcher.matches_of(text, (at, here), &mut self.of_line);
             if after.at - first > MAX_CHAINED || !looked.is_exception() {
                 return None;
             }
@@ -254,8 +254,8 @@ impl<'s> Scan<'s> {
                 return Some((Title { at, text, shape: looked.title_shape() }, after));
             }
             let opener = after.chained(region)?;
-            let (opener, here, frames) = opener.taken(region)?;
-            self.matcher.matches_of(opener, here, &mut self.of_line);
+            let (text, here, frames) = opener.taken(region)?;
+            self.matcher.matches_of(text, (opener.at, here), &mut self.of_line);
             of_others.extend_from_slice(&self.of_line);
             next = frames;
         }

@@ -52,7 +52,8 @@ impl Shapes {
             let (low, high) = (both as u64, (both >> 64) as u64);
             folded_product(seen(low) ^ second, seen(high) ^ state)
         };
-        let start = of ^ first ^ text.len() as u64;
+        // Mixed, so that no byte of the text cancels out what differs in them.
+        let start = folded_product(of ^ first, text.len() as u64 ^ second);
         // The last blocks overlap those before them.
         if let Some(last) = text.last_chunk::<PAIR>() {
             // Two states, so that one need not wait for the other.
@@ -151,6 +152,19 @@ mod tests {
                 let at = at.index(bytes.len());
                 bytes[at] = b'~';
                 prop_assert_eq!(shapes.of(&bytes) == of(&text), bytes == text.as_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_text_stands_behind_and_its_length_are_not_cancelled_out_by_its_bytes() {
+        let shapes = Shapes::default();
+        let mut seen = std::collections::HashSet::new();
+        for (behind, length) in (0..32).flat_map(|behind| [(behind, 9), (behind, 10), (behind, 11)]) {
+            for byte in 0..=u8::MAX {
+                let mut text = *b"12345678...";
+                text[8..].copy_from_slice(&[byte, 0, 0]);
+                assert!(seen.insert(shapes.exactly(behind, &text[..length])), "{behind} {length} {byte}");
             }
         }
     }

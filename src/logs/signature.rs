@@ -207,6 +207,12 @@ impl SignatureSet {
         index.collect(hits, |meaning| &meaning.digital, found);
     }
 
+    /// The first of these hits that makes a signature a candidate.
+    pub fn hit_of(&self, id: SigId, hits: &[Hit]) -> Option<Hit> {
+        let index = self.index(&[]);
+        hits.iter().copied().find(|hit| index.meaning(*hit).is_some_and(|meaning| meaning.owners.contains(&id)))
+    }
+
     /// Whether it matches every line on which it is a candidate.
     pub fn is_exact(&self, id: SigId) -> bool {
         self.index(&[]).exact.get(usize::from(id)).copied().unwrap_or(false)

@@ -6,9 +6,12 @@ use super::wide::{any_block, wide};
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
-const TRACEBACK: &str = "Traceback (most recent call last):";
 /// The line that opens a Python traceback, without a prefix.
-pub const PYTHON: &[u8] = TRACEBACK.as_bytes();
+pub const PYTHON: &[u8; 34] = b"Traceback (most recent call last):";
+const TRACEBACK: &str = match std::str::from_utf8(PYTHON) {
+    Ok(text) => text,
+    Err(_) => "",
+};
 /// Texts at which the scanner must stop, because a stack trace may begin there.
 pub const OPENERS: [&str; 4] = [TRACEBACK, "' panicked at", "panic: ", "fatal error: "];
 /// The lines that chain another Python traceback to one.

@@ -4,7 +4,7 @@
 
 use super::group::is_mixed;
 use super::local::Local;
-use super::wide::{highest_bits, wide};
+use super::wide::{highest_bits, padded, wide};
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
@@ -114,11 +114,7 @@ impl Clock {
             let text = line.get(from..)?;
             let mut starts = match text.first_chunk() {
                 Some(window) => starts(window, epochs),
-                None => {
-                    let mut short = [0; WINDOW];
-                    short.get_mut(..text.len())?.copy_from_slice(text);
-                    starts(&short, epochs)
-                }
+                None => starts(&padded(text), epochs),
             };
             while starts != 0 {
                 let at = from + 1 + starts.trailing_zeros() as usize;
@@ -305,8 +301,8 @@ fn iso(text: &[u8], local: &Local) -> Option<Stamp> {
     if !matches!(text.get(2), Some(b'/')) && !matches!(text.get(4), Some(b'-' | b'/')) {
         return None;
     }
-    if let Some(stamp) = usual(text, local) {
-        return Some(stamp);
+    if let Some(digits) = usual_digits(text) {
+        return usual_of(digits, local);
     }
     let mut r = Reader(text);
     let year = match r.digits(2, 4)? {
@@ -325,14 +321,22 @@ fn iso(text: &[u8], local: &Local) -> Option<Stamp> {
 
 /// The one that nearly all write, read without a look at each byte in turn: `2025-01-02 03:04:05`, and what follows.
 fn usual(text: &[u8], local: &Local) -> Option<Stamp> {
+    usual_of(usual_digits(text)?, local)
+}
+
+/// Its digits, and what follows.
+fn usual_digits(text: &[u8]) -> Option<([u8; 14], &[u8])> {
     let (start, rest) = text.split_first_chunk::<19>()?;
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b' ' | b'T', h1, h2, b':', i1, i2, b':', s1, s2] = *start else {
         return None;
     };
     let digits = [y1, y2, y3, y4, m1, m2, d1, d2, h1, h2, i1, i2, s1, s2];
-    if digits.iter().fold(0, |other, digit| other | u8::from(!digit.is_ascii_digit())) != 0 {
-        return None;
-    }
+    let others = digits.iter().fold(0, |others, digit| others | u8::from(!digit.is_ascii_digit()));
+    (others == 0).then_some((digits, rest))
+}
+
+fn usual_of((digits, rest): ([u8; 14], &[u8]), local: &Local) -> Option<Stamp> {
+    let [y1, y2, y3, y4, m1, m2, d1, d2, h1, h2, i1, i2, s1, s2] = digits;
     let two = |tens: u8, ones: u8| ((tens - b'0') * 10 + (ones - b'0')).cast_signed();
     let year = i16::from(two(y1, y2)) * 100 + i16::from(two(y3, y4));
     let mut r = Reader(rest);

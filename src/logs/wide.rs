@@ -50,6 +50,28 @@ pub(super) fn any_block<const BLOCK: usize>(text: &[u8], overlap: usize, holds: 
     holds(last)
 }
 
+/// A text that is shorter than this, with zeros behind it. All copies are of a length that is known: one whose length is not
+/// costs more than all that is done with it.
+pub(super) fn padded<const LENGTH: usize>(text: &[u8]) -> [u8; LENGTH] {
+    fn both_ends<const LENGTH: usize>(text: &[u8], to: &mut [u8]) -> Option<()> {
+        to.first_chunk_mut::<LENGTH>().zip(text.first_chunk()).map(|(to, from)| *to = *from)?;
+        to.last_chunk_mut::<LENGTH>().zip(text.last_chunk()).map(|(to, from)| *to = *from)
+    }
+    let mut padded = [0; LENGTH];
+    let to = padded.get_mut(..text.len()).unwrap_or_default();
+    let done = match text.len() {
+        129.. => None,
+        64.. => both_ends::<64>(text, to),
+        32.. => both_ends::<32>(text, to),
+        16.. => both_ends::<16>(text, to),
+        _ => None,
+    };
+    if done.is_none() {
+        to.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
+    }
+    padded
+}
+
 /// The highest bits of up to 128 bytes, the first one's lowest.
 #[inline(always)]
 pub(super) fn highest_bits(bytes: &[u8]) -> u128 {
@@ -75,6 +97,16 @@ fn highest_of_sixteen(bytes: [u8; 16]) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn behind_a_short_text_are_zeros() {
+        for length in 0..140_u8 {
+            let text: Vec<u8> = (1..=length).collect();
+            let padded = padded::<150>(&text);
+            assert_eq!(padded[..text.len()], text);
+            assert!(padded[text.len()..].iter().all(|byte| *byte == 0));
+        }
+    }
 
     #[test]
     fn the_highest_bit_of_each_byte_is_told() {

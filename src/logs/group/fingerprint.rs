@@ -5,7 +5,7 @@
 use super::mask;
 use crate::logs::escapes::ESC;
 use crate::logs::shape::{Shapes, folded_product};
-use crate::logs::wide::{any_block, wide};
+use crate::logs::wide::{any_block, highest_bits, padded, wide};
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
@@ -102,32 +102,50 @@ pub fn is_plain(title: &[u8]) -> bool {
 /// The same for a text without quoted numbers.
 fn of_words(shapes: &Shapes, text: &[u8]) -> u64 {
     let (mut shape, mut rest) = (0, 0);
-    while let Some(number) = next_hex(text, rest) {
+    each_hex(text, |number| {
         shape = !shapes.after(shape, text.get(rest..number.start).unwrap_or_default()) ^ number.len() as u64;
         rest = number.end;
-    }
+    });
     shapes.after(shape, text.get(rest..).unwrap_or_default())
 }
 
-/// The next word from a place on that is a hexadecimal number. None is shorter than eight bytes: most bytes need no look.
-fn next_hex(text: &[u8], mut from: usize) -> Option<Range<usize>> {
-    let is_hex = |at: &usize| text.get(*at).is_some_and(|byte| kind(*byte) & (DIGIT | HEX_LETTER) != 0);
-    let is_edge = |at: usize| text.get(at).is_none_or(|byte| kind(*byte) == EDGE);
-    while from + 8 <= text.len() {
-        let last = from + 7;
-        if !is_hex(&last) {
-            from = last + 1;
-            continue;
+/// Tells the words that are hexadecimal numbers, in their order.
+fn each_hex(text: &[u8], mut tell: impl FnMut(Range<usize>)) {
+    // A place at the end of a block is in the next one too: so many bytes are looked at together.
+    for from in (0..text.len()).step_by(BLOCK - HEX_LENGTH + 1) {
+        let rest = text.get(from..).unwrap_or_default();
+        let digits = rest.first_chunk().map_or_else(|| hex_digits(&padded(rest)), hex_digits);
+        let two = digits & digits >> 1;
+        let four = two & two >> 2;
+        let mut starts = four & four >> 4 & !(digits << 1);
+        while starts != 0 {
+            hex_at(text, from + starts.trailing_zeros() as usize).into_iter().for_each(&mut tell);
+            starts &= starts - 1;
         }
-        let start = (from..last).rev().take_while(is_hex).last().unwrap_or(last);
-        let end = (last..text.len()).take_while(is_hex).last().unwrap_or(last) + 1;
-        let begins = start.checked_sub(1).is_none_or(is_edge);
-        if begins && is_edge(end) && mask::is_hex_part(text.get(start..end).unwrap_or_default()) {
-            return Some(start..end);
-        }
-        from = end;
     }
-    None
+}
+
+/// Bytes of a title that are looked at at once.
+const BLOCK: usize = 128;
+/// No hexadecimal number is shorter.
+const HEX_LENGTH: usize = 8;
+
+wide! {
+    /// Where digits and the letters a to f are: a bit for each byte.
+    fn hex_digits(block: &[u8; BLOCK]) -> u128 {
+        let is_digit = |byte: u8| byte.wrapping_sub(b'0') < 10 || byte.wrapping_sub(b'a') < 6;
+        highest_bits(&block.map(|byte| u8::from(is_digit(byte)) << 7))
+    }
+}
+
+/// The word that is a hexadecimal number and begins there.
+fn hex_at(text: &[u8], start: usize) -> Option<Range<usize>> {
+    let is_hex = |byte: &&u8| kind(**byte) & (DIGIT | HEX_LETTER) != 0;
+    let is_edge = |at: usize| text.get(at).is_none_or(|byte| kind(*byte) == EDGE);
+    let length = text.get(start..)?.iter().take_while(is_hex).count();
+    let word = start..start + length;
+    let is_word = start.checked_sub(1).is_none_or(is_edge) && is_edge(word.end);
+    (is_word && mask::is_hex_part(text.get(word.clone())?)).then_some(word)
 }
 
 /// What stands around the only quoted text of a title, where that is digits and the letters a to f: then it is a value,
@@ -220,11 +238,8 @@ mod tests {
 
     /// All that `next_hex` finds.
     fn all_hex(text: &str) -> Vec<&str> {
-        let (mut found, mut from) = (Vec::new(), 0);
-        while let Some(number) = next_hex(text.as_bytes(), from) {
-            from = number.end;
-            found.push(&text[number]);
-        }
+        let mut found = Vec::new();
+        each_hex(text.as_bytes(), |number| found.push(&text[number]));
         found
     }
 
@@ -308,7 +323,7 @@ mod tests {
         }
 
         #[test]
-        fn any_word_that_is_a_hexadecimal_number_is_found(text in "([0-9a-f]{1,9}|[ _gx:-]){0,12}") {
+        fn any_word_that_is_a_hexadecimal_number_is_found(text in "([0-9a-f]{1,9}|[ _gx:-]){0,70}") {
             proptest::prop_assert_eq!(all_hex(&text), hex_words(&text));
         }
 
