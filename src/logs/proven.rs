@@ -1,7 +1,8 @@
 //! Signatures that match a line because they matched another one: the same text stands there, with the same bytes around it.
 //!
 //! What a pattern asks of the text around a match (a beginning, an end, that of a word) does not go beyond one character. So
-//! what matched there matches here, whatever else is in the line. Pure.
+//! what matched there matches here, whatever else is in the line. Only of signatures that have a stem, by which the place is
+//! found, and nothing that they ignore, which could be anywhere. Pure.
 
 use super::shape::{Memo, Shapes};
 use super::signature::{Matched, SigId, SignatureSet};

@@ -243,8 +243,11 @@ impl<'s> Scan<'s> {
         loop {
             let at = block::title_of_traceback(region.text, next.at, next.hits.first()?.at as usize)?;
             let (text, here, after) = Next { at, ..next }.taken(region)?;
+            if after.at - first > MAX_CHAINED {
+                return None;
+            }
             let looked = self.matcher.matches_of(text, (at, here), &mut self.of_line);
-            if after.at - first > MAX_CHAINED || !looked.is_exception() {
+            if !looked.is_exception() {
                 return None;
             }
             of_others.extend_from_slice(&self.of_line);

@@ -8,10 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// The line that opens a Python traceback, without a prefix.
 pub const PYTHON: &[u8; 34] = b"Traceback (most recent call last):";
-const TRACEBACK: &str = match std::str::from_utf8(PYTHON) {
-    Ok(text) => text,
-    Err(_) => "",
-};
+const TRACEBACK: &str = "Traceback (most recent call last):";
 /// Texts at which the scanner must stop, because a stack trace may begin there.
 pub const OPENERS: [&str; 4] = [TRACEBACK, "' panicked at", "panic: ", "fatal error: "];
 /// The lines that chain another Python traceback to one.
@@ -280,6 +277,11 @@ fn rust_tail(body: &[u8]) -> Part {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_scanner_stops_at_what_opens_a_python_traceback() {
+        assert_eq!(TRACEBACK.as_bytes(), PYTHON);
+    }
 
     proptest! {
         #[test]

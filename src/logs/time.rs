@@ -117,6 +117,7 @@ impl Clock {
                 None => starts(&padded(text), epochs),
             };
             while starts != 0 {
+                // Behind the first place that is no more of the head there is none that is.
                 let at = from + 1 + starts.trailing_zeros() as usize;
                 if let Some(found) = read(at, head.get(at..).filter(|text| !text.is_empty())?) {
                     return Some(found);

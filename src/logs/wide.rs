@@ -50,13 +50,14 @@ pub(super) fn any_block<const BLOCK: usize>(text: &[u8], overlap: usize, holds: 
     holds(last)
 }
 
-/// A text that is shorter than this, with zeros behind it. All copies are of a length that is known: one whose length is not
+/// A text, or as much of it as there is room for, with zeros behind it. All copies are of a length that is known: one whose length is not
 /// costs more than all that is done with it.
 pub(super) fn padded<const LENGTH: usize>(text: &[u8]) -> [u8; LENGTH] {
     fn both_ends<const LENGTH: usize>(text: &[u8], to: &mut [u8]) -> Option<()> {
         to.first_chunk_mut::<LENGTH>().zip(text.first_chunk()).map(|(to, from)| *to = *from)?;
         to.last_chunk_mut::<LENGTH>().zip(text.last_chunk()).map(|(to, from)| *to = *from)
     }
+    let text = text.get(..LENGTH).unwrap_or(text);
     let mut padded = [0; LENGTH];
     let to = padded.get_mut(..text.len()).unwrap_or_default();
     let done = match text.len() {
@@ -105,6 +106,7 @@ mod tests {
             let padded = padded::<150>(&text);
             assert_eq!(padded[..text.len()], text);
             assert!(padded[text.len()..].iter().all(|byte| *byte == 0));
+            assert_eq!(super::padded::<16>(&text)[..], padded[..16]);
         }
     }
 

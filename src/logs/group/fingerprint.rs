@@ -236,7 +236,7 @@ mod tests {
         super::super::template(a) == super::super::template(b)
     }
 
-    /// All that `next_hex` finds.
+    /// All that `each_hex` tells.
     fn all_hex(text: &str) -> Vec<&str> {
         let mut found = Vec::new();
         each_hex(text.as_bytes(), |number| found.push(&text[number]));
