@@ -8,7 +8,11 @@ use std::sync::{LazyLock, Mutex};
 use support::{Look, Mask, Root, Shop, assert_fits, assert_golden, looks, run_looked, shown, without_escapes};
 
 /// The host that all look at, one after the other: some of them change it.
-static SHOP: LazyLock<Mutex<Shop>> = LazyLock::new(|| Mutex::new(Shop::with_a_past()));
+static SHOP: LazyLock<Mutex<Shop>> = LazyLock::new(|| {
+    let shop = Shop::with_a_past();
+    shop.root.remove_at_exit();
+    Mutex::new(shop)
+});
 
 /// What one look at the commands shows; a coloured one is the plain one, coloured.
 struct Seen {

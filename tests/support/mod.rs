@@ -47,7 +47,7 @@ pub use unit::Unit;
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 /// How long a test waits for an event before it fails; generous, for machines that do much else at once.
@@ -83,6 +83,14 @@ impl Root {
         let root = Root { dir: tempfile::Builder::new().prefix("healer-root.").tempdir_in("/tmp").unwrap() };
         root.config("");
         root
+    }
+
+    /// Removes it once this process is gone: what is static is never dropped.
+    pub fn remove_at_exit(&self) {
+        let script = "cat; rm -rf \"$1\"";
+        let waiting = Command::new("sh").args(["-c", script, "sh"]).arg(self.dir.path()).stdin(Stdio::piped()).spawn();
+        // Closed when this process ends, however it does.
+        std::mem::forget(waiting.unwrap().stdin.take());
     }
 
     /// The absolute path, with links resolved (what `[allow]` is matched against).
