@@ -103,6 +103,7 @@ pub struct Counter<'c, 'a> {
 }
 
 impl<'c, 'a> Counter<'c, 'a> {
+    /// Those that it is told of from now on come from there.
     pub fn new(collector: &'c mut Collector<'a>, origin: Origin<'c>) -> Counter<'c, 'a> {
         collector.go_to(origin);
         Counter { collector, origin }

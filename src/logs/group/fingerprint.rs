@@ -112,7 +112,7 @@ fn of_words(shapes: &Shapes, text: &[u8]) -> u64 {
 /// Tells the words that are hexadecimal numbers, in their order.
 fn each_hex(text: &[u8], mut tell: impl FnMut(Range<usize>)) {
     // A place at the end of a block is in the next one too: so many bytes are looked at together.
-    for from in (0..text.len()).step_by(BLOCK - HEX_LENGTH + 1) {
+    for from in (0..text.len()).step_by(BLOCK - RUN + 1) {
         let rest = text.get(from..).unwrap_or_default();
         let digits = rest.first_chunk().map_or_else(|| hex_digits(&padded(rest)), hex_digits);
         let two = digits & digits >> 1;
@@ -127,8 +127,9 @@ fn each_hex(text: &[u8], mut tell: impl FnMut(Range<usize>)) {
 
 /// Bytes of a title that are looked at at once.
 const BLOCK: usize = 128;
-/// No hexadecimal number is shorter.
-const HEX_LENGTH: usize = 8;
+/// A run of so many is looked for by doubling what is known of its length.
+const RUN: usize = 8;
+const _: () = assert!(RUN == mask::MIN_HEX);
 
 wide! {
     /// Where digits and the letters a to f are: a bit for each byte.

@@ -84,10 +84,13 @@ fn parts(word: &[u8]) -> impl Iterator<Item = &[u8]> {
     word.chunk_by(|a, b| a.is_ascii_alphanumeric() == b.is_ascii_alphanumeric())
 }
 
+/// Bytes that a hexadecimal number has at least.
+pub const MIN_HEX: usize = 8;
+
 /// Whether a part of a word is a hexadecimal number: `req_1a2b3c4d`. A number with an exponent has one letter.
 pub fn is_hex_part(part: &[u8]) -> bool {
     let letters = || part.iter().filter(|b| !b.is_ascii_digit()).count();
-    part.len() >= 8
+    part.len() >= MIN_HEX
         && part.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
         && (2..part.len()).contains(&letters())
 }
