@@ -149,15 +149,46 @@ struct Found<'f> {
 impl Found<'_> {
     /// Adds the stem of which a part was seen, if it is there.
     fn check(&mut self, at: usize, spot: &Spot) {
+        let rest = at.checked_sub(usize::from(spot.before)).and_then(|begin| self.text.get(begin..));
+        if rest.is_some_and(|rest| spot.head.may_begin(rest)) {
+            self.check_whole(at, spot);
+        }
+    }
+
+    /// The same, without a look at its first bytes.
+    fn check_whole(&mut self, at: usize, spot: &Spot) {
         let Some(begin) = at.checked_sub(usize::from(spot.before)) else { return };
-        let Some(rest) = self.text.get(begin..).filter(|rest| spot.head.may_begin(rest)) else { return };
-        let is_there = |stem: &Vec<u8>| (stem.len() <= HEAD && rest.len() >= HEAD) || rest.starts_with(stem);
+        let is_there = |stem: &Vec<u8>| self.text.get(begin..).is_some_and(|rest| rest.starts_with(stem));
         if self.stems.get(usize::from(spot.stem)).is_some_and(is_there) {
-            let hit = Hit { at: u32::try_from(begin).unwrap_or(u32::MAX), stem: spot.stem };
-            let own = self.hits.get(self.first..).unwrap_or_default();
-            // Few: what begins later and was seen earlier is less than a stem away.
-            let later = own.iter().rev().take_while(|other| **other > hit).count();
-            self.hits.insert(self.hits.len() - later, hit);
+            self.add(begin, spot.stem);
+        }
+    }
+
+    /// The same for all of which one part was seen.
+    #[inline]
+    fn check_all(&mut self, at: usize, spots: &Spots) {
+        let around = Around::of(self.text, at);
+        for (expected, spot) in spots.0.iter().filter(|(expected, _)| expected.may_be(around)) {
+            match expected.whole {
+                Some(behind) if at + behind <= self.text.len() => {
+                    if let Some(begin) = at.checked_sub(usize::from(spot.before)) {
+                        self.add(begin, spot.stem);
+                    }
+                }
+                Some(_) => {}
+                None => self.check_whole(at, spot),
+            }
+        }
+    }
+
+    /// Adds a stem that is there, in its place.
+    fn add(&mut self, begin: usize, stem: u16) {
+        let hit = Hit { at: u32::try_from(begin).unwrap_or(u32::MAX), stem };
+        let own = self.hits.get(self.first..).unwrap_or_default();
+        // Few: what begins later and was seen earlier is less than a stem away.
+        match own.iter().rev().take_while(|other| **other > hit).count() {
+            0 => self.hits.push(hit),
+            later => self.hits.insert(self.hits.len() - later, hit),
         }
     }
 }
@@ -208,13 +239,6 @@ impl Spots {
             |spot: Spot| Some((Expected::of(stems.get(usize::from(spot.stem))?, usize::from(spot.before)), spot));
         Spots(spots.into_iter().filter_map(expected).collect())
     }
-
-    /// Those that may be where it was found.
-    #[inline]
-    fn at(&self, text: &[u8], at: usize) -> impl Iterator<Item = &Spot> {
-        let around = Around::of(text, at);
-        self.0.iter().filter(move |(expected, _)| expected.may_be(around)).map(|(_, spot)| spot)
-    }
 }
 
 /// The bytes around a place: as many before it as from it on, and zeros where there are none.
@@ -249,11 +273,15 @@ struct Expected {
     bytes: Around,
     /// Where the stem has any.
     mask: Around,
+    /// How far it goes from the place on, where nothing else is in it.
+    whole: Option<usize>,
 }
 
 impl Expected {
     fn of(stem: &[u8], at: usize) -> Expected {
-        Expected { bytes: Around::of(stem, at), mask: Around::of(&vec![u8::MAX; stem.len()], at) }
+        let behind = stem.len().saturating_sub(at);
+        let whole = (at <= HEAD && behind <= HEAD).then_some(behind);
+        Expected { bytes: Around::of(stem, at), mask: Around::of(&vec![u8::MAX; stem.len()], at), whole }
     }
 
     #[inline]

@@ -116,7 +116,7 @@ impl Anchors {
 
     pub(super) fn find(&self, text: &[u8], found: &mut Found<'_>) {
         for (at, spots) in self.stops(text) {
-            spots.at(text, at).for_each(|spot| found.check(at, spot));
+            found.check_all(at, spots);
         }
     }
 

@@ -22,7 +22,7 @@ pub(super) struct Commonness {
     /// By byte.
     bytes: [u32; 256],
     /// Grams that were counted.
-    grams: usize,
+    pub(super) grams: usize,
 }
 
 impl Commonness {
@@ -45,9 +45,13 @@ impl Commonness {
         (spread(u64::from(u32::from_le_bytes(gram))) >> 48) as usize
     }
 
+    /// How often a gram was counted.
+    pub(super) fn counted(&self, gram: [u8; GRAM]) -> usize {
+        self.counted.get(Commonness::counter(gram)).copied().map_or(0, usize::from)
+    }
+
     pub(super) fn gram(&self, gram: [u8; GRAM]) -> u64 {
-        let counted = self.counted.get(Commonness::counter(gram)).copied().unwrap_or(0);
-        (u64::from(counted) << COUNTED) + (1 << (gram.iter().map(|b| Commonness::byte(*b)).sum::<u32>() - 8))
+        ((self.counted(gram) as u64) << COUNTED) + (1 << (gram.iter().map(|b| Commonness::byte(*b)).sum::<u32>() - 8))
     }
 
     /// The same for what the vector search sees of a text.

@@ -14,6 +14,13 @@ const ONE_MORE: u64 = 5 << COUNTED;
 /// What a stop costs, in stems that are compared there.
 const STOP: u64 = 16;
 
+/// Grams that one set of tables is for.
+pub(super) const OF_ONE_SET: usize = 12;
+/// Those that two are for.
+pub(super) const OF_TWO_SETS: usize = 32;
+/// What a second set costs the search, in grams of a sample at which it stops for nothing.
+const SECOND_SET: u64 = 65 << COUNTED;
+
 /// What is searched for instead of a stem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Gram {
@@ -42,8 +49,30 @@ struct Holder {
     at: usize,
 }
 
+/// What is chosen, and the stems in which it stands.
+type Chosen = Vec<(Gram, Vec<Spot>)>;
+
 /// Grams such that every part holds one of them, each with the stems in which it stands.
-pub(super) fn choose(parts: &[Part], common: &Commonness) -> Vec<(Gram, Vec<Spot>)> {
+pub(super) fn choose(parts: &[Part], common: &Commonness) -> Chosen {
+    let cheap = at_price(parts, common, ONE_MORE);
+    if !(OF_ONE_SET + 1..=OF_TWO_SETS).contains(&cheap.len()) {
+        return cheap;
+    }
+    // Fewer that are more common may be better than a second set.
+    let stops = |chosen: &Chosen| -> u64 {
+        let of = |(gram, spots): &(Gram, Vec<Spot>)| {
+            let stops = common.gram(gram.bytes);
+            stops.saturating_add((stops / STOP).saturating_mul(spots.len() as u64))
+        };
+        chosen.iter().map(of).fold(0, u64::saturating_add)
+    };
+    let mut dearer = (1..8).map(|times| at_price(parts, common, ONE_MORE << times));
+    let fewer = dearer.find(|chosen| chosen.len() <= OF_ONE_SET);
+    fewer.filter(|fewer| stops(fewer) < stops(&cheap).saturating_add(SECOND_SET)).unwrap_or(cheap)
+}
+
+/// The same, where so much is paid for one more gram.
+fn at_price(parts: &[Part], common: &Commonness, one_more: u64) -> Chosen {
     let of = |(part, text): (usize, &Part)| {
         Gram::of(&text.text).enumerate().map(move |(at, gram)| Holder { gram, part, at }).collect::<Vec<_>>()
     };
@@ -56,7 +85,7 @@ pub(super) fn choose(parts: &[Part], common: &Commonness) -> Vec<(Gram, Vec<Spot
     // looked at before its turn.
     let cost = |group: &[Holder], held: usize| {
         let stops = group.first().map_or(0, |holder| common.gram(holder.gram.bytes));
-        (stops + ONE_MORE) / held as u64 + stops / STOP
+        (stops + one_more) / held as u64 + stops / STOP
     };
     let turn = |(number, group): (usize, &&[Holder])| Reverse((cost(group, group.len()), number, group.len()));
     let mut turns: BinaryHeap<_> = groups.iter().enumerate().map(turn).collect();

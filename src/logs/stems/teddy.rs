@@ -28,8 +28,8 @@ mod vbmi {
 }
 
 use super::common::{Commonness, GRAM};
-use super::grams::{self, Gram, SHORT};
-use super::{Found, Part, Spots};
+use super::grams::{self, Gram, OF_ONE_SET, OF_TWO_SETS, SHORT};
+use super::{Found, Part, Spot, Spots};
 use vbmi::Vbmi;
 
 /// A search for stems by their grams.
@@ -45,7 +45,7 @@ impl Teddy {
     pub(super) fn new(parts: &[Part], stems: &[Vec<u8>], common: &Commonness) -> Option<Teddy> {
         let processor = Vbmi::detect()?;
         let grams = grams::choose(parts, common);
-        let filter = Filter::new(grams.iter().map(|(gram, _)| *gram), common);
+        let filter = Filter::new(&grams, common);
         let entries = grams.into_iter().map(|(gram, spots)| (gram, Spots::new(spots, stems))).collect();
         Some(Teddy { processor, filter, index: Index::new(entries) })
     }
@@ -86,17 +86,17 @@ impl Index {
     fn look(&self, text: &[u8], at: usize, found: &mut Found<'_>) {
         let rest = text.get(at..).unwrap_or_default();
         if let Some(gram) = rest.first_chunk::<GRAM>() {
-            self.look_of(u32::from_le_bytes(*gram), text, at, found);
+            self.look_of(u32::from_le_bytes(*gram), at, found);
         }
         if self.any_short
             && let Some([a, b, c]) = rest.first_chunk::<SHORT>()
         {
-            self.look_of(u32::from_le_bytes([*a, *b, *c, 0]), text, at, found);
+            self.look_of(u32::from_le_bytes([*a, *b, *c, 0]), at, found);
         }
     }
 
     #[inline]
-    fn look_of(&self, gram: u32, text: &[u8], at: usize, found: &mut Found<'_>) {
+    fn look_of(&self, gram: u32, at: usize, found: &mut Found<'_>) {
         let place = place(gram);
         let start = self.starts.get(place).copied().unwrap_or(u16::MAX);
         if start == u16::MAX {
@@ -105,7 +105,7 @@ impl Index {
         let behind = self.entries.get(usize::from(start)..).unwrap_or_default();
         let here = behind.iter().take_while(|(other, _)| self::place(*other) == place);
         for (_, spots) in here.filter(|(other, _)| *other == gram) {
-            spots.at(text, at).for_each(|spot| found.check(at, spot));
+            found.check_all(at, spots);
         }
     }
 }
@@ -124,22 +124,35 @@ const CLASSES: usize = 64;
 /// Eight buckets: by byte of a gram and by class, in which of them a gram has such a byte.
 type Tables = [[u8; CLASSES]; GRAM];
 
+/// How often a closer look is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Places {
+    Rare,
+    Frequent,
+}
+
+/// Bytes of a sample for each place, from which on places are rare.
+const APART: usize = 2 << 10;
+
 /// So many buckets as it takes for little else than grams to pass.
 #[derive(Debug)]
 enum Filter {
-    /// For up to 12 grams.
-    Few(Box<[Tables; 1]>),
-    /// For up to 32.
-    Some(Box<[Tables; 2]>),
+    /// For up to `OF_ONE_SET` grams.
+    Few(Box<[Tables; 1]>, Places),
+    /// For up to `OF_TWO_SETS`.
+    Some(Box<[Tables; 2]>, Places),
     Many(Box<[Tables; 4]>),
 }
 
 impl Filter {
-    fn new(grams: impl ExactSizeIterator<Item = Gram>, common: &Commonness) -> Filter {
+    fn new(grams: &[(Gram, Vec<Spot>)], common: &Commonness) -> Filter {
+        let seen = grams.iter().map(|(gram, _)| common.counted(gram.bytes)).sum::<usize>();
+        let places = if seen * APART > common.grams { Places::Frequent } else { Places::Rare };
+        let grams = grams.iter().map(|(gram, _)| *gram);
         match grams.len() {
-            0..=12 => Filter::Few(Box::new(tables(grams, common))),
-            13..=32 => Filter::Some(Box::new(tables(grams, common))),
-            33.. => Filter::Many(Box::new(tables(grams, common))),
+            count if count <= OF_ONE_SET => Filter::Few(Box::new(tables(grams, common)), places),
+            count if count <= OF_TWO_SETS => Filter::Some(Box::new(tables(grams, common)), places),
+            _ => Filter::Many(Box::new(tables(grams, common))),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! All unsafe code of the search is here. Not here: what the tables hold.
 
-use super::{Filter, GRAM, Tables};
+use super::{Filter, GRAM, Places, Tables};
 use std::arch::x86_64::{
     __m512i, _mm512_and_si512, _mm512_loadu_si512, _mm512_or_si512, _mm512_permutexvar_epi8, _mm512_set1_epi8,
     _mm512_setzero_si512, _mm512_test_epi8_mask,
@@ -34,25 +34,30 @@ impl Vbmi {
         // SAFETY: there is no value of this type on a processor without these instructions.
         unsafe {
             match filter {
-                Filter::Few(tables) => find::<1, 4>(tables, text, found),
-                Filter::Some(tables) => find::<2, 2>(tables, text, found),
-                Filter::Many(tables) => find::<4, 1>(tables, text, found),
+                Filter::Few(tables, Places::Rare) => find_by_groups::<1, 4>(tables, text, found),
+                Filter::Few(tables, Places::Frequent) => find_by_blocks(tables, text, found),
+                Filter::Some(tables, Places::Rare) => find_by_groups::<2, 2>(tables, text, found),
+                Filter::Some(tables, Places::Frequent) => find_by_blocks(tables, text, found),
+                Filter::Many(tables) => find_by_blocks(tables, text, found),
             }
         }
     }
 }
 
+/// Several blocks are looked up together, and those that are due once more.
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn find<const SETS: usize, const GROUP: usize>(tables: &[Tables; SETS], text: &[u8], found: &mut impl FnMut(usize)) {
+fn find_by_groups<const SETS: usize, const GROUP: usize>(
+    tables: &[Tables; SETS],
+    text: &[u8],
+    found: &mut impl FnMut(usize),
+) {
     let loaded = loaded(tables);
     let group = GROUP * BLOCK;
-    // Those that are followed by all that is looked at.
-    let groups = text.len().saturating_sub(GRAM - 1) / group;
+    let whole = followed(text) / group * group;
     let mut due = [0_u16; DUE];
-    for first in (0..groups).step_by(DUE) {
-        let begin = first * group;
-        let rest = text.get(begin..groups * group + GRAM - 1).unwrap_or_default();
-        let count = gather::<SETS, GROUP>(tables, rest, &mut due);
+    for begin in (0..whole).step_by(DUE * group) {
+        let rest = text.get(begin..whole + GRAM - 1).unwrap_or_default();
+        let count = gather_groups::<SETS, GROUP>(tables, rest, &mut due);
         for index in due.get(..count).unwrap_or_default() {
             for block in 0..GROUP {
                 let at = begin + usize::from(*index) * group + block * BLOCK;
@@ -62,18 +67,56 @@ fn find<const SETS: usize, const GROUP: usize>(tables: &[Tables; SETS], text: &[
             }
         }
     }
-    for at in (groups * group..text.len()).step_by(BLOCK) {
+    find_last(&loaded, text, whole, found);
+}
+
+/// All that is seen of a block is noted at once.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn find_by_blocks<const SETS: usize>(tables: &[Tables; SETS], text: &[u8], found: &mut impl FnMut(usize)) {
+    let whole = followed(text) / BLOCK * BLOCK;
+    let mut due = [(0_u64, 0_u16); DUE];
+    for begin in (0..whole).step_by(DUE * BLOCK) {
+        let rest = text.get(begin..whole + GRAM - 1).unwrap_or_default();
+        let count = gather_places(tables, rest, &mut due);
+        for (places, index) in due.get(..count).unwrap_or_default() {
+            tell(begin + usize::from(*index) * BLOCK, *places, found);
+        }
+    }
+    find_last(&loaded(tables), text, whole, found);
+}
+
+/// How many bytes are followed by all that is looked at.
+fn followed(text: &[u8]) -> usize {
+    text.len().saturating_sub(GRAM - 1)
+}
+
+/// What is in the blocks from there on.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn find_last<const SETS: usize>(
+    tables: &[[__m512i; GRAM]; SETS],
+    text: &[u8],
+    from: usize,
+    found: &mut impl FnMut(usize),
+) {
+    for at in (from..text.len()).step_by(BLOCK) {
         // Zeros behind the end: a gram may lack its last byte there.
         let mut last = [0; SEEN];
         last.iter_mut().zip(text.get(at..).unwrap_or_default()).for_each(|(to, from)| *to = *from);
-        tell(at, places(&loaded, &last), found);
+        tell(at, places(tables, &last), found);
     }
 }
 
 /// Notes which groups of blocks are due, and says how many. A function of its own, so that the tables stay in registers.
+///
+/// What is noted is noted without a branch, which would be foretold wrongly at most of what is due. Never more than there are:
+/// the mask only spares a check.
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 #[inline(never)]
-fn gather<const SETS: usize, const GROUP: usize>(tables: &[Tables; SETS], text: &[u8], due: &mut [u16; DUE]) -> usize {
+fn gather_groups<const SETS: usize, const GROUP: usize>(
+    tables: &[Tables; SETS],
+    text: &[u8],
+    due: &mut [u16; DUE],
+) -> usize {
     let tables = loaded(tables);
     let mut count = 0_usize;
     for (index, at) in (0..DUE as u16).zip((0..).step_by(GROUP * BLOCK)) {
@@ -84,12 +127,27 @@ fn gather<const SETS: usize, const GROUP: usize>(tables: &[Tables; SETS], text: 
                 any = _mm512_or_si512(any, look_up(&tables, seen));
             }
         }
-        // Noted without a branch, which would be foretold wrongly at most of what is due. Never more than there are: the
-        // mask only spares a check.
         if let Some(next) = due.get_mut(count & (DUE - 1)) {
             *next = index;
         }
         count += usize::from(_mm512_test_epi8_mask(any, any) != 0);
+    }
+    count
+}
+
+/// Notes which blocks are due, each with the places in it, and says how many: as above.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+#[inline(never)]
+fn gather_places<const SETS: usize>(tables: &[Tables; SETS], text: &[u8], due: &mut [(u64, u16); DUE]) -> usize {
+    let tables = loaded(tables);
+    let mut count = 0_usize;
+    for (index, at) in (0..DUE as u16).zip((0..).step_by(BLOCK)) {
+        let Some(seen) = text.get(at..).and_then(<[u8]>::first_chunk) else { break };
+        let places = places(&tables, seen);
+        if let Some(next) = due.get_mut(count & (DUE - 1)) {
+            *next = (places, index);
+        }
+        count += usize::from(places != 0);
     }
     count
 }
