@@ -4,22 +4,66 @@
 //! Pure but for what is remembered.
 
 use jiff::civil::{Date, DateTime, Time};
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 use std::cell::Cell;
 
 /// Days that are remembered, each in its slot: a power of two.
 const DAYS: usize = 512;
 
+/// A day as a text says it, whether there is such a day or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Day {
+    pub year: i16,
+    pub month: i8,
+    pub day: i8,
+}
+
+impl Day {
+    /// Ranges are looked at first, since an error of the library costs a hundred times what reading costs, and many numbers in
+    /// logs only look like dates.
+    fn date(self) -> Option<Date> {
+        let in_range = (1..=12).contains(&self.month) && (1..=31).contains(&self.day);
+        in_range.then(|| Date::new(self.year, self.month, self.day).ok())?
+    }
+}
+
+/// A time of day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OfDay {
+    second: i32,
+    nanos: i32,
+}
+
+impl OfDay {
+    /// None where there is no such time. A leap second is the one before it.
+    pub fn new(hour: i8, minute: i8, second: i8, nanos: i32) -> Option<OfDay> {
+        let in_range = (0..24).contains(&hour) && (0..60).contains(&minute) && second >= 0;
+        let second = (i32::from(hour) * 60 + i32::from(minute)) * 60 + i32::from(second.min(59));
+        in_range.then_some(OfDay { second, nanos })
+    }
+
+    fn time(self) -> Option<Time> {
+        let part = |seconds: i32, of: i32| i8::try_from(self.second / seconds % of).ok();
+        Time::new(part(3600, 24)?, part(60, 60)?, part(1, 60)?, self.nanos).ok()
+    }
+}
+
+/// The point in time that is said of a place with this offset.
+pub fn at_offset(offset: Offset, day: Day, time: OfDay) -> Option<Timestamp> {
+    offset.to_timestamp(DateTime::from_parts(day.date()?, time.time()?)).ok()
+}
+
 /// A time zone.
 pub struct Local {
     zone: TimeZone,
-    days: Box<[Cell<Option<Day>>; DAYS]>,
+    days: Box<[Cell<Option<Known>>; DAYS]>,
 }
 
+/// A day that there is.
 #[derive(Clone, Copy)]
-struct Day {
-    date: Date,
+struct Known {
+    day: Day,
     /// Its midnight, in Unix time. None when the offset changes on it, or near it.
     begin: Option<i64>,
 }
@@ -30,25 +74,31 @@ impl Local {
     }
 
     /// When it is that time there. Of two such times it is the first; one that is left out is as much later.
-    pub fn timestamp(&self, date: Date, time: Time) -> Option<Timestamp> {
+    pub fn timestamp(&self, day: Day, time: OfDay) -> Option<Timestamp> {
         // So that the days of a year have slots of their own.
-        let slot = (usize::from(date.year().unsigned_abs()) * 12 + date.month() as usize) * 31 + date.day() as usize;
+        let [month, of_month] = [day.month, day.day].map(|number| usize::from(number.unsigned_abs()));
+        let slot = (usize::from(day.year.unsigned_abs()) * 12 + month) * 31 + of_month;
         let cell = self.days.get(slot & (DAYS - 1))?;
-        let day = cell.get().filter(|day| day.date == date).unwrap_or_else(|| self.day(date));
-        cell.set(Some(day));
-        let Some(begin) = day.begin else { return self.by_the_rules(date, time) };
-        let seconds = (i64::from(time.hour()) * 60 + i64::from(time.minute())) * 60 + i64::from(time.second());
-        Timestamp::new(begin + seconds, time.subsec_nanosecond()).ok()
+        let known = match cell.get().filter(|known| known.day == day) {
+            Some(known) => known,
+            None => {
+                let known = self.known(day)?;
+                cell.set(Some(known));
+                known
+            }
+        };
+        let Some(begin) = known.begin else { return self.by_the_rules(day.date()?, time.time()?) };
+        Timestamp::new(begin + i64::from(time.second), time.nanos).ok()
     }
 
     fn by_the_rules(&self, date: Date, time: Time) -> Option<Timestamp> {
         self.zone.to_ambiguous_timestamp(DateTime::from_parts(date, time)).compatible().ok()
     }
 
-    fn day(&self, date: Date) -> Day {
+    fn known(&self, day: Day) -> Option<Known> {
         let begin =
-            self.by_the_rules(date, Time::midnight()).filter(|begin| !self.changes_near(*begin).unwrap_or(true));
-        Day { date, begin: begin.map(Timestamp::as_second) }
+            self.by_the_rules(day.date()?, Time::midnight()).filter(|begin| !self.changes_near(*begin).unwrap_or(true));
+        Some(Known { day, begin: begin.map(Timestamp::as_second) })
     }
 
     fn changes_near(&self, time: Timestamp) -> Result<bool, jiff::Error> {
@@ -61,7 +111,6 @@ impl Local {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jiff::tz::Offset;
     use proptest::prelude::*;
 
     proptest! {
@@ -80,9 +129,11 @@ mod tests {
             for zone in zones {
                 let local = Local::new(zone.clone());
                 for (year, month, day, hour, minute, second) in &times {
-                    let Ok(date) = Date::new(*year, *month, *day) else { continue };
-                    let time = Time::new(*hour, *minute, *second, 7).unwrap();
-                    prop_assert_eq!(local.timestamp(date, time), local.by_the_rules(date, time));
+                    let said = Day { year: *year, month: *month, day: *day };
+                    let expected = Date::new(*year, *month, *day).ok().and_then(|date| {
+                        local.by_the_rules(date, Time::new(*hour, *minute, *second, 7).unwrap())
+                    });
+                    prop_assert_eq!(local.timestamp(said, OfDay::new(*hour, *minute, *second, 7).unwrap()), expected);
                 }
             }
         }

@@ -3,9 +3,8 @@
 //! Pure: the time zone and the current time are arguments.
 
 use super::group::is_mixed;
-use super::local::Local;
+use super::local::{Day, Local, OfDay, at_offset};
 use super::wide::{highest_bits, padded, wide};
-use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
@@ -154,7 +153,8 @@ impl Clock {
         let time = r.time()?;
         let _ = r.one_of(b" ");
         let said = r.digits(4, 4).filter(|y| (1970..=2200).contains(y));
-        let in_year = |year: i16| stamp(date(year, month, i8::try_from(day).ok()?)?, time, None, &self.zone);
+        let day = i8::try_from(day).ok()?;
+        let in_year = |year: i16| stamp(Day { year, month, day }, time, None, &self.zone);
         if let Some(year) = said {
             return in_year(year.try_into().ok()?);
         }
@@ -235,19 +235,28 @@ impl Reader<'_> {
     }
 
     /// `03:04:05` and up to nine digits of a fraction.
-    fn time(&mut self) -> Option<Time> {
+    fn time(&mut self) -> Option<OfDay> {
         let hour = self.digits(1, 2)?;
         self.one_of(b":")?;
         let minute = self.digits(2, 2)?;
         self.one_of(b":")?;
         let second = self.digits(2, 2)?;
         let nanos = self.fraction();
-        time(hour.try_into().ok()?, minute.try_into().ok()?, second.try_into().ok()?, nanos)
+        OfDay::new(hour.try_into().ok()?, minute.try_into().ok()?, second.try_into().ok()?, nanos)
     }
 
     /// Nanoseconds behind a point or a comma.
     fn fraction(&mut self) -> i32 {
         let [b'.' | b',', rest @ ..] = self.0 else { return 0 };
+        // Milliseconds are what most write.
+        if let [a, b, c, behind @ ..] = rest
+            && [a, b, c].iter().all(|byte| byte.is_ascii_digit())
+            && !behind.first().is_some_and(u8::is_ascii_digit)
+        {
+            self.0 = behind;
+            let digit = |byte: &u8| i32::from(byte - b'0');
+            return ((digit(a) * 10 + digit(b)) * 10 + digit(c)) * 1_000_000;
+        }
         let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
         let Some((said, behind)) = rest.split_at_checked(digits).filter(|_| digits > 0) else { return 0 };
         self.0 = behind;
@@ -258,6 +267,9 @@ impl Reader<'_> {
     /// `Z`, `UTC`, `+02:00`, `+0200`, also after one space.
     fn zone(&mut self) -> Option<Offset> {
         let rest = self.0.strip_prefix(b" ").unwrap_or(self.0);
+        if !matches!(rest, [b'U' | b'G' | b'Z' | b'+' | b'-', ..]) {
+            return None;
+        }
         if rest.starts_with(b"UTC")
             || rest.starts_with(b"GMT")
             || (rest.starts_with(b"Z") && rest.len() == self.0.len())
@@ -276,23 +288,10 @@ impl Reader<'_> {
     }
 }
 
-/// A time of day; a leap second is the one before it. Ranges are looked at here, since an error of the library costs a
-/// hundred times what reading costs, and many numbers in logs only look like times.
-fn time(hour: i8, minute: i8, second: i8, nanos: i32) -> Option<Time> {
-    let in_range = (0..24).contains(&hour) && (0..60).contains(&minute) && second >= 0;
-    in_range.then(|| Time::new(hour, minute, second.min(59), nanos).ok())?
-}
-
-/// A day, for the same reason.
-fn date(year: i16, month: i8, day: i8) -> Option<Date> {
-    let in_range = (1..=12).contains(&month) && (1..=31).contains(&day);
-    in_range.then(|| Date::new(year, month, day).ok())?
-}
-
-fn stamp(date: Date, time: Time, said: Option<Offset>, local: &Local) -> Option<Stamp> {
+fn stamp(day: Day, time: OfDay, said: Option<Offset>, local: &Local) -> Option<Stamp> {
     let at = match said {
-        Some(offset) => offset.to_timestamp(DateTime::from_parts(date, time)).ok()?,
-        None => local.timestamp(date, time)?,
+        Some(offset) => at_offset(offset, day, time)?,
+        None => local.timestamp(day, time)?,
     };
     Some(Stamp { time: at, zoned: said.is_some() })
 }
@@ -302,8 +301,8 @@ fn iso(text: &[u8], local: &Local) -> Option<Stamp> {
     if !matches!(text.get(2), Some(b'/')) && !matches!(text.get(4), Some(b'-' | b'/')) {
         return None;
     }
-    if let Some(digits) = usual_digits(text) {
-        return usual_of(digits, local);
+    if let Some(said) = usual_numbers(text) {
+        return usual_of(said, local);
     }
     let mut r = Reader(text);
     let year = match r.digits(2, 4)? {
@@ -317,34 +316,72 @@ fn iso(text: &[u8], local: &Local) -> Option<Stamp> {
     let day = r.digits(2, 2)?;
     r.one_of(b"T _")?;
     let time = r.time()?;
-    stamp(date(year.try_into().ok()?, month.try_into().ok()?, day.try_into().ok()?)?, time, r.zone(), local)
+    let day = Day { year: year.try_into().ok()?, month: month.try_into().ok()?, day: day.try_into().ok()? };
+    stamp(day, time, r.zone(), local)
 }
 
 /// The one that nearly all write, read without a look at each byte in turn: `2025-01-02 03:04:05`, and what follows.
 fn usual(text: &[u8], local: &Local) -> Option<Stamp> {
-    usual_of(usual_digits(text)?, local)
+    usual_of(usual_numbers(text)?, local)
 }
 
-/// Its digits, and what follows.
-fn usual_digits(text: &[u8]) -> Option<([u8; 14], &[u8])> {
+/// Its numbers, and what follows.
+fn usual_numbers(text: &[u8]) -> Option<(Numbers, &[u8])> {
+    const DAY: Form = Form::of(*b"0000-00-");
+    const TIME: Form = Form::of(*b"00:00:00");
     let (start, rest) = text.split_first_chunk::<19>()?;
-    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b' ' | b'T', h1, h2, b':', i1, i2, b':', s1, s2] = *start else {
-        return None;
-    };
-    let digits = [y1, y2, y3, y4, m1, m2, d1, d2, h1, h2, i1, i2, s1, s2];
-    let others = digits.iter().fold(0, |others, digit| others | u8::from(!digit.is_ascii_digit()));
-    (others == 0).then_some((digits, rest))
+    let [y1, y2, y3, y4, _, m1, m2, _] = DAY.values(start.first_chunk()?)?;
+    let [h1, h2, _, i1, i2, _, s1, s2] = TIME.values(start.last_chunk()?)?;
+    let [_, _, _, _, _, _, _, _, d1 @ b'0'..=b'9', d2 @ b'0'..=b'9', b' ' | b'T', ..] = start else { return None };
+    let two = |tens: u8, ones: u8| (tens * 10 + ones).cast_signed();
+    let year = i16::from(two(y1, y2)) * 100 + i16::from(two(y3, y4));
+    let day = Day { year, month: two(m1, m2), day: two(d1 - b'0', d2 - b'0') };
+    Some((Numbers { day, hour: two(h1, h2), minute: two(i1, i2), second: two(s1, s2) }, rest))
 }
 
-fn usual_of((digits, rest): ([u8; 14], &[u8]), local: &Local) -> Option<Stamp> {
-    let [y1, y2, y3, y4, m1, m2, d1, d2, h1, h2, i1, i2, s1, s2] = digits;
-    let two = |tens: u8, ones: u8| ((tens - b'0') * 10 + (ones - b'0')).cast_signed();
-    let year = i16::from(two(y1, y2)) * 100 + i16::from(two(y3, y4));
+/// What a timestamp says, whatever its ranges.
+struct Numbers {
+    day: Day,
+    hour: i8,
+    minute: i8,
+    second: i8,
+}
+
+/// A form of eight bytes: digits, and what stands between them.
+struct Form {
+    bytes: u64,
+    /// Added to what a byte differs by from the form, it sets the highest bit where the byte does not fit.
+    room: u64,
+}
+
+impl Form {
+    /// With a zero for each digit.
+    const fn of(form: [u8; 8]) -> Form {
+        let bytes = u64::from_le_bytes(form);
+        let (mut room, mut at) = (0, 0);
+        while at < u64::BITS {
+            let digit = (bytes >> at) as u8 == b'0';
+            room |= (if digit { 0x7F - 9 } else { 0x7F }) << at;
+            at += 8;
+        }
+        Form { bytes, room }
+    }
+
+    /// The values of the digits, all made at once. None where the text is not of this form.
+    fn values(&self, text: &[u8; 8]) -> Option<[u8; 8]> {
+        const HIGHEST: u64 = 0x8080_8080_8080_8080;
+        let values = u64::from_le_bytes(*text) ^ self.bytes;
+        let others = (((values & !HIGHEST) + self.room) | values) & HIGHEST;
+        (others == 0).then_some(values.to_le_bytes())
+    }
+}
+
+fn usual_of((said, rest): (Numbers, &[u8]), local: &Local) -> Option<Stamp> {
     let mut r = Reader(rest);
     let nanos = r.fraction();
-    let time = time(two(h1, h2), two(i1, i2), two(s1, s2), nanos)?;
-    let date = date(year, two(m1, m2), two(d1, d2)).filter(|_| (1970..=2200).contains(&year))?;
-    stamp(date, time, r.zone(), local)
+    let time = OfDay::new(said.hour, said.minute, said.second, nanos)?;
+    let day = Some(said.day).filter(|day| (1970..=2200).contains(&day.year))?;
+    stamp(day, time, r.zone(), local)
 }
 
 /// `10/Oct/2000:13:55:36 -0700`.
@@ -360,7 +397,8 @@ fn common_log(text: &[u8], local: &Local) -> Option<Stamp> {
     let year = r.digits(4, 4)?;
     r.one_of(b": ")?;
     let time = r.time()?;
-    stamp(date(year.try_into().ok()?, month, day.try_into().ok()?)?, time, r.zone(), local)
+    let day = Day { year: year.try_into().ok()?, month, day: day.try_into().ok()? };
+    stamp(day, time, r.zone(), local)
 }
 
 /// Seconds since 1970 with ten digits, milliseconds with thirteen.
