@@ -31,7 +31,7 @@ impl Proven {
         let hit =
             set.hit_of(id, hits).and_then(|hit| Some((hit, i32::try_from((hit.at as usize).checked_sub(at)?).ok()?)));
         let Some((hit, stem_at)) = hit else { return set.find(id, line).is_some() };
-        let key = u64::from(id) << u16::BITS | u64::from(hit.stem);
+        let key = (u64::from(id) << u16::BITS | u64::from(hit.stem)) << 1;
         let text = |(before, behind): (i32, i32)| {
             let (from, to) = (usize::try_from(stem_at + before).ok()?, usize::try_from(stem_at + behind).ok()?);
             let (first, last) = (from.saturating_sub(AROUND), line.len().min(to + AROUND));

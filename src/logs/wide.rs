@@ -73,6 +73,40 @@ pub(super) fn padded<const LENGTH: usize>(text: &[u8]) -> [u8; LENGTH] {
     padded
 }
 
+/// Sixteen bytes as two numbers.
+#[inline(always)]
+pub(super) fn halves(sixteen: &[u8; 16]) -> [u64; 2] {
+    let both = u128::from_le_bytes(*sixteen);
+    [both as u64, (both >> 64) as u64]
+}
+
+/// Sixteen bytes as two numbers, with the digit zero for each digit.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+#[expect(unsafe_code, reason = "what needs SSE2 may only be called where it is")]
+pub(super) fn without_values(sixteen: &[u8; 16]) -> [u64; 2] {
+    use std::arch::x86_64::{
+        _mm_and_si128, _mm_andnot_si128, _mm_cmpeq_epi8, _mm_cvtsi128_si64, _mm_loadu_si128, _mm_min_epu8,
+        _mm_set1_epi8, _mm_sub_epi8, _mm_unpackhi_epi64,
+    };
+    // SAFETY: every processor of this architecture has them; sixteen bytes are there, and need no alignment.
+    unsafe {
+        let bytes = _mm_loadu_si128(sixteen.as_ptr().cast());
+        let values = _mm_sub_epi8(bytes, _mm_set1_epi8(b'0'.cast_signed()));
+        let digits = _mm_cmpeq_epi8(_mm_min_epu8(values, _mm_set1_epi8(9)), values);
+        // A digit is a zero without its lower four bits.
+        let seen = _mm_andnot_si128(_mm_and_si128(digits, _mm_set1_epi8(0xF)), bytes);
+        let high = _mm_unpackhi_epi64(seen, seen);
+        [_mm_cvtsi128_si64(seen).cast_unsigned(), _mm_cvtsi128_si64(high).cast_unsigned()]
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+pub(super) fn without_values(sixteen: &[u8; 16]) -> [u64; 2] {
+    halves(&sixteen.map(|byte| if byte.is_ascii_digit() { b'0' } else { byte }))
+}
+
 /// The highest bits of up to 128 bytes, the first one's lowest.
 #[inline(always)]
 pub(super) fn highest_bits(bytes: &[u8]) -> u128 {
@@ -115,6 +149,18 @@ mod tests {
         for set in [0, 1, 1 << 95, 0x8000_0001_7FFF_FFFE_0F0F_1234 & ((1 << 96) - 1)] {
             let bytes: Vec<u8> = (0..96).map(|at| ((set >> at & 1) as u8) << 7 | 0x55).collect();
             assert_eq!(highest_bits(&bytes), set);
+        }
+    }
+
+    #[test]
+    fn every_digit_and_nothing_else_is_a_zero() {
+        for byte in 0..=u8::MAX {
+            for at in 0..16 {
+                let mut bytes = *b"a0/9:~5\x80\xFF12\0.z3 ";
+                bytes[at] = byte;
+                let expected = bytes.map(|byte| if byte.is_ascii_digit() { b'0' } else { byte });
+                assert_eq!(without_values(&bytes), halves(&expected));
+            }
         }
     }
 
