@@ -12,7 +12,7 @@ use super::signature::{SigId, SignatureSet};
 use super::stack::{self, Part, Stack};
 use super::stems::Hit;
 use jiff::Timestamp;
-use memchr::{memchr, memchr2, memrchr};
+use memchr::{memchr, memchr2, memrchr, memrchr2};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::Read;
@@ -64,20 +64,21 @@ impl<'s> Scan<'s> {
         let mut at = 0;
         while at < text.len() {
             let next_hit = hits.first().map_or(text.len(), |hit| hit.at as usize);
-            if !every {
-                if self.assembler.wants_next() {
-                    at = self.assembler.skim(at, next_hit, &region);
-                    if at >= text.len() {
-                        break;
-                    }
-                } else if hits.is_empty() {
+            let (end, plain) = if every {
+                line_end(text, at)
+            } else if self.assembler.wants_next() {
+                at = self.assembler.skim(at, next_hit, &region);
+                if at >= text.len() {
                     break;
-                } else {
-                    let before = text.get(at..next_hit).unwrap_or_default();
-                    at += memrchr(b'\n', before).map_or(0, |newline| newline + 1);
                 }
-            }
-            let (end, plain) = line_end(text, at);
+                line_end(text, at)
+            } else if hits.is_empty() {
+                break;
+            } else {
+                let (begin, end, plain) = line_around(text, at, next_hit);
+                at = begin;
+                (end, plain)
+            };
             let on_line = hits.iter().take_while(|hit| (hit.at as usize) < end).count();
             let (here, rest) = hits.split_at_checked(on_line).unwrap_or_default();
             let raw = text.get(at..end.min(at + MAX_LINE)).unwrap_or_default();
@@ -107,13 +108,17 @@ impl<'s> Scan<'s> {
             return next;
         }
         let mut found = std::mem::take(&mut self.found);
-        let looked = self.matches_of(&line, hits, &mut found);
-        self.count(&found);
         let may_open = !line.plain || self.set.may_open(hits);
-        let after = match (looked.filter(|_| !self.assembler.wants_next()), may_open) {
-            (None, _) => None,
-            (Some(looked), false) => self.lone_again(&line, looked, &mut found, next, region, sink),
-            (Some(_), true) => self.traceback_again(&line, false, &mut found, next, region, sink),
+        found.clear();
+        let only_opens = line.plain && line.text == stack::PYTHON && self.set.only_open(hits);
+        let looked = if only_opens { None } else { self.matches_of(&line, hits, &mut found) };
+        self.count(&found);
+        let after = if self.assembler.wants_next() || !line.plain {
+            None
+        } else if may_open {
+            self.traceback_again(&line, false, &mut found, next, region, sink)
+        } else {
+            looked.and_then(|looked| self.lone_again(&line, looked, &mut found, next, region, sink))
         };
         if after.is_none() {
             self.assembler.feed(&Line { matched: &found, may_open, ..line }, region, sink);
@@ -150,12 +155,12 @@ impl<'s> Scan<'s> {
         region: &Region<'_>,
         sink: &mut dyn Sink,
     ) -> Option<Next<'h>> {
-        let following = next.line(region).filter(|following| block::is_frameless(line.text, following))?;
-        let end = next.at + following.len();
-        let on_line = next.hits.iter().take_while(|hit| (hit.at as usize) < end).count();
         if found.is_empty() {
             return None;
         }
+        let following = next.line(region).filter(|following| block::is_frameless(line.text, following))?;
+        let end = next.at + following.len();
+        let on_line = next.hits.iter().take_while(|hit| (hit.at as usize) < end).count();
         if self.set.may_open(next.hits.get(..on_line).unwrap_or_default()) {
             let is_headed = following == stack::PYTHON && block::heads_traceback(line.text)?;
             return if is_headed { self.traceback_again(line, true, found, next, region, sink) } else { None };
@@ -224,10 +229,18 @@ impl<'s> Scan<'s> {
         of_others: &mut Vec<SigId>,
     ) -> Option<Next<'h>> {
         let (line, here, frames) = opener.taken(region)?;
-        self.matcher.matches_of(line, (opener.at, here), &mut self.of_line);
-        of_others.extend_from_slice(&self.of_line);
+        self.opens(line, (opener.at, here), of_others);
         join(found, &self.of_line);
         Some(frames)
+    }
+
+    /// What the line that opens a Python traceback matches.
+    fn opens(&mut self, line: &[u8], (at, hits): (usize, &[Hit]), of_others: &mut Vec<SigId>) {
+        self.of_line.clear();
+        if !self.set.only_open(hits) {
+            self.matcher.matches_of(line, (at, hits), &mut self.of_line);
+            of_others.extend_from_slice(&self.of_line);
+        }
     }
 
     /// The title of a traceback whose frames begin there, and what follows it: the last one of those that are chained. Adds
@@ -258,8 +271,7 @@ impl<'s> Scan<'s> {
             }
             let opener = after.chained(region)?;
             let (text, here, frames) = opener.taken(region)?;
-            self.matcher.matches_of(text, (opener.at, here), &mut self.of_line);
-            of_others.extend_from_slice(&self.of_line);
+            self.opens(text, (opener.at, here), of_others);
             next = frames;
         }
     }
@@ -315,6 +327,21 @@ impl<'a> Next<'a> {
         let (end, plain) = line_end(region.text, self.at);
         let line = region.text.get(self.at..end)?;
         (plain && self.at < region.text.len() && line.len() <= MAX_LINE).then_some(line)
+    }
+}
+
+/// From where to where the line goes on which the next hit is, one that begins at `from` or behind it, and whether no escape
+/// sequence is in it.
+fn line_around(text: &[u8], from: usize, hit: usize) -> (usize, usize, bool) {
+    // A literal that begins with a line's end is hit before the line.
+    let hit = hit.max(from);
+    let before = text.get(from..hit).unwrap_or_default();
+    let (end, plain) = line_end(text, hit);
+    match memrchr2(b'\n', ESC, before) {
+        Some(stop) if before.get(stop) == Some(&ESC) => {
+            (from + memrchr(b'\n', before).map_or(0, |newline| newline + 1), end, false)
+        }
+        stop => (from + stop.map_or(0, |newline| newline + 1), end, plain),
     }
 }
 

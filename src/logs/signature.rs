@@ -154,6 +154,14 @@ impl SignatureSet {
         index.stems.is_none() || hits.iter().any(|hit| index.meaning(*hit).is_some_and(|m| m.opens))
     }
 
+    /// Whether a line with these hits, which is none of an access log, matches nothing: all they say is that a stack trace may
+    /// begin on it.
+    pub fn only_open(&self, hits: &[Hit]) -> bool {
+        let index = self.index(&[]);
+        let only_opens = |hit: &Hit| index.meaning(*hit).is_some_and(|m| m.opens && m.owners.is_empty());
+        index.stems.is_some() && index.always.is_empty() && hits.iter().all(only_opens)
+    }
+
     /// Names of signatures that are tried on every line because their pattern holds no literal to search for.
     pub fn without_stems(&self) -> impl Iterator<Item = &str> {
         self.index(&[]).always.iter().map(|id| self.name(*id))
