@@ -64,9 +64,14 @@ fn common(line: &[u8]) -> Option<(u16, Vec<u8>)> {
     let dated = after_date(line);
     let from = dated.unwrap_or(0);
     let open = from + memchr(b'"', line.get(from..)?)?;
-    let request_end = open + 1 + closing_quote(line.get(open + 1..)?)?;
+    let quoted = line.get(open + 1..)?;
+    // Most lines without such a date are of no access log, which is told by this much.
+    if dated.is_none() && !begins_as_request(quoted) {
+        return None;
+    }
+    let request_end = open + 1 + closing_quote(quoted)?;
     let request = line.get(open + 1..request_end)?;
-    if dated.is_none() && !is_request(request) {
+    if dated.is_none() && memmem::find(request, b" HTTP/").is_none() {
         return None;
     }
     let rest = line.get(request_end + 1..)?;
@@ -89,10 +94,10 @@ fn after_date(line: &[u8]) -> Option<usize> {
     })
 }
 
-fn is_request(quoted: &[u8]) -> bool {
+fn begins_as_request(quoted: &[u8]) -> bool {
     const METHODS: [&[u8]; 9] =
         [b"GET ", b"POST ", b"PUT ", b"HEAD ", b"DELETE ", b"PATCH ", b"OPTIONS ", b"CONNECT ", b"TRACE "];
-    METHODS.iter().any(|m| quoted.starts_with(m)) && memmem::find(quoted, b" HTTP/").is_some()
+    METHODS.iter().any(|method| quoted.starts_with(method))
 }
 
 /// Index of the quote that ends a field; a quote behind a backslash does not.

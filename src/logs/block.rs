@@ -331,7 +331,7 @@ pub fn title_of_traceback(text: &[u8], at: usize, hit: usize) -> Option<usize> {
     let until = memrchr(b'\n', text.get(..hit)?)? + 1;
     let frames = text.get(at..until).filter(|frames| frames.len() < SKIMMED)?;
     let indented = frames.first().is_none_or(|first| *first == b' ');
-    (indented && plain_frames(frames).len() == frames.len()).then_some(until)
+    (indented && frames.split_last().is_none_or(|(_, lines)| are_plain(lines))).then_some(until)
 }
 
 /// The whole lines at the start of a text that are indented and hold no escape sequence.

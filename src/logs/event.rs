@@ -6,7 +6,7 @@
 use super::lines::Lines;
 use super::scan::Place;
 use super::signature::SigId;
-use memchr::memrchr_iter;
+use memchr::memrchr;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -27,19 +27,21 @@ pub struct Region<'a> {
 }
 
 impl Region<'_> {
-    /// The lines before a position, nearest first, at most as many as are context.
+    /// The lines before a position, where a line begins: nearest first, at most as many as are context.
     pub fn before(&self, at: usize) -> impl Iterator<Item = &[u8]> {
-        let text = self.text.get(..at).unwrap_or_default();
-        let text = text.strip_suffix(b"\n").unwrap_or(text);
-        let mut end = Some(text.len()).filter(|_| at > 0);
-        let mut breaks = memrchr_iter(b'\n', text);
-        let here = std::iter::from_fn(move || {
-            let until = end?;
-            let newline = breaks.next();
-            end = newline;
-            text.get(newline.map_or(0, |n| n + 1)..until)
-        });
-        here.chain(self.recent.iter().rev().map(String::as_bytes)).take(CONTEXT)
+        let mut text = self.text.get(..at).unwrap_or_default();
+        let mut recent = self.recent.iter().rev();
+        let mut left = CONTEXT;
+        std::iter::from_fn(move || {
+            left = left.checked_sub(1)?;
+            if text.is_empty() {
+                return recent.next().map(String::as_bytes);
+            }
+            let lines = text.strip_suffix(b"\n").unwrap_or(text);
+            let (before, line) = lines.split_at_checked(memrchr(b'\n', lines).map_or(0, |newline| newline + 1))?;
+            text = before;
+            Some(line)
+        })
     }
 
     /// The same, copied, in their order.

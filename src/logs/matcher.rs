@@ -3,7 +3,7 @@
 //!
 //! Pure. Not here: what a signature is and matches (`signature`).
 
-use super::access;
+use super::access::{self, Judged};
 use super::event;
 use super::group;
 use super::proven::Proven;
@@ -15,6 +15,9 @@ use memchr::memchr;
 
 /// Different sets of signatures that are remembered.
 const MAX_SETS: usize = 1 << 10;
+/// Of so many lines with hexadecimal numbers one is remembered: most have a shape that never comes again, and what learning it
+/// costs is more than it spares.
+const LEARNED_OF_MIXED: u32 = 8;
 
 /// Matches lines.
 pub struct Matcher<'s> {
@@ -23,6 +26,8 @@ pub struct Matcher<'s> {
     known: Memo<Known>,
     sets: Sets,
     proven: Proven,
+    /// Lines with hexadecimal numbers, of a shape that was not known.
+    mixed: u32,
     // Kept for its memory.
     digital: Vec<SigId>,
 }
@@ -50,51 +55,76 @@ struct Traits {
 
 impl Traits {
     fn of(line: &[u8]) -> Traits {
-        let exception = Stack::PythonFrames.offer(line) == Part::Title(Stack::PythonMessage(0));
         let plain = event::kept(line).len() == line.len() && group::is_plain(line);
-        Traits { quoted: memchr(b'"', line).is_some(), plain, exception }
+        Traits { quoted: memchr(b'"', line).is_some(), plain, exception: is_exception(line) }
     }
+}
+
+fn is_exception(line: &[u8]) -> bool {
+    Stack::PythonFrames.offer(line) == Part::Title(Stack::PythonMessage(0))
 }
 
 /// What was seen of a line besides its signatures.
 #[derive(Debug, Clone, Copy)]
 pub struct Looked {
-    shape: u64,
-    traits: Traits,
-}
-
-impl Looked {
     /// The shape that it has as the title of an event. None where that takes a closer look.
-    pub fn title_shape(self) -> Option<u64> {
-        self.traits.plain.then_some(self.shape)
-    }
-
-    /// Whether it says what went wrong, behind the frames of a Python traceback without a prefix.
-    pub fn is_exception(self) -> bool {
-        self.traits.exception
-    }
+    pub title_shape: Option<u64>,
+    /// It says what went wrong, behind the frames of a Python traceback without a prefix.
+    pub exception: bool,
 }
 
 impl<'s> Matcher<'s> {
     pub fn new(set: &'s SignatureSet) -> Matcher<'s> {
         let (shapes, known, sets) = (Shapes::default(), Memo::default(), Sets::default());
-        Matcher { set, shapes, known, sets, proven: Proven::default(), digital: Vec::new() }
+        Matcher { set, shapes, known, sets, proven: Proven::default(), mixed: 0, digital: Vec::new() }
     }
 
     /// The signatures that a line matches, in their order. It begins at a position of the text in which these are its hits.
     pub fn matches_of(&mut self, line: &[u8], (at, hits): (usize, &[Hit]), found: &mut Vec<SigId>) -> Looked {
         let shape = self.shapes.of(line);
         let known = self.known.get(shape);
-        let traits = known.map_or_else(|| Traits::of(line), |known| known.traits);
+        let traits = match known {
+            Some(known) => known.traits,
+            None if self.is_worth_learning(line) => Traits::of(line),
+            None => return self.matches_of_mixed(line, (at, hits), found),
+        };
         if let Some(judged) = Some(line).filter(|_| traits.quoted).and_then(access::judged) {
-            self.set.candidates(hits, found);
-            self.set.matches_of_judged(&judged, found);
+            self.matches_of_judged(&judged, hits, found);
         } else if let Some(known) = known {
             self.matches_of_known(known, line, (at, hits), found);
         } else {
             self.learn(shape, traits, line, (at, hits), found);
         }
-        Looked { shape, traits }
+        Looked { title_shape: traits.plain.then_some(shape), exception: traits.exception }
+    }
+
+    fn matches_of_judged(&self, judged: &Judged, hits: &[Hit], found: &mut Vec<SigId>) {
+        self.set.candidates(hits, found);
+        self.set.matches_of_judged(judged, found);
+    }
+
+    fn is_worth_learning(&mut self, line: &[u8]) -> bool {
+        if !group::is_mixed(line) {
+            return true;
+        }
+        self.mixed = self.mixed.wrapping_add(1);
+        self.mixed.is_multiple_of(LEARNED_OF_MIXED)
+    }
+
+    /// The same of a line with hexadecimal numbers, which is not remembered.
+    fn matches_of_mixed(&mut self, line: &[u8], (at, hits): (usize, &[Hit]), found: &mut Vec<SigId>) -> Looked {
+        let (set, proven) = (self.set, &mut self.proven);
+        if let Some(judged) = access::judged(line) {
+            self.matches_of_judged(&judged, hits, found);
+        } else {
+            set.candidates(hits, found);
+            if !set.are_exact(hits) {
+                found.retain(|id| proven.is_match(set, *id, line, (at, hits)));
+            }
+        }
+        let is_kept = event::kept(line).len() == line.len();
+        let title_shape = is_kept.then(|| group::shape_of_mixed(&self.shapes, line));
+        Looked { title_shape, exception: is_exception(line) }
     }
 
     fn matches_of_known(&mut self, known: Known, line: &[u8], (at, hits): (usize, &[Hit]), found: &mut Vec<SigId>) {
@@ -102,7 +132,7 @@ impl<'s> Matcher<'s> {
         let (matched, unsure) = (self.sets.get(known.matched), self.sets.get(known.unsure));
         if unsure.is_empty() && !set.is_any_digital(hits) {
             found.clear();
-            found.extend_from_slice(matched);
+            append(found, matched);
             return;
         }
         set.candidates(hits, found);
@@ -128,6 +158,15 @@ impl<'s> Matcher<'s> {
         if let (Some(matched), Some(unsure)) = (matched, unsure) {
             self.known.put(shape, Known { matched, unsure, traits });
         }
+    }
+}
+
+/// Adds a few signatures: mostly it is one, and copying that by a call costs more than all the rest.
+pub fn append(found: &mut Vec<SigId>, more: &[SigId]) {
+    match more {
+        [] => {}
+        [one] => found.push(*one),
+        more => found.extend_from_slice(more),
     }
 }
 

@@ -7,7 +7,7 @@ use super::block;
 use super::escapes::{self, ESC};
 use super::event::{Known, Region, Seen, Sink};
 use super::events::{Assembler, Line};
-use super::matcher::{Looked, Matcher};
+use super::matcher::{Looked, Matcher, append};
 use super::signature::{SigId, SignatureSet};
 use super::stack::{self, Part, Stack};
 use super::stems::Hit;
@@ -110,7 +110,7 @@ impl<'s> Scan<'s> {
         let mut found = std::mem::take(&mut self.found);
         let may_open = !line.plain || self.set.may_open(hits);
         found.clear();
-        let only_opens = line.plain && line.text == stack::PYTHON && self.set.only_open(hits);
+        let only_opens = line.plain && stack::is_python(line.text) && self.set.only_open(hits);
         let looked = if only_opens { None } else { self.matches_of(&line, hits, &mut found) };
         self.count(&found);
         let after = if self.assembler.wants_next() || !line.plain {
@@ -162,7 +162,7 @@ impl<'s> Scan<'s> {
         let end = next.at + following.len();
         let on_line = next.hits.iter().take_while(|hit| (hit.at as usize) < end).count();
         if self.set.may_open(next.hits.get(..on_line).unwrap_or_default()) {
-            let is_headed = following == stack::PYTHON && block::heads_traceback(line.text)?;
+            let is_headed = stack::is_python(following) && block::heads_traceback(line.text)?;
             return if is_headed { self.traceback_again(line, true, found, next, region, sink) } else { None };
         }
         let seen = Seen {
@@ -172,7 +172,7 @@ impl<'s> Scan<'s> {
             record: None,
             title_at: line.at,
             title: line.text,
-            shape: looked.title_shape(),
+            shape: looked.title_shape,
             signatures: found,
         };
         sink.again(&seen).then_some(next)
@@ -190,7 +190,7 @@ impl<'s> Scan<'s> {
         sink: &mut dyn Sink,
     ) -> Option<Next<'h>> {
         // A signature may be tried on every frame.
-        if !(is_record || line.text == stack::PYTHON) || self.set.needs_every_line() {
+        if !(is_record || stack::is_python(line.text)) || self.set.needs_every_line() {
             return None;
         }
         let of_first = found.len();
@@ -239,7 +239,7 @@ impl<'s> Scan<'s> {
         self.of_line.clear();
         if !self.set.only_open(hits) {
             self.matcher.matches_of(line, (at, hits), &mut self.of_line);
-            of_others.extend_from_slice(&self.of_line);
+            append(of_others, &self.of_line);
         }
     }
 
@@ -260,14 +260,14 @@ impl<'s> Scan<'s> {
                 return None;
             }
             let looked = self.matcher.matches_of(text, (at, here), &mut self.of_line);
-            if !looked.is_exception() {
+            if !looked.exception {
                 return None;
             }
-            of_others.extend_from_slice(&self.of_line);
+            append(of_others, &self.of_line);
             join(found, &self.of_line);
             let following = after.line(region)?;
             if Stack::PythonMessage(0).offer(following) == Part::Foreign {
-                return Some((Title { at, text, shape: looked.title_shape() }, after));
+                return Some((Title { at, text, shape: looked.title_shape }, after));
             }
             let opener = after.chained(region)?;
             let (text, here, frames) = opener.taken(region)?;
@@ -319,7 +319,7 @@ impl<'a> Next<'a> {
             let (line, here, after) = next.taken(region)?;
             next = Some(after).filter(|_| is_expected(line) && here.is_empty())?;
         }
-        (next.line(region)? == stack::PYTHON).then_some(next)
+        stack::is_python(next.line(region)?).then_some(next)
     }
 
     /// The next line. None at the end of the region, and where what is seen of it is not all of it, as it stands there.

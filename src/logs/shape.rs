@@ -79,52 +79,76 @@ pub fn folded_product(a: u64, b: u64) -> u64 {
     (product as u64) ^ (product >> 64) as u64
 }
 
-/// Remembers something of the shapes seen last. What is new takes the place of something older, unless that was asked for since
-/// something else wanted its place: what comes once does not drive out what comes often.
+/// Remembers something of the shapes seen last. A shape has a place in one set of a few; what is new takes there the place of
+/// something that was not asked for since something else wanted a place: what comes once does not drive out what comes often.
 #[derive(Debug, Clone)]
 pub struct Memo<T> {
-    /// A power of two, or none before the first is remembered. The lowest bit of a shape is not told apart: it says whether it was
-    /// asked for.
-    slots: Vec<(u64, Option<T>)>,
+    /// A power of two, or none before the first is remembered.
+    sets: Vec<Set<T>>,
 }
+
+/// One line of the cache, where what is remembered takes eight bytes.
+#[derive(Debug, Clone)]
+#[repr(align(64))]
+struct Set<T>([Place<T>; WAYS]);
+
+const WAYS: usize = 4;
+
+/// The lowest bit of a shape is not told apart: it says whether it was asked for.
+type Place<T> = (u64, Option<T>);
+
+const ASKED_FOR: u64 = 1;
 
 impl<T> Default for Memo<T> {
     fn default() -> Memo<T> {
-        Memo { slots: Vec::new() }
+        Memo { sets: Vec::new() }
     }
 }
 
 impl<T: Copy> Memo<T> {
-    const SLOTS: usize = 1 << 12;
-    const ASKED_FOR: u64 = 1;
+    const SETS: usize = 1 << 10;
 
     /// What was remembered of a shape, unless it has been forgotten.
     pub fn get(&mut self, shape: u64) -> Option<T> {
-        let (of, known) = self.slots.get_mut(Self::slot(shape))?;
-        let asked_for = shape | Self::ASKED_FOR;
-        if *of | Self::ASKED_FOR != asked_for {
-            return None;
-        }
-        *of = asked_for;
+        let set = self.sets.get_mut(Self::set(shape))?;
+        let way = set.way(shape)?;
+        let (of, known) = set.0.get_mut(way)?;
+        *of |= ASKED_FOR;
         *known
     }
 
     /// Remembers it.
     pub fn put(&mut self, shape: u64, known: T) {
-        if self.slots.is_empty() {
-            self.slots = vec![(0, None); Self::SLOTS];
+        if self.sets.is_empty() {
+            self.sets = vec![Set([(0, None); WAYS]); Self::SETS];
         }
-        let Some((of, place)) = self.slots.get_mut(Self::slot(shape)) else { return };
-        let is_same = *of | Self::ASKED_FOR == shape | Self::ASKED_FOR;
-        if place.is_some() && !is_same && *of & Self::ASKED_FOR != 0 {
-            *of &= !Self::ASKED_FOR;
-        } else {
-            (*of, *place) = (shape & !Self::ASKED_FOR, Some(known));
+        let Some(set) = self.sets.get_mut(Self::set(shape)) else { return };
+        match set.way(shape).or_else(|| set.free(shape)).and_then(|way| set.0.get_mut(way)) {
+            Some(place) => *place = (shape & !ASKED_FOR, Some(known)),
+            None => set.0.iter_mut().for_each(|(of, _)| *of &= !ASKED_FOR),
         }
     }
 
-    fn slot(shape: u64) -> usize {
-        (spread(shape) >> 32) as usize & (Self::SLOTS - 1)
+    fn set(shape: u64) -> usize {
+        (spread(shape) >> 32) as usize & (Self::SETS - 1)
+    }
+}
+
+impl<T> Set<T> {
+    /// Where a shape is. Found without a branch for each place, which would be foretold wrongly.
+    #[inline]
+    fn way(&self, shape: u64) -> Option<usize> {
+        let is_of = |of: u64| u32::from(of | ASKED_FOR == shape | ASKED_FOR);
+        let found = (0..).zip(&self.0).fold(0, |found, (way, (of, _))| found | is_of(*of) << way);
+        (found != 0).then_some(found.trailing_zeros() as usize)
+    }
+
+    /// What a new shape takes the place of: nothing, or any of those that were not asked for.
+    fn free(&self, shape: u64) -> Option<usize> {
+        let any = (spread(shape) >> 60) as usize;
+        let mut ways = (any..any + WAYS).map(|way| way % WAYS);
+        let is_unasked = |way: &usize| self.0.get(*way).is_some_and(|(of, _)| of & ASKED_FOR == 0);
+        self.0.iter().position(|(_, known)| known.is_none()).or_else(|| ways.find(is_unasked))
     }
 }
 
@@ -185,7 +209,8 @@ mod tests {
         memo.put(40_000, 8);
         assert_eq!(memo.get(40_000), Some(8));
         let known: Vec<_> = (0..40_000).step_by(2).filter_map(|shape| Some((shape, memo.get(shape)?))).collect();
-        assert!((Memo::<u64>::SLOTS / 2..Memo::<u64>::SLOTS).contains(&known.len()));
+        // And the one that was told last.
+        assert_eq!(known.len() + 1, Memo::<u64>::SETS * WAYS);
         assert!(known.iter().all(|(shape, told)| shape + 1 == *told));
     }
 
@@ -199,12 +224,24 @@ mod tests {
                 learned += 1;
                 memo.put(0, 0);
             }
-            rivals += u64::from(Memo::<u64>::slot(shape) == Memo::<u64>::slot(0));
+            rivals += u64::from(Memo::<u64>::set(shape) == Memo::<u64>::set(0));
             memo.put(shape, shape);
         }
         assert_eq!((learned, rivals > 10), (0, true));
-        // What is not asked for any more is forgotten.
-        (2..200_000).step_by(2).for_each(|shape| memo.put(shape, shape));
+        // Nor what comes as often and has its place in the same set.
+        let same_set = |shape: &u64| Memo::<u64>::set(*shape) == Memo::<u64>::set(0);
+        let often: Vec<u64> = (0..200_000_u64).step_by(2).filter(same_set).take(WAYS).collect();
+        for shape in often.iter().cycle().take(WAYS * 9) {
+            if memo.get(*shape).is_none() {
+                memo.put(*shape, *shape);
+            }
+        }
+        assert!(often.iter().all(|shape| memo.get(*shape) == Some(*shape)));
+        // What is not asked for any more is forgotten for what is.
+        for shape in (2..200_000).step_by(2) {
+            memo.put(shape, shape);
+            memo.get(shape);
+        }
         assert_eq!(memo.get(0), None);
     }
 }

@@ -7,7 +7,7 @@ use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 /// The line that opens a Python traceback, without a prefix.
-pub const PYTHON: &[u8; 34] = b"Traceback (most recent call last):";
+const PYTHON: &[u8; 34] = b"Traceback (most recent call last):";
 const TRACEBACK: &str = "Traceback (most recent call last):";
 /// Texts at which the scanner must stop, because a stack trace may begin there.
 pub const OPENERS: [&str; 4] = [TRACEBACK, "' panicked at", "panic: ", "fatal error: "];
@@ -156,7 +156,7 @@ impl Stack {
             Stack::PythonChained if body.ends_with(b"Exception Group Traceback (most recent call last):") => {
                 Part::Detail(Stack::PythonGroup)
             }
-            Stack::PythonChained if is_traceback(body) => Part::Detail(Stack::PythonFrames),
+            Stack::PythonChained if is_python(body) => Part::Detail(Stack::PythonFrames),
             Stack::PythonChained => Part::Foreign,
             Stack::PythonGroup => python_group(body),
             Stack::Frames => frames(body),
@@ -168,8 +168,11 @@ impl Stack {
     }
 }
 
-fn is_traceback(body: &[u8]) -> bool {
-    body == PYTHON
+/// Whether a line, without a prefix, opens a Python traceback.
+#[inline]
+pub fn is_python(line: &[u8]) -> bool {
+    // Of a length that is known, it is compared in place.
+    <&[u8; PYTHON.len()]>::try_from(line).is_ok_and(|line| line == PYTHON)
 }
 
 fn is_indented(body: &[u8]) -> bool {

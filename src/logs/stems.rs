@@ -11,6 +11,7 @@ mod grams;
 mod sieve;
 mod teddy;
 
+use super::wide::begins_with;
 use anchors::Anchors;
 use common::Commonness;
 use sieve::Sieve;
@@ -158,7 +159,7 @@ impl Found<'_> {
     /// The same, without a look at its first bytes.
     fn check_whole(&mut self, at: usize, spot: &Spot) {
         let Some(begin) = at.checked_sub(usize::from(spot.before)) else { return };
-        let is_there = |stem: &Vec<u8>| self.text.get(begin..).is_some_and(|rest| rest.starts_with(stem));
+        let is_there = |stem: &Vec<u8>| self.text.get(begin..).is_some_and(|rest| begins_with(rest, stem));
         if self.stems.get(usize::from(spot.stem)).is_some_and(is_there) {
             self.add(begin, spot.stem);
         }

@@ -73,6 +73,15 @@ pub(super) fn padded<const LENGTH: usize>(text: &[u8]) -> [u8; LENGTH] {
     padded
 }
 
+/// Whether a text begins with another one, compared in place: a call costs more than it takes for one of a few dozen bytes.
+#[inline]
+pub(super) fn begins_with(text: &[u8], start: &[u8]) -> bool {
+    let Some(text) = text.get(..start.len()) else { return false };
+    let (Some(last), Some(other)) = (text.last_chunk::<16>(), start.last_chunk()) else { return text == start };
+    // The last sixteen bytes overlap those before them.
+    last == other && text.as_chunks::<16>().0.iter().zip(start.as_chunks().0).all(|(one, other)| one == other)
+}
+
 /// Sixteen bytes as two numbers.
 #[inline(always)]
 pub(super) fn halves(sixteen: &[u8; 16]) -> [u64; 2] {
@@ -141,6 +150,22 @@ mod tests {
             assert_eq!(padded[..text.len()], text);
             assert!(padded[text.len()..].iter().all(|byte| *byte == 0));
             assert_eq!(super::padded::<16>(&text)[..], padded[..16]);
+        }
+    }
+
+    #[test]
+    fn a_text_begins_with_what_stands_at_its_beginning() {
+        let text: Vec<u8> = (0..100).collect();
+        for length in 0..=text.len() {
+            let mut start = text[..length].to_vec();
+            assert!(begins_with(&text, &start));
+            for at in 0..length {
+                start[at] ^= 1;
+                assert!(!begins_with(&text, &start), "{at} of {length}");
+                start[at] ^= 1;
+            }
+            start.push(b'x');
+            assert!(!begins_with(&text[..length], &start));
         }
     }
 

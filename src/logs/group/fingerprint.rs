@@ -84,9 +84,11 @@ impl Fingerprints {
 /// A number for a title: titles that share one have one template, and it is found much faster. They are as long as each
 /// other, and differ in the values of digits and in what stands in hexadecimal numbers alone.
 pub fn shape(shapes: &Shapes, title: &[u8]) -> u64 {
-    if is_plain(title) {
-        return shapes.of(title);
-    }
+    if is_plain(title) { shapes.of(title) } else { shape_of_mixed(shapes, title) }
+}
+
+/// The same for a title that is not plain.
+pub fn shape_of_mixed(shapes: &Shapes, title: &[u8]) -> u64 {
     if let Some((before, behind)) = around_quoted(title) {
         let length = title.len() - before.len() - behind.len();
         return shapes.after(!of_words(shapes, before) ^ length as u64, behind);

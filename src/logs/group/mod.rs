@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
-pub use fingerprint::{is_mixed, is_plain};
+pub use fingerprint::{is_mixed, is_plain, shape_of_mixed};
 pub use template::of_title as template;
 
 /// Groups remembered from pass to pass; those not seen for longest are forgotten.
