@@ -1,5 +1,5 @@
 #!/usr/bin/python3 -B
-"""Measures the release binary against its targets: `tests/measure/run.py [pass] [version] [stats] [groups] [scan] [serve]`, all without a name.
+"""Measures the release binary against its targets: `tests/measure/run.py [pass] [version] [stats] [groups] [scan] [append] [serve]`, all without a name.
 
 Prints ratios from interleaved runs on this machine, each with its target; asserts nothing, since absolute times are the
 machine's. `pass` needs the services of tests/run (HEALER_TEST_*): `tests/support/with-services tests/measure/run.py pass`.
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 
+import measure_append
 import measure_groups
 import measure_pass
 import measure_scan
@@ -71,7 +72,7 @@ def measure_groups_of(table, _):
 
 
 PARTS = {"version": measure_version, "stats": measure_stats, "pass": measure_pass.measure, "groups": measure_groups_of,
-         "scan": measure_scan.measure, "serve": measure_serve.measure}
+         "scan": measure_scan.measure, "append": measure_append.measure, "serve": measure_serve.measure}
 
 
 def main():
