@@ -9,7 +9,7 @@ use super::lines::Lines;
 use super::prefix::Prefix;
 use super::signature::{SigId, SignatureSet};
 use super::stack::{self, Part, Stack};
-use super::wide::wide;
+use super::wide::{any_block, wide};
 use memchr::{memchr_iter, memchr2, memrchr};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,8 @@ const MAX_LINES: u32 = 5000;
 const MAX_FOREIGN: u16 = 24;
 /// Bytes in which the frames of a traceback are looked for at once, so that a look without success costs little.
 const SKIMMED: usize = 2 << 10;
+/// Bytes of frames that are looked at at once, and the one behind them.
+const BLOCK: usize = 129;
 /// The level of a record stands within so many first bytes of its line.
 const LEVEL_WITHIN: usize = 120;
 
@@ -357,6 +359,10 @@ wide! {
             u8::from(*next == ESC) | u8::from(*byte == b'\n') & u8::from(*next != b' ')
         };
         // Without a branch, so that many bytes are looked at in one instruction.
-        lines.iter().zip(lines.iter().skip(1)).map(ends).fold(0, |any, one| any | one) == 0
+        let any_ends = |text: &[u8]| text.iter().zip(text.iter().skip(1)).map(ends).fold(0, |any, one| any | one) != 0;
+        if lines.len() < BLOCK {
+            return !any_ends(lines);
+        }
+        !any_block::<BLOCK>(lines, 1, |block| any_ends(block))
     }
 }

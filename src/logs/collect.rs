@@ -3,7 +3,8 @@
 //! Pure but for the state it is handed. Not here: reading, scanning.
 
 use super::event::{self, Frames, Kept, Known, RawEvent, Region, Seen, Sink};
-use super::group::{Group, Handle};
+use super::gathered::{self, Gathered};
+use super::group::Handle;
 use super::recent::Recent;
 use super::scan::Scan;
 use super::shape::{Memo, folded_product};
@@ -21,8 +22,8 @@ use std::collections::btree_map::Entry;
 
 /// Groups of one reading; further ones are counted, but only by their signatures.
 const MAX_GROUPS: usize = 500;
-/// Sources named in one group.
-const MAX_SOURCES: usize = 50;
+/// Kinds of events that are counted apart from their groups at a time.
+const MAX_TALLIES: usize = 4096;
 /// Built-in signatures that match the same lines of errors.
 const PYTHON: &str = "python_exception";
 const NODE: &str = "node_exception";
@@ -66,6 +67,7 @@ pub struct Collector<'a> {
     recent: Vec<Recent>,
     /// Events that need no closer look, by what is alike in them.
     known: Memo<Alike>,
+    tallies: Vec<Tally>,
     report: LogReport,
     redactor: Redactor,
     /// Signatures that match the same lines.
@@ -76,17 +78,19 @@ pub struct Collector<'a> {
 /// What is the same for events that are alike.
 #[derive(Debug, Clone, Copy)]
 struct Alike {
-    group: Handle,
+    /// The index of their tally.
+    tally: u32,
     /// Where the line has its timestamp; a traceback has none of its own.
     time: Place,
 }
 
-/// A group, with what it is cheaply added to.
-struct Gathered {
-    group: ErrorGroup,
-    signatures: Vec<SigId>,
-    /// The number of the source that was added last.
-    source: u32,
+/// Events that are alike, of the current source, which their group is not told of yet: what an event touches is in one place.
+struct Tally {
+    /// The group of the first one, which has told of its signatures; it may be part of another one by now.
+    group: Handle,
+    events: u64,
+    first: Timestamp,
+    last: Timestamp,
 }
 
 /// Where events come from.
@@ -116,7 +120,7 @@ impl Sink for Counter<'_, '_> {
     }
 
     fn again(&mut self, event: &Seen<'_>) -> bool {
-        self.collector.again(self.origin, event).is_some()
+        self.collector.again(event).is_some()
     }
 
     fn settle(&mut self, region: &Region<'_>) {
@@ -147,6 +151,7 @@ impl<'a> Collector<'a> {
             by_source: vec![0; set.len()],
             recent: vec![Recent::default(); set.len()],
             known: Memo::default(),
+            tallies: Vec::new(),
             report: LogReport::default(),
             redactor: Redactor::default(),
             of_python: set.id(PYTHON),
@@ -197,41 +202,54 @@ impl<'a> Collector<'a> {
         if self.groups.len() <= handle.index() {
             self.groups.resize_with(handle.index() + 1, || None);
         }
-        if let Some(known) = event.known.filter(|_| *title == *event.title()) {
-            let time = match known {
-                Known::Line => self.clock().place(event.first_line()),
-                Known::Traceback => Place::Nowhere,
-            };
-            if let Some(shape) = self.state.known_groups.shape(&title) {
-                self.known.put(key(known, shape, event.signatures), Alike { group: handle, time });
-            }
-        }
         if let Some(Some(gathered)) = self.groups.get_mut(handle.index()) {
-            gathered.add(self.set, signatures, (self.number, origin.source), time);
+            gathered.add_signatures(self.set, signatures);
+            gathered.add(1, (time, time), (self.number, origin.source));
+            self.learn(event, &title, handle);
             return None;
         }
         if self.count >= MAX_GROUPS {
             return None;
         }
         self.count += 1;
-        let first = first(self.example(origin, event, signatures, &title, time));
-        let gathered = Gathered { group: first, signatures: signatures.to_vec(), source: self.number };
+        let example = self.example(origin, event, signatures, &title, time);
         if let Some(free) = self.groups.get_mut(handle.index()) {
-            *free = Some(gathered);
+            *free = Some(Gathered::first(example, signatures, self.number));
         }
+        self.learn(event, &title, handle);
         event.wants_after().then(|| handle.number())
     }
 
+    /// Remembers what an event is by what is alike in others, once its group has an example.
+    fn learn(&mut self, event: &RawEvent<'_>, title: &[u8], group: Handle) {
+        let Some(known) = event.known.filter(|_| *title == *event.title()) else { return };
+        let Some(shape) = self.state.known_groups.shape(title) else { return };
+        let key = key(known, shape, event.signatures);
+        if self.known.get(key).is_some() {
+            return;
+        }
+        let time = match known {
+            Known::Line => self.clock().place(event.first_line()),
+            Known::Traceback => Place::Nowhere,
+        };
+        if self.tallies.len() >= MAX_TALLIES {
+            self.tell_groups();
+            self.tallies.clear();
+            self.known = Memo::default();
+        }
+        let tally = u32::try_from(self.tallies.len()).unwrap_or(u32::MAX);
+        self.tallies.push(Tally { group, events: 0, first: Timestamp::MAX, last: Timestamp::MIN });
+        self.known.put(key, Alike { tally, time });
+    }
+
     /// Counts an event like one before, where the example of its group is known already.
-    fn again(&mut self, origin: Origin<'_>, event: &Seen<'_>) -> Option<()> {
+    fn again(&mut self, event: &Seen<'_>) -> Option<()> {
         let title = event::kept(event.title);
         let shape = event.shape.or_else(|| self.state.known_groups.shape(title))?;
         let alike = self.known.get(key(event.known, shape, event.signatures))?;
         if matches!(self.redacted(title), Cow::Owned(changed) if changed != title) {
             return None;
         }
-        let group = self.state.known_groups.resolve(alike.group);
-        self.groups.get(group.index())?.as_ref()?;
         let stamp = match event.record {
             Some(record) => self.clock().read(record),
             None => self.clock().read_at(event.title, alike.time),
@@ -242,11 +260,32 @@ impl<'a> Collector<'a> {
         let signatures = own.as_deref().unwrap_or(event.signatures);
         self.count_signatures(signatures, time.as_second(), || Kept::here(event.title_at, title));
         self.report.events += 1;
-        self.state.known_groups.seen(group, time);
-        if let Some(Some(gathered)) = self.groups.get_mut(group.index()) {
-            gathered.add(self.set, signatures, (self.number, origin.source), time);
+        if let Some(tally) = self.tallies.get_mut(alike.tally as usize) {
+            tally.events += 1;
+            (tally.first, tally.last) = (tally.first.min(time), tally.last.max(time));
         }
         Some(())
+    }
+
+    /// Adds what was counted apart from the groups.
+    fn tell_groups(&mut self) {
+        for tally in &mut self.tallies {
+            let events = std::mem::take(&mut tally.events);
+            if events == 0 {
+                continue;
+            }
+            let times = (
+                std::mem::replace(&mut tally.first, Timestamp::MAX),
+                std::mem::replace(&mut tally.last, Timestamp::MIN),
+            );
+            let known = &mut self.state.known_groups;
+            let now = known.resolve(tally.group);
+            known.seen(now, times.0);
+            known.seen(now, times.1);
+            if let Some(Some(gathered)) = self.groups.get_mut(tally.group.index()) {
+                gathered.add(events, times, (self.number, &self.source));
+            }
+        }
     }
 
     fn go_to(&mut self, origin: Origin<'_>) {
@@ -296,6 +335,7 @@ impl<'a> Collector<'a> {
 
     /// Adds the counts of one source to the state.
     fn flush(&mut self) {
+        self.tell_groups();
         for (id, recent) in (0..).zip(&mut self.recent) {
             let (buckets, example) = recent.take();
             if !buckets.is_empty() {
@@ -340,12 +380,12 @@ impl<'a> Collector<'a> {
             let Some(Gathered { group, .. }) = gathered else { continue };
             match whole.entry(known.resolve(Handle::of(number))) {
                 Entry::Vacant(free) => drop(free.insert(group)),
-                Entry::Occupied(mut taken) => join(taken.get_mut(), group),
+                Entry::Occupied(mut taken) => gathered::join(taken.get_mut(), group),
             }
         }
         for (handle, group) in &mut whole {
             if let Some(known) = known.get(*handle) {
-                name(group, known, self.state.known_groups.is_new(*handle));
+                gathered::name(group, known, self.state.known_groups.is_new(*handle));
             }
         }
         self.state.known_groups.settle();
@@ -402,30 +442,6 @@ impl<'a> Collector<'a> {
     }
 }
 
-impl Gathered {
-    fn add(&mut self, set: &SignatureSet, signatures: &[SigId], (number, source): (u32, &str), time: Timestamp) {
-        let group = &mut self.group;
-        group.count += 1;
-        (group.first, group.last) = (group.first.min(time), group.last.max(time));
-        for id in signatures {
-            if !self.signatures.contains(id) {
-                self.signatures.push(*id);
-                group.signatures.push(set.name(*id).to_owned());
-                let (category, severity) = set.verdict(&[*id]);
-                if severity > group.severity {
-                    (group.category, group.severity) = (category, severity);
-                }
-            }
-        }
-        if self.source != number {
-            self.source = number;
-            if group.sources.len() < MAX_SOURCES && !group.sources.iter().any(|s| s == source) {
-                group.sources.push(source.to_owned());
-            }
-        }
-    }
-}
-
 /// What events share whose titles are of one shape, and which matched the same.
 fn key(known: Known, shape: u64, signatures: &[SigId]) -> u64 {
     let add = |key: u64, id: &SigId| folded_product(key ^ u64::from(*id), SPREADING);
@@ -439,49 +455,4 @@ fn clipped(title: &str) -> &str {
         return title;
     }
     title.char_indices().nth(MAX_TITLE).map_or(title, |(end, _)| title.get(..end).unwrap_or(title))
-}
-
-/// A group of one event; named when the reading ends.
-fn first(example: LogEvent) -> ErrorGroup {
-    ErrorGroup {
-        id: String::new(),
-        template: String::new(),
-        category: example.category.clone(),
-        severity: example.severity,
-        signatures: example.signatures.clone(),
-        sources: vec![example.source.clone()],
-        count: 1,
-        first: example.time,
-        last: example.time,
-        example,
-        new: false,
-        former: Vec::new(),
-    }
-}
-
-fn name(group: &mut ErrorGroup, known: &Group, new: bool) {
-    known.id.clone_into(&mut group.id);
-    known.id.clone_into(&mut group.example.group);
-    known.template.clone_into(&mut group.template);
-    known.former.clone_into(&mut group.former);
-    group.new = new;
-}
-
-/// Adds a group to another, which was seen first.
-fn join(group: &mut ErrorGroup, part: ErrorGroup) {
-    group.count += part.count;
-    (group.first, group.last) = (group.first.min(part.first), group.last.max(part.last));
-    if part.severity > group.severity {
-        (group.category, group.severity) = (part.category, part.severity);
-    }
-    for signature in part.signatures {
-        if !group.signatures.contains(&signature) {
-            group.signatures.push(signature);
-        }
-    }
-    for source in part.sources {
-        if group.sources.len() < MAX_SOURCES && !group.sources.contains(&source) {
-            group.sources.push(source);
-        }
-    }
 }

@@ -19,6 +19,7 @@ mod escapes;
 mod event;
 mod events;
 mod files;
+mod gathered;
 mod group;
 mod journal;
 mod lines;

@@ -37,32 +37,40 @@ impl Sink for Counted<'_, '_> {
     }
 }
 
-/// Everything that is told of a log, read in regions of so many lines, and how many of its lines were taken so.
-fn told(set: &SignatureSet, lines: &[String], region: usize, takes: bool) -> (String, usize) {
+/// Everything that is told of logs, each as long as the others, read in regions of so many lines, and how many of their lines
+/// were taken so. A log may be read more than once, as its rotated files are.
+fn told(set: &SignatureSet, (logs, lines): (&[&str], &[String]), region: usize, takes: bool) -> (String, usize) {
     let mut state = LogState::default();
     let now = "2025-06-15T12:00:00Z".parse().unwrap();
     let mut collector = Collector::new(set, &mut state, now, Counting::Whole(3600));
-    let mut scan = Scan::new(set, Assembler::default());
-    let counter = Counter::new(&mut collector, Origin { source: "file:x", path: None });
-    let mut sink = Counted { counter, takes, taken: 0 };
-    let mut offset = 0;
-    for part in lines.chunks(region) {
-        let text = part.concat();
-        scan.region(text.as_bytes(), &|at| ((offset + at) as u64, None), &mut sink);
-        offset += text.len();
+    let mut all_taken = 0;
+    for (source, lines) in logs.iter().zip(lines.chunks(lines.len().div_ceil(logs.len()))) {
+        let mut scan = Scan::new(set, Assembler::default());
+        let counter = Counter::new(&mut collector, Origin { source, path: None });
+        let mut sink = Counted { counter, takes, taken: 0 };
+        let mut offset = 0;
+        for part in lines.chunks(region) {
+            let text = part.concat();
+            scan.region(text.as_bytes(), &|at| ((offset + at) as u64, None), &mut sink);
+            offset += text.len();
+        }
+        let _ = scan.assembler.suspend(set, true, &mut sink);
+        all_taken += sink.taken;
+        collector.scanned(&scan, source, offset as u64);
     }
-    let _ = scan.assembler.suspend(set, true, &mut sink);
-    let taken = sink.taken;
-    collector.scanned(&scan, "file:x", offset as u64);
     let report = collector.finish();
-    (format!("{report:#?}\n{}", serde_json::to_string(&state).unwrap()), taken)
+    (format!("{report:#?}\n{}", serde_json::to_string(&state).unwrap()), all_taken)
 }
 
+/// How many lines of one log are taken so.
 fn check(set: &SignatureSet, lines: &[String], region: usize) -> usize {
-    let (with, taken) = told(set, lines, region, true);
-    let (without, none) = told(set, lines, region, false);
-    assert_alike(&without, &with);
-    assert_eq!(none, 0);
+    let [taken, _] = [["file:x"].as_slice(), &["file:x", "file:y", "file:x"]].map(|logs| {
+        let (with, taken) = told(set, (logs, lines), region, true);
+        let (without, none) = told(set, (logs, lines), region, false);
+        assert_alike(&without, &with);
+        assert_eq!(none, 0);
+        taken
+    });
     taken
 }
 
@@ -126,6 +134,15 @@ fn a_traceback_like_one_before_is_counted_without_a_closer_look() {
         "with its record"
     );
     assert_eq!(taken(&(one(7, "ValueError: bad") + "ok\n")), 0, "another one");
+}
+
+#[test]
+fn more_kinds_of_lines_than_are_counted_apart_are_counted() {
+    let set = signature_set(&builtin_signatures());
+    let one = |n: usize| format!("DatabaseError: {} {}\n", "1".repeat(1 + n / 70), "2".repeat(1 + n % 70));
+    let kinds: Vec<String> = (0..4900).flat_map(|n| [one(n), "ok\n".to_owned()]).collect();
+    let taken = check(&set, &[kinds.as_slice(), &kinds[8400..], &kinds[..10]].concat(), 1000);
+    assert!((650..=700).contains(&taken), "{taken}");
 }
 
 /// What was told wrongly once, each log with what it is an example of.
