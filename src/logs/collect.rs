@@ -53,7 +53,8 @@ pub struct Collector<'a> {
     clock: OnceCell<Clock>,
     /// By handle.
     groups: Vec<Option<Gathered>>,
-    count: usize,
+    /// Those that are there: at most `MAX_GROUPS`.
+    gathered: Vec<Handle>,
     /// Lines, by signature id.
     matched: Vec<u64>,
     /// Events, by signature id.
@@ -143,7 +144,7 @@ impl<'a> Collector<'a> {
             counting,
             clock: OnceCell::new(),
             groups: Vec::new(),
-            count: 0,
+            gathered: Vec::new(),
             matched: vec![0; set.len()],
             by_signature: vec![0; set.len()],
             source: String::new(),
@@ -202,22 +203,32 @@ impl<'a> Collector<'a> {
         if self.groups.len() <= handle.index() {
             self.groups.resize_with(handle.index() + 1, || None);
         }
-        if let Some(Some(gathered)) = self.groups.get_mut(handle.index()) {
+        let part = self.part_of(handle);
+        if let Some(Some(gathered)) = self.groups.get_mut(part.index()) {
             gathered.add_signatures(self.set, signatures);
             gathered.add(1, (time, time), (self.number, origin.source));
-            self.learn(event, &title, handle);
+            self.learn(event, &title, part);
             return None;
         }
-        if self.count >= MAX_GROUPS {
+        if self.gathered.len() >= MAX_GROUPS {
             return None;
         }
-        self.count += 1;
+        self.gathered.push(handle);
         let example = self.example(origin, event, signatures, &title, time);
         if let Some(free) = self.groups.get_mut(handle.index()) {
             *free = Some(Gathered::first(example, signatures, self.number));
         }
         self.learn(event, &title, handle);
         event.wants_after().then(|| handle.number())
+    }
+
+    /// The group itself, or a part of it that is gathered, where there is no room for another one.
+    fn part_of(&self, group: Handle) -> Handle {
+        if self.gathered.len() < MAX_GROUPS || matches!(self.groups.get(group.index()), Some(Some(_))) {
+            return group;
+        }
+        let is_part = |part: &&Handle| self.state.known_groups.resolve(**part) == group;
+        self.gathered.iter().find(is_part).copied().unwrap_or(group)
     }
 
     /// Remembers what an event is by what is alike in others, once its group has an example.

@@ -104,7 +104,7 @@ impl<'s> Matcher<'s> {
     }
 
     fn is_worth_learning(&mut self, line: &[u8]) -> bool {
-        if !group::is_mixed(line) {
+        if group::is_plain(line) {
             return true;
         }
         self.mixed = self.mixed.wrapping_add(1);

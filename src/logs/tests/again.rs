@@ -145,6 +145,21 @@ fn more_kinds_of_lines_than_are_counted_apart_are_counted() {
     assert!((650..=700).contains(&taken), "{taken}");
 }
 
+#[test]
+fn groups_that_turn_out_to_be_one_count_all_their_events_where_there_is_room_for_no_other_group() {
+    let set = signature_set(&builtin_signatures());
+    let tenant = |name: &str| format!("DatabaseError: tenant {name} lives inside region seven\n");
+    let signs = |n: usize| (0..9).map(|bit| [" !", " ?"][n >> bit & 1]).collect::<String>();
+    let names = ["alpha", "bravo", "delta", "gamma", "kappa", "lambda", "omega"];
+    let first = names[..5].iter().map(|name| tenant(name));
+    let others = (0..495).map(|n| format!("DatabaseError: stop{}\n", signs(n)));
+    let again = names[5..].iter().chain([&names[0]; 50]).map(|name| tenant(name));
+    let lines: Vec<String> = first.chain(others).chain(again).flat_map(|line| [line, "ok\n".to_owned()]).collect();
+    assert!(check(&set, &lines, 1000) >= 50);
+    let (told, _) = told(&set, (&["file:x"], &lines), 1000, true);
+    assert!(told.contains("count: 57,"), "none is left out");
+}
+
 /// What was told wrongly once, each log with what it is an example of.
 #[test]
 fn what_only_looks_alike_is_looked_at() {
