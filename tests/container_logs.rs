@@ -41,9 +41,7 @@ fn check_each_line_once(root: &Root, container: &Container, cut: bool, pass: &dy
     let mut expect = |new: usize| {
         printed += new;
         container.wait_for_lines(printed, "429 Client Error");
-        let report = pass().data()["logs"].take();
-        assert_eq!(report["by_signature"]["rate_limit"].as_u64().unwrap_or(0), new as u64, "{report:#}");
-        assert_eq!((&report["problems"], &report["gaps"]), (&[(); 0][..].into(), &[(); 0][..].into()), "{report:#}");
+        expect_new(pass(), new);
     };
     expect(0);
     print(container, 1, &(line(1) + "INFO worker request done\n" + &line(2)));
@@ -65,6 +63,14 @@ fn check_each_line_once(root: &Root, container: &Container, cut: bool, pass: &dy
     expect(1);
     expect(0);
     check_came_through_the_engine(root);
+}
+
+/// So many lines were counted, and all could be read.
+#[track_caller]
+fn expect_new(pass: Ran, lines: usize) {
+    let report = pass.data()["logs"].take();
+    assert_eq!(report["by_signature"]["rate_limit"].as_u64().unwrap_or(0), lines as u64, "{report:#}");
+    assert_eq!((&report["problems"], &report["gaps"]), (&[(); 0][..].into(), &[(); 0][..].into()), "{report:#}");
 }
 
 #[track_caller]
@@ -104,27 +110,68 @@ fn files_of_an_engine_behind_tcp_are_not_looked_for_here() {
     assert_eq!(down["checks"]["docker"]["status"], "critical", "{down:#}");
 }
 
+/// Makes all that a pass needs this user's; the command is such a pass, by that user.
+fn pass_of_nobody(root: &Root, docker: &Docker) -> impl Fn() -> Ran {
+    let socket = std::fs::metadata(docker.socket.trim_start_matches("unix://")).unwrap();
+    root.copy_binary();
+    for path in [root.dir(), root.path("healer"), root.config_path()] {
+        std::os::unix::fs::chown(path, Some(NOBODY), None).unwrap();
+    }
+    let (binary, config, state) = (root.path("healer"), root.config_path(), root.state_dir());
+    move || {
+        let mut command = Command::new(&binary);
+        command.args(["heal", "--json", "--config"]).arg(&config);
+        command.arg("--state-dir").arg(&state).uid(NOBODY).gid(socket.gid());
+        spawn_command(command).wait()
+    }
+}
+
+/// Recorded as a skip where nobody else can use the engine's socket.
+fn may_become_nobody(docker: &Docker) -> bool {
+    let socket = std::fs::metadata(docker.socket.trim_start_matches("unix://")).unwrap();
+    let may = is_root() && socket.gid() != 0;
+    if !may {
+        skip("it takes root to become another user, and a group that the engine's socket belongs to");
+    }
+    may
+}
+
 #[test]
 fn a_user_who_may_only_use_the_socket_reads_logs_too() {
-    let Some(docker) = Docker::require() else { return };
-    let socket = std::fs::metadata(docker.socket.trim_start_matches("unix://")).unwrap();
-    if !is_root() || socket.gid() == 0 {
-        return skip("it takes root to become another user, and a group that the engine's socket belongs to");
-    }
+    let Some(docker) = Docker::require().filter(may_become_nobody) else { return };
     for options in [&["--log-driver", "json-file"][..], &["--log-driver", "json-file", "--tty"]] {
         let (root, container) = (Root::new(), silent(&docker, options));
         configure(&root, &docker.socket, &container);
-        root.copy_binary();
-        for path in [root.dir(), root.path("healer"), root.config_path()] {
-            std::os::unix::fs::chown(path, Some(NOBODY), None).unwrap();
-        }
-        let pass = || {
-            let mut command = Command::new(root.path("healer"));
-            command.args(["heal", "--json", "--config"]).arg(root.config_path());
-            command.arg("--state-dir").arg(root.state_dir()).uid(NOBODY).gid(socket.gid());
-            spawn_command(command).wait()
+        check_each_line_once(&root, &container, true, &pass_of_nobody(&root, &docker));
+    }
+}
+
+#[test]
+fn a_log_goes_on_in_its_file_once_that_may_be_read() {
+    let Some(docker) = Docker::require().filter(may_become_nobody) else { return };
+    // The first pass that may read it finds something new, or nothing.
+    for meanwhile in [0, 2] {
+        let (root, container) = (Root::new(), silent(&docker, &["--log-driver", "json-file"]));
+        configure(&root, &docker.socket, &container);
+        let (nobody, root_user) = (pass_of_nobody(&root, &docker), || healer(&root, &["heal", "--json"]));
+        let mut printed = 0;
+        let mut expect = |new: usize, pass: &dyn Fn() -> Ran| {
+            let text: String =
+                (0..new).map(|n| format!("{RATE_LIMITED} for url: http://x/{}\n", printed + n)).collect();
+            print(&container, 1, &text);
+            printed += new;
+            container.wait_for_lines(printed, "429 Client Error");
+            expect_new(pass(), new);
         };
-        check_each_line_once(&root, &container, true, &pass);
+        expect(3, &nobody);
+        expect(1, &nobody);
+        check_came_through_the_engine(&root);
+        expect(meanwhile, &root_user);
+        expect(2, &root_user);
+        expect(0, &root_user);
+        let cursors: serde_json::Value = serde_json::from_str(&root.read_text("state/cursors.json")).unwrap();
+        let cursor = cursors["containers"].as_object().unwrap().values().next().unwrap();
+        assert_eq!(cursor["files"].as_array().unwrap().len(), 1, "{cursor:#}");
     }
 }
 

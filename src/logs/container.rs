@@ -5,13 +5,16 @@ use super::collect::Collector;
 use super::cursor::FileCursor;
 use super::events::Suspended;
 use super::files::{Format, Source};
+use super::handover;
 use super::rotation::read_source;
 use super::stamped::StampedLines;
 use crate::host::docker::{Docker, LogQuery, LogStream};
 use crate::model::Container;
 use jiff::Timestamp;
+use rustix::fs::Access;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Entries asked of the engine at most, in one reading.
 const MAX_ENTRIES: u64 = 50_000;
@@ -61,6 +64,9 @@ pub fn read(collector: &mut Collector<'_>, container: &Container, docker: Option
     cursor.name.clone_from(&container.name);
     match readable(&cursor, docker) {
         Some(path) => {
+            if cursor.files.is_empty() {
+                take_over(collector, &source, &path, &mut cursor);
+            }
             let format = Source::new(&source, Format::DockerJson);
             cursor.files = read_source(collector, format, &|| vec![path.clone()], std::mem::take(&mut cursor.files));
         }
@@ -82,15 +88,40 @@ fn first_look(container: &Container, docker: Option<&Docker>) -> Result<Containe
     })
 }
 
-/// The log's file, where it is on this host and may be read.
+/// The log's file, where it is on this host and may be read. It may not be there yet, or not for a moment while it is
+/// rotated; its directory is. One that was read stays with its file: the engine would tell all of it again.
 fn readable(cursor: &ContainerCursor, docker: Option<&Docker>) -> Option<PathBuf> {
     let path = cursor.path.as_ref().filter(|_| cursor.driver == "json-file")?;
     if docker.is_some_and(|d| !d.is_local()) {
         return None;
     }
-    // A container that never wrote anything may have no file yet; one that was read stays with its file.
-    let known = cursor.files.iter().any(|f| !f.rotated);
-    (known || rustix::fs::access(path, rustix::fs::Access::READ_OK).is_ok()).then(|| path.clone())
+    (!cursor.files.is_empty() || may_be_read(path)).then(|| path.clone())
+}
+
+/// Goes on in the file behind what was read through the engine.
+fn take_over(collector: &mut Collector<'_>, source: &str, path: &Path, cursor: &mut ContainerCursor) {
+    let taken = std::mem::take(&mut cursor.api);
+    if taken.since.is_none() {
+        return;
+    }
+    cursor.files.extend(handover::resume(path, &taken));
+    if cursor.files.is_empty() {
+        let reason = format!(
+            "what was read through Docker last is in neither {} nor a rotated file beside it: what was written since and \
+             rotated away is gone",
+            path.display()
+        );
+        collector.gap(source, reason, None);
+    }
+}
+
+/// Whether a file may be read, or would be if it were there.
+fn may_be_read(path: &Path) -> bool {
+    let may = |path: &Path, access: Access| rustix::fs::access(path, access);
+    match may(path, Access::READ_OK) {
+        Err(Errno::NOENT) => path.parent().is_some_and(|dir| may(dir, Access::READ_OK | Access::EXEC_OK).is_ok()),
+        answer => answer.is_ok(),
+    }
 }
 
 fn through_engine(
@@ -186,4 +217,37 @@ fn split_time(entry: &[u8]) -> Option<(Timestamp, &[u8])> {
     let space = memchr::memchr(b' ', entry.get(..entry.len().min(64))?)?;
     let time = std::str::from_utf8(entry.get(..space)?).ok()?.parse().ok()?;
     Some((time, entry.get(space + 1..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a log of this driver at this path, with these cursors, is read as a file.
+    fn check(driver: &str, path: &Path, files: &[&str], expected: bool) {
+        let files = files.iter().map(|path| FileCursor { path: path.into(), rotated: true, ..FileCursor::default() });
+        let cursor = ContainerCursor {
+            name: "web".into(),
+            driver: driver.into(),
+            path: Some(path.to_owned()),
+            tty: false,
+            files: files.collect(),
+            api: ApiCursor::default(),
+        };
+        assert_eq!(readable(&cursor, None).as_deref(), expected.then_some(path), "{driver} {cursor:?}");
+    }
+
+    #[test]
+    fn a_log_that_is_not_there_for_a_moment_is_a_file_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, elsewhere) = (dir.path().join("x-json.log"), dir.path().join("nowhere/x-json.log"));
+        check("json-file", &log, &[], true);
+        check("json-file", &log, &["x-json.log.1"], true);
+        std::fs::write(&log, "{}\n").unwrap();
+        check("json-file", &log, &[], true);
+        check("local", &log, &[], false);
+        // Of an engine in a machine of its own, of which only the socket is here.
+        check("json-file", &elsewhere, &[], false);
+        check("json-file", &elsewhere, &["x-json.log.1"], true);
+    }
 }

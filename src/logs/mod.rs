@@ -1,7 +1,7 @@
 //! Logs: sources and cursors, the scanner, events, error groups, built-in signatures.
 //!
 //! The way of a log: bytes are read from where the cursor was left (`rotation`, `beside`, `files`, `container`,
-//! `journal`), searched for stems in whole buffers (`scan`, `stems`, `signature`, `literals`, `matcher`), lines become events
+//! `journal`, `handover`), searched for stems in whole buffers (`scan`, `stems`, `signature`, `literals`, `matcher`), lines become events
 //! (`events`, `block`, `stack`, `prefix`), which stay in the buffer (`event`, `lines`) until they are counted and grouped
 //! (`collect`, `recent`, `group`, `time`). `trial` tries one signature on one log. Only the sources read; everything after them is
 //! pure. Cursors and counts are one value, [`LogState`], saved as one file: a crash loses both or neither, so
@@ -21,6 +21,7 @@ mod events;
 mod files;
 mod gathered;
 mod group;
+mod handover;
 mod journal;
 mod lines;
 mod literals;

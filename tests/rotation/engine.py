@@ -4,13 +4,17 @@ Lives here: containers and what is known of their logs from outside. The engine 
 destroyed is told from the files that it left.
 """
 
+import contextlib
 import json
 import os
 import pathlib
 import random
 import shutil
+import socket
+import struct
 import subprocess
 import tempfile
+import threading
 import time
 import uuid
 
@@ -31,6 +35,8 @@ ENTRY = 420
 # A line of ours has more bytes than this.
 LEAST = 220
 DEADLINE = 60
+# With --delays a log that is rotated is not there for so long (microseconds).
+GONE_FOR_US = 60_000
 
 
 def missing():
@@ -41,12 +47,43 @@ def cases(options):
     return [f"{way}:{options.seed}" for way in WAYS]
 
 
+@contextlib.contextmanager
+def held_up(options):
+    """With --delays the engine is held up between renaming a log and making the next one: there is none for a while."""
+    if not options.delays:
+        yield
+        return
+    renames = "rename,renameat,renameat2"
+    injected = f"inject={renames}:delay_exit={GONE_FOR_US}"
+    command = ["strace", "-f", "-o", "/dev/null", "-p", str(engine_pid()), "-e", f"trace={renames}", "-e", injected]
+    tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        if "attached" not in (said := tracer.stderr.readline()):
+            raise RuntimeError(f"strace cannot hold up the engine: {said}")
+        # It tells of every thread.
+        threading.Thread(target=tracer.stderr.read, daemon=True).start()
+        yield
+    finally:
+        tracer.terminate()
+        tracer.wait()
+
+
+def engine_pid():
+    """Of the process behind the engine's socket."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(os.environ["HEALER_TEST_DOCKER"].removeprefix("unix://"))
+        size = struct.calcsize("3i")
+        pid, _user, _group = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+        return pid
+
+
 def try_case(binary, name, options):
     way, _seed = name.split(":")
     directory = pathlib.Path(tempfile.mkdtemp(prefix="healer-rotation."))
     driver, burst = WAYS[way]
     lines = LINES if options.all else SHORT_LINES
-    run = Run(binary, directory, random.Random(name), driver, burst, lines)
+    delayed = random.Random(f"delays of {name}") if options.delays else None
+    run = Run(binary, directory, random.Random(name), driver, burst, lines, delayed)
     try:
         broken, note = run.whole(lossless=burst < SIZE)
     finally:
@@ -104,7 +141,7 @@ def until(what, told):
 
 
 class Run:
-    def __init__(self, binary, directory, rng, driver, burst, lines):
+    def __init__(self, binary, directory, rng, driver, burst, lines, delayed):
         self.rng, self.lines, self.burst = rng, lines, burst
         # One file beside the newest one, also where `max-file` is 1.
         self.kept = SIZE * max(2, int(driver["max-file"]))
@@ -112,7 +149,7 @@ class Run:
         self.container = Container(driver)
         socket, name = os.environ["HEALER_TEST_DOCKER"], self.container.name
         sources = f'[checks.docker]\nsocket = "{socket}"\ninclude = ["{name}"]\n[logs.docker]\n'
-        self.product = Product(binary, directory, f"container:{name}", sources)
+        self.product = Product(binary, directory, f"container:{name}", sources, delayed)
         self.number = 0
         # Of each pass: whether it ended by itself, the last number written and the last one counted when it had ended,
         # and whether it left a gap on record.

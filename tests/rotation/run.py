@@ -14,6 +14,7 @@ and says how to repeat that one case.
 import argparse
 import collections
 import concurrent.futures
+import contextlib
 import os
 import pathlib
 import subprocess
@@ -54,7 +55,7 @@ def parse():
     length.add_argument("--all", action="store_true", help="everything")
     parser.add_argument("--only", metavar="CASE", help="the cases whose name begins so, as a failure names it")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="other random cases")
-    parser.add_argument("--delays", action="store_true", help="hold up calls of the passes, with strace (slower)")
+    parser.add_argument("--delays", action="store_true", help="hold up calls of the passes, and the engine, with strace (slower)")
     parser.add_argument("--keep", action="store_true", help="leave the files of a case that fails")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="cases at a time (2)")
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
@@ -91,7 +92,8 @@ def try_part(name, part, binary, options):
     if options.only:
         cases = [case for case in cases if case.startswith(options.only)] or [options.only]
     sums = collections.defaultdict(collections.Counter)
-    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+    held_up = getattr(part, "held_up", lambda options: contextlib.nullcontext())
+    with held_up(options), concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         tried = {pool.submit(timed, part, binary, case, options): case for case in cases}
         for future in concurrent.futures.as_completed(tried):
             case = tried[future]
