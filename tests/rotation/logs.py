@@ -84,6 +84,8 @@ class Log:
                 self.write(still_open)
             self.complete()
             os.close(self.fd)
+            # Until the next one is made there is no log.
+            time.sleep(self.rng.choice([0, 0, 0.06]))
             self._open()
 
     def copytruncate(self, between=0):
