@@ -45,6 +45,9 @@ pub struct ApiCursor {
     pub since: Option<Timestamp>,
     /// Entries taken that have exactly that timestamp.
     pub at_since: u64,
+    /// Entries taken after the last one of those, which are earlier all the same: each stream has times of its own, and
+    /// clocks go back.
+    pub behind: u64,
     pub bytes: u64,
     /// The next entry of stdout, stderr goes on with a line whose beginning was taken.
     pub continued: [bool; 2],
@@ -64,11 +67,17 @@ pub fn read(collector: &mut Collector<'_>, container: &Container, docker: Option
     cursor.name.clone_from(&container.name);
     match readable(&cursor, docker) {
         Some(path) => {
-            if cursor.files.is_empty() {
-                take_over(collector, &source, &path, &mut cursor);
+            let files = match std::mem::take(&mut cursor.files) {
+                files if files.is_empty() => handover::resume(&path, &cursor.api).into_iter().collect(),
+                files => files,
+            };
+            if files.is_empty() && cursor.api.since.is_some() {
+                through_engine(collector, &source, container, &mut cursor, docker);
+            } else {
+                cursor.api = ApiCursor::default();
+                let format = Source::new(&source, Format::DockerJson);
+                cursor.files = read_source(collector, format, &|| vec![path.clone()], files);
             }
-            let format = Source::new(&source, Format::DockerJson);
-            cursor.files = read_source(collector, format, &|| vec![path.clone()], std::mem::take(&mut cursor.files));
         }
         None => through_engine(collector, &source, container, &mut cursor, docker),
     }
@@ -89,30 +98,14 @@ fn first_look(container: &Container, docker: Option<&Docker>) -> Result<Containe
 }
 
 /// The log's file, where it is on this host and may be read. It may not be there yet, or not for a moment while it is
-/// rotated; its directory is. One that was read stays with its file: the engine would tell all of it again.
+/// rotated; its directory is, unless the engine's files are elsewhere. A log that was read as a file stays one: the engine
+/// would tell all of it again.
 fn readable(cursor: &ContainerCursor, docker: Option<&Docker>) -> Option<PathBuf> {
     let path = cursor.path.as_ref().filter(|_| cursor.driver == "json-file")?;
     if docker.is_some_and(|d| !d.is_local()) {
         return None;
     }
     (!cursor.files.is_empty() || may_be_read(path)).then(|| path.clone())
-}
-
-/// Goes on in the file behind what was read through the engine.
-fn take_over(collector: &mut Collector<'_>, source: &str, path: &Path, cursor: &mut ContainerCursor) {
-    let taken = std::mem::take(&mut cursor.api);
-    if taken.since.is_none() {
-        return;
-    }
-    cursor.files.extend(handover::resume(path, &taken));
-    if cursor.files.is_empty() {
-        let reason = format!(
-            "what was read through Docker last is in neither {} nor a rotated file beside it: what was written since and \
-             rotated away is gone",
-            path.display()
-        );
-        collector.gap(source, reason, None);
-    }
 }
 
 /// Whether a file may be read, or would be if it were there.
@@ -200,9 +193,9 @@ impl Reading<'_> {
             _ => {}
         }
         match api.since {
-            Some(since) if since == time => api.at_since += 1,
-            Some(since) if since > time => {}
-            _ => (api.since, api.at_since) = (Some(time), 1),
+            Some(since) if since > time => api.behind += 1,
+            Some(since) if since == time => (api.at_since, api.behind) = (api.at_since + 1, 0),
+            _ => (api.since, api.at_since, api.behind) = (Some(time), 1, 0),
         }
         let whole = text.strip_suffix(b"\n");
         let cut = whole.is_none() && text.len() >= MIN_CUT;

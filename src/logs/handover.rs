@@ -5,6 +5,7 @@
 use super::beside::{Present, is_rotation_of, open, siblings};
 use super::container::ApiCursor;
 use super::cursor::{FileCursor, Identity};
+use super::envelope::MAX_RAW;
 use super::files::is_packed;
 use super::scan::{BUFFER, Ended};
 use jiff::Timestamp;
@@ -18,31 +19,50 @@ const KEY: &[u8] = b"\"time\":\"";
 /// An entry ends so few bytes after the beginning of its time.
 const LONGEST_END: usize = 128;
 
-/// The cursor behind the last entry that was taken through the engine, in the log at this path or in what it was rotated to.
-/// `None` when that is nowhere beside it, or packed.
+/// The cursor behind the last entry that was taken through the engine, in the log at this path or in a file that it was
+/// rotated to. `None` when that is not found there: it may be in a packed file, or gone, or have moved just now.
 pub fn resume(path: &Path, taken: &ApiCursor) -> Option<FileCursor> {
     let since = taken.since?;
-    let may_hold = |file: &Present| !is_packed(&file.path) && (file.path == path || is_rotation_of(&file.path, path));
-    let mut files: Vec<Present> = siblings(path).into_iter().filter(may_hold).collect();
-    files.sort_by_key(|file| (file.path != path, std::cmp::Reverse(file.id.mtime)));
-    files.iter().find_map(|present| {
-        let file = open(present).ok().flatten()?;
-        let offset = end_of(&file, since, taken.at_since).ok().flatten()?;
+    let mut seen = 0;
+    for present in oldest_first(path) {
+        let file = open(&present).ok().flatten()?;
+        let found = end_of(&file, since, taken.at_since - seen).ok()?;
+        seen += found.entries;
+        let Some(end) = found.end.filter(|_| seen == taken.at_since) else { continue };
+        let offset = behind(&file, end, since, taken.behind).ok()?;
         let mut cursor = FileCursor::start(present.path.clone(), present.id);
         cursor.rotated = present.path != path;
         cursor.rotated_from = cursor.rotated.then(|| path.to_owned());
         cursor.advance(&file, Identity { size: offset, ..present.id }, Ended { offset, pending: 0, mid_line: false });
         (cursor.continued, cursor.open) = (taken.continued, taken.open.clone());
-        Some(cursor)
-    })
+        return Some(cursor);
+    }
+    None
 }
 
-/// The end of the entry that is the `count`-th, or the last one before that, of exactly this time.
-fn end_of(file: &File, time: Timestamp, count: u64) -> std::io::Result<Option<u64>> {
+/// The log and the files that it was rotated to, as they were written. Its directory may be one that cannot be listed.
+fn oldest_first(path: &Path) -> Vec<Present> {
+    let mut files = siblings(path);
+    files.retain(|file| !is_packed(&file.path) && is_rotation_of(&file.path, path) && file.path != path);
+    files.sort_by_key(|file| file.id.mtime);
+    files.extend(std::fs::metadata(path).ok().map(|meta| Present { path: path.to_owned(), id: Identity::of(&meta) }));
+    files
+}
+
+/// Entries of one time.
+#[derive(Default)]
+struct Found {
+    entries: u64,
+    /// Where the last one ends.
+    end: Option<u64>,
+}
+
+/// The first entries of exactly this time in a file, at most so many.
+fn end_of(file: &File, time: Timestamp, most: u64) -> std::io::Result<Found> {
     let second = time.strftime("%Y-%m-%dT%H:%M:%S").to_string();
     let needle = [KEY, second.as_bytes()].concat();
     let finder = memmem::Finder::new(&needle);
-    let (mut buffer, mut at, mut seen, mut end) = (vec![0; BUFFER], 0, 0, None::<u64>);
+    let (mut buffer, mut at, mut found) = (vec![0; BUFFER], 0, Found::default());
     loop {
         let read = file.read_at(&mut buffer, at)?;
         let text = buffer.get(..read).unwrap_or_default();
@@ -51,24 +71,39 @@ fn end_of(file: &File, time: Timestamp, count: u64) -> std::io::Result<Option<u6
             let rest = text.get(value..).unwrap_or_default();
             let rest = rest.get(..LONGEST_END).unwrap_or(rest);
             let Some(newline) = memchr(b'\n', rest).filter(|_| time_of(rest) == Some(time)) else { continue };
-            let behind = at + (value + newline + 1) as u64;
+            let end = at + (value + newline + 1) as u64;
             // Once more, in the overlap of two buffers.
-            if end.is_some_and(|end| behind <= end) {
+            if found.end.is_some_and(|last| end <= last) {
                 continue;
             }
-            end = Some(behind);
-            seen += 1;
-            if seen >= count {
-                return Ok(end);
+            found = Found { entries: found.entries + 1, end: Some(end) };
+            if found.entries == most {
+                return Ok(found);
             }
         }
         // An entry whose end is not in the buffer is found again in the next one, which begins within it.
         let overlap = KEY.len() + LONGEST_END;
         if read <= overlap {
-            return Ok(end);
+            return Ok(found);
         }
         at += (read - overlap) as u64;
     }
+}
+
+/// Goes on behind at most so many entries that are earlier than the ones before them.
+fn behind(file: &File, mut at: u64, time: Timestamp, entries: u64) -> std::io::Result<u64> {
+    let mut entry = vec![0; MAX_RAW];
+    for _ in 0..entries {
+        let read = file.read_at(&mut entry, at)?;
+        let Some(newline) = memchr(b'\n', entry.get(..read).unwrap_or_default()) else { break };
+        let line = entry.get(..newline).unwrap_or_default();
+        let value = memmem::rfind(line, KEY).and_then(|key| line.get(key + KEY.len()..));
+        if value.and_then(time_of).is_none_or(|own| own >= time) {
+            break;
+        }
+        at += newline as u64 + 1;
+    }
+    Ok(at)
 }
 
 fn time_of(value: &[u8]) -> Option<Timestamp> {
@@ -93,19 +128,23 @@ mod tests {
         format!("{{\"log\":\"{text}\\n\",\"stream\":\"stdout\",\"time\":\"{time}\"}}\n")
     }
 
-    /// Files with entries at these seconds, of which those up to a second were taken, and so many of that one. Where the
-    /// cursor goes on: the file, and the number of the first entry from there.
-    fn check(files: &[(&str, &[i64])], taken: (i64, u64), padding: usize, expected: Option<(&str, usize)>) {
+    /// Files with entries at these seconds, the older ones first, and what was taken: those up to a second, so many of that
+    /// one, and so many earlier ones behind it. Where the cursor goes on: the file, and the number of the first entry from
+    /// there.
+    fn check(files: &[(&str, &[i64])], taken: (i64, u64, u64), padding: usize, expected: Option<(&str, usize)>) {
         let dir = tempfile::tempdir().unwrap();
-        for (name, seconds) in files {
+        for (age, (name, seconds)) in files.iter().enumerate() {
             let mut text = String::new();
             for (number, second) in seconds.iter().enumerate() {
                 write!(text, "{}", entry(number, at(*second), padding)).unwrap();
             }
             std::fs::write(dir.path().join(name), text).unwrap();
+            let written = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(age as u64);
+            File::options().append(true).open(dir.path().join(name)).unwrap().set_modified(written).unwrap();
         }
-        let (second, at_since) = taken;
-        let api = ApiCursor { since: Some(at(second)), at_since, continued: [true, false], ..ApiCursor::default() };
+        let (second, at_since, behind) = taken;
+        let api =
+            ApiCursor { since: Some(at(second)), at_since, behind, continued: [true, false], ..ApiCursor::default() };
         let cursor = resume(&dir.path().join(LOG), &api);
         let found = cursor.map(|cursor| {
             assert!(cursor.verify(&File::open(&cursor.path).unwrap()));
@@ -121,31 +160,43 @@ mod tests {
     #[test]
     fn it_goes_on_behind_the_entry_that_was_taken_last() {
         for padding in [0, 3, 1000, 16_000] {
-            check(&[(LOG, &[1, 2, 3])], (2, 1), padding, Some((LOG, 2)));
-            check(&[(LOG, &[1, 2, 3])], (3, 1), padding, Some((LOG, 3)));
-            // Of several with one time, so many as were taken; clocks go back.
-            check(&[(LOG, &[1, 2, 2, 2, 3])], (2, 2), padding, Some((LOG, 3)));
-            check(&[(LOG, &[1, 5, 4, 5, 6])], (5, 1), padding, Some((LOG, 2)));
-            check(&[(LOG, &[1, 5, 4, 5, 6])], (5, 2), padding, Some((LOG, 4)));
+            check(&[(LOG, &[1, 2, 3])], (2, 1, 0), padding, Some((LOG, 2)));
+            check(&[(LOG, &[1, 2, 3])], (3, 1, 0), padding, Some((LOG, 3)));
+            // Of several with one time, so many as were taken.
+            check(&[(LOG, &[1, 2, 2, 2, 3])], (2, 2, 0), padding, Some((LOG, 3)));
+            // Times go back.
+            for (behind, expected) in [(0, 2), (1, 3), (2, 4), (3, 4)] {
+                check(&[(LOG, &[1, 5, 4, 3, 6])], (5, 1, behind), padding, Some((LOG, expected)));
+            }
+            check(&[(LOG, &[1, 5, 4, 5, 4])], (5, 2, 1), padding, Some((LOG, 5)));
         }
         let many: Vec<i64> = (0..2_000).collect();
         for (taken, padding) in [(700, 300), (1_999, 300), (0, 271), (1_234, 0)] {
-            check(&[(LOG, &many)], (taken, 1), padding, Some((LOG, taken as usize + 1)));
+            check(&[(LOG, &many)], (taken, 1, 0), padding, Some((LOG, taken as usize + 1)));
         }
         let alike = [7; 2_000];
         for (taken, padding) in [(1, 300), (1_999, 301), (1_234, 17), (2_000, 5)] {
-            check(&[(LOG, &alike)], (7, taken), padding, Some((LOG, taken as usize)));
+            check(&[(LOG, &alike)], (7, taken, 0), padding, Some((LOG, taken as usize)));
         }
     }
 
     #[test]
-    fn what_was_rotated_since_is_found_there_and_what_is_gone_nowhere() {
+    fn what_was_rotated_since_is_found_there() {
         let rotated = "x-json.log.1";
-        check(&[(rotated, &[1, 2, 3]), (LOG, &[4, 5])], (2, 1), 0, Some((rotated, 2)));
-        check(&[(rotated, &[1, 2, 3])], (3, 1), 0, Some((rotated, 3)));
-        check(&[(rotated, &[3, 4]), (LOG, &[5])], (2, 1), 0, None);
-        check(&[(LOG, &[])], (2, 1), 0, None);
-        check(&[], (2, 1), 0, None);
-        check(&[("x-json.log.1.gz", &[1, 2]), ("y-json.log", &[2])], (2, 1), 0, None);
+        check(&[(rotated, &[1, 2, 3]), (LOG, &[4, 5])], (2, 1, 0), 0, Some((rotated, 2)));
+        check(&[(rotated, &[1, 2, 3])], (3, 1, 0), 0, Some((rotated, 3)));
+        // Entries of one time on both sides of it.
+        for (taken, expected) in [(1, (rotated, 2)), (2, (rotated, 3)), (3, (LOG, 1))] {
+            check(&[(rotated, &[1, 2, 2]), (LOG, &[2, 3])], (2, taken, 0), 0, Some(expected));
+        }
+    }
+
+    #[test]
+    fn it_is_left_to_the_engine_where_not_all_that_was_taken_is_there() {
+        check(&[("x-json.log.1", &[3, 4]), (LOG, &[5])], (2, 1, 0), 0, None);
+        check(&[("x-json.log.1", &[1, 2, 2]), (LOG, &[2, 3])], (2, 4, 0), 0, None);
+        check(&[(LOG, &[])], (2, 1, 0), 0, None);
+        check(&[], (2, 1, 0), 0, None);
+        check(&[("x-json.log.1.gz", &[1, 2]), ("y-json.log", &[2])], (2, 1, 0), 0, None);
     }
 }
