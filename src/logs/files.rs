@@ -267,13 +267,15 @@ pub fn is_docker_json(start: &[u8]) -> bool {
     start.starts_with(b"{\"log\":\"")
 }
 
-/// The files that a pattern names, in order of their names. A pattern without wildcards names itself.
+/// The files that a pattern names, in order of their names. A pattern without wildcards names itself, also where it cannot
+/// be told whether that is there.
 ///
 /// # Errors
 /// When it is no glob, or the directory it begins with cannot be listed.
 pub fn expand(pattern: &str) -> Result<Vec<PathBuf>> {
     if !pattern.contains(['*', '?', '[', '{']) {
-        return Ok(std::fs::symlink_metadata(pattern).map(|_| vec![PathBuf::from(pattern)]).unwrap_or_default());
+        let gone = std::fs::symlink_metadata(pattern).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+        return Ok(if gone { Vec::new() } else { vec![PathBuf::from(pattern)] });
     }
     let glob = globset::GlobBuilder::new(pattern).literal_separator(true).build()?.compile_matcher();
     let plain = pattern.split(['*', '?', '[', '{']).next().unwrap_or_default();

@@ -74,7 +74,15 @@ impl Round<'_, '_> {
         // Rotated files that no glob names are followed where they were left: their writer may still hold them.
         let mut gone = Vec::new();
         for cursor in cursors {
-            let there = std::fs::metadata(&cursor.path).ok().map(|m| Identity::of(&m));
+            let there = match std::fs::metadata(&cursor.path) {
+                Ok(meta) => Some(Identity::of(&meta)),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+                // It may be there: nothing is lost yet.
+                Err(_) => {
+                    self.kept.push(cursor);
+                    continue;
+                }
+            };
             match there.filter(|id| cursor.is_same_inode(*id)) {
                 Some(id) if cursor.is_left_unread() => {
                     self.leave_to_start(&cursor, Present { path: cursor.path.clone(), id });

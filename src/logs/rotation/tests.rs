@@ -93,6 +93,12 @@ impl Log {
 
     /// A pass, with what happens before each of its looks at the files: the first is look 1.
     fn pass_while(&mut self, now: i64, meanwhile: impl Fn(&mut Log, u32)) -> LogReport {
+        let report = self.pass_with_problems(now, meanwhile);
+        assert!(report.problems.is_empty(), "{:?}", report.problems);
+        report
+    }
+
+    fn pass_with_problems(&mut self, now: i64, meanwhile: impl Fn(&mut Log, u32)) -> LogReport {
         // What a pass remembers goes through its file.
         let file = self.path("cursors.json");
         self.state.save(&file, &crate::config::Redactor::default()).unwrap();
@@ -114,7 +120,6 @@ impl Log {
         collector.state.files.insert("file:x".to_owned(), kept);
         let report = collector.finish();
         self.state = state;
-        assert!(report.problems.is_empty(), "{:?}", report.problems);
         self.counted += report.events;
         self.gaps += report.gaps.len();
         report
@@ -342,6 +347,26 @@ fn a_log_of_docker_that_somebody_else_emptied_is_one_gap_whenever_it_goes_on() {
     log.write("app.log", 7);
     log.pass();
     assert_eq!((log.counted, told, log.gaps), (107, 1, 1));
+}
+
+#[test]
+fn a_log_that_cannot_be_looked_at_is_told_and_not_taken_for_gone() {
+    let mut log = Log::new("logs/app.log");
+    fs::create_dir(log.path("logs")).unwrap();
+    log.write("logs/app.log", 10);
+    log.pass();
+    log.write("logs/app.log", 5);
+    // As when a directory may not be entered any more.
+    log.rename("logs", "elsewhere");
+    std::os::unix::fs::symlink("logs", log.path("logs")).unwrap();
+    for _ in 0..2 {
+        let problems = log.pass_with_problems(log.clock + 1, |_, _| {}).problems;
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].message.contains("cannot look at"), "{problems:?}");
+    }
+    fs::remove_file(log.path("logs")).unwrap();
+    log.rename("elsewhere", "logs");
+    log.check();
 }
 
 #[test]
