@@ -147,8 +147,8 @@ class Run:
         self.kept = SIZE * max(2, int(driver["max-file"]))
         self.numbers = Numbers(lines + 10)
         self.container = Container(driver)
-        socket, name = os.environ["HEALER_TEST_DOCKER"], self.container.name
-        sources = f'[checks.docker]\nsocket = "{socket}"\ninclude = ["{name}"]\n[logs.docker]\n'
+        name = self.container.name
+        sources = f'[checks.docker]\nsocket = "{os.environ["HEALER_TEST_DOCKER"]}"\ninclude = ["{name}"]\n[logs.docker]\n'
         self.product = Product(binary, directory, f"container:{name}", sources, delayed)
         self.number = 0
         # Of each pass: whether it ended by itself, the last number written and the last one counted when it had ended,
@@ -223,8 +223,9 @@ class Run:
         return broken, note
 
     def is_reported(self, number):
-        """A gap is on record from the first pass that ended after the number was written to the first that read on
-        beyond it."""
+        """A gap is on record from the first pass that ended after the number was written to the one after the first that
+        read on beyond it, when that was whole: what moves while it is looked at is left to the next pass."""
         from_there = [one for one in self.passes if one[1] >= number]
-        until_read = next((at for at, one in enumerate(from_there) if one[2] > number), len(from_there))
-        return any(gap for *_, gap in from_there[: until_read + 1])
+        read_on = next((at for at, one in enumerate(from_there) if one[2] > number), len(from_there))
+        whole = next((at for at, one in enumerate(from_there) if at > read_on and one[0]), len(from_there))
+        return any(gap for *_, gap in from_there[: whole + 1])

@@ -55,7 +55,8 @@ def parse():
     length.add_argument("--all", action="store_true", help="everything")
     parser.add_argument("--only", metavar="CASE", help="the cases whose name begins so, as a failure names it")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="other random cases")
-    parser.add_argument("--delays", action="store_true", help="hold up calls of the passes, and the engine, with strace (slower)")
+    held_up = "hold up calls of the passes, and of the engine, with strace (slower)"
+    parser.add_argument("--delays", action="store_true", help=held_up)
     parser.add_argument("--keep", action="store_true", help="leave the files of a case that fails")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="cases at a time (2)")
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
