@@ -68,7 +68,7 @@ pub fn read(collector: &mut Collector<'_>, container: &Container, docker: Option
     match readable(&cursor, docker) {
         Some(path) => {
             let files = match std::mem::take(&mut cursor.files) {
-                files if files.is_empty() => handover::resume(&path, &cursor.api).into_iter().collect(),
+                files if files.is_empty() => handover::resume(&path, &cursor.api),
                 files => files,
             };
             if files.is_empty() && cursor.api.since.is_some() {
@@ -211,6 +211,9 @@ fn split_time(entry: &[u8]) -> Option<(Timestamp, &[u8])> {
     let time = std::str::from_utf8(entry.get(..space)?).ok()?.parse().ok()?;
     Some((time, entry.get(space + 1..)?))
 }
+
+#[cfg(test)]
+mod handover_laws;
 
 #[cfg(test)]
 mod tests {

@@ -5,11 +5,11 @@
 use super::beside::{Present, is_rotation_of, open, siblings};
 use super::container::ApiCursor;
 use super::cursor::{FileCursor, Identity};
-use super::envelope::MAX_RAW;
+use super::envelope::{MAX_RAW, Unpacked};
 use super::files::is_packed;
 use super::scan::{BUFFER, Ended};
 use jiff::Timestamp;
-use memchr::{memchr, memmem};
+use memchr::{memchr, memmem, memrchr};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -20,33 +20,103 @@ const KEY: &[u8] = b"\"time\":\"";
 const LONGEST_END: usize = 128;
 
 /// The cursor behind the last entry that was taken through the engine, in the log at this path or in a file that it was
-/// rotated to. `None` when that is not found there: it may be in a packed file, or gone, or have moved just now.
-pub fn resume(path: &Path, taken: &ApiCursor) -> Option<FileCursor> {
-    let since = taken.since?;
-    let mut seen = 0;
-    for present in oldest_first(path) {
-        let file = open(&present).ok().flatten()?;
-        let found = end_of(&file, since, taken.at_since - seen).ok()?;
-        seen += found.entries;
-        let Some(end) = found.end.filter(|_| seen == taken.at_since) else { continue };
-        let offset = behind(&file, end, since, taken.behind).ok()?;
-        let mut cursor = FileCursor::start(present.path.clone(), present.id);
-        cursor.rotated = present.path != path;
-        cursor.rotated_from = cursor.rotated.then(|| path.to_owned());
-        cursor.advance(&file, Identity { size: offset, ..present.id }, Ended { offset, pending: 0, mid_line: false });
-        (cursor.continued, cursor.open) = (taken.continued, taken.open.clone());
-        return Some(cursor);
-    }
-    None
+/// rotated to, and those of the older files, of which all was taken. None when that entry is not found there: it may be in a
+/// packed file, or gone, or have moved just now.
+pub fn resume(path: &Path, taken: &ApiCursor) -> Vec<FileCursor> {
+    taken.since.and_then(|since| find(path, taken, since)).unwrap_or_default()
 }
 
-/// The log and the files that it was rotated to, as they were written. Its directory may be one that cannot be listed.
-fn oldest_first(path: &Path) -> Vec<Present> {
-    let mut files = siblings(path);
-    files.retain(|file| !is_packed(&file.path) && is_rotation_of(&file.path, path) && file.path != path);
-    files.sort_by_key(|file| file.id.mtime);
+fn find(path: &Path, taken: &ApiCursor, since: Timestamp) -> Option<Vec<FileCursor>> {
+    let (packed, files) = oldest_first(path);
+    let mut seen = 0;
+    let mut rest = files.iter().enumerate();
+    let (mut at, mut file, mut offset) = loop {
+        let (at, present) = rest.next()?;
+        let file = open(present).ok().flatten()?;
+        let found = end_of(&file, since, taken.at_since.saturating_sub(seen)).ok()?;
+        // Of what begins with that time more may be in a packed file, and be what was taken.
+        if at == 0 && found.entries > 0 && !packed.is_empty() && first_time(&file).ok()? == Some(since) {
+            return None;
+        }
+        seen += found.entries;
+        if let Some(end) = found.end.filter(|_| seen == taken.at_since) {
+            break (at, file, end);
+        }
+    };
+    let mut left = behind(&file, &mut offset, since, taken.behind).ok()?;
+    // They may go on in the file after it.
+    while let Some((next, present)) =
+        rest.next().filter(|_| left > 0 && file.metadata().is_ok_and(|m| m.len() == offset))
+    {
+        let (of_next, mut end) = (open(present).ok().flatten()?, 0);
+        left = behind(&of_next, &mut end, since, left).ok()?;
+        if end == 0 {
+            break;
+        }
+        (at, file, offset) = (next, of_next, end);
+    }
+    let present = files.get(at)?;
+    let mut cursor = cursor_of(present, path);
+    cursor.advance(&file, Identity { size: offset, ..present.id }, Ended { offset, pending: 0, mid_line: false });
+    (cursor.continued, cursor.open) = (taken.continued, taken.open.clone());
+    // Of a terminal the engine tells a line whole that is in several entries.
+    let mut cut = [false; 2];
+    Unpacked::default().fill(&last_entry(&file, offset).ok()?, 0, &mut cut);
+    cursor.continued.iter_mut().zip(cut).for_each(|(continued, cut)| *continued |= cut);
+    let mut cursors = vec![cursor];
+    for older in files.iter().take(at) {
+        cursors.push(at_its_end(older, path)?);
+    }
+    let number = number_of(&present.path, path);
+    for older in packed.iter().filter(|file| number_of(&file.path, path) > number) {
+        let (size, mtime) = (older.id.size, older.id.mtime);
+        cursors.push(FileCursor { copied: true, size, mtime, ..cursor_of(older, path) });
+    }
+    Some(cursors)
+}
+
+/// The cursor of a file of which all was taken. It may be packed later on, and is recognised then.
+fn at_its_end(file: &Present, log: &Path) -> Option<FileCursor> {
+    let (opened, mut cursor) = (open(file).ok().flatten()?, cursor_of(file, log));
+    cursor.advance(&opened, file.id, Ended { offset: file.id.size, pending: 0, mid_line: false });
+    Some(cursor)
+}
+
+fn cursor_of(file: &Present, log: &Path) -> FileCursor {
+    let rotated = file.path != log;
+    let rotated_from = rotated.then(|| log.to_owned());
+    FileCursor { rotated, rotated_from, ..FileCursor::start(file.path.clone(), file.id) }
+}
+
+/// How often the engine has rotated it: `x-json.log.2.gz` twice.
+fn number_of(file: &Path, log: &Path) -> Option<u32> {
+    if file == log {
+        return Some(0);
+    }
+    let rest = file.to_str()?.strip_prefix(log.to_str()?)?.strip_prefix('.')?;
+    rest.trim_end_matches(".gz").parse().ok()
+}
+
+/// The packed files of a log, and, as they were written, the others with the log itself. Its directory may be one that cannot
+/// be listed.
+fn oldest_first(path: &Path) -> (Vec<Present>, Vec<Present>) {
+    let beside = siblings(path).into_iter().filter(|file| is_rotation_of(&file.path, path) && file.path != path);
+    let (packed, mut files): (Vec<_>, Vec<_>) = beside.partition(|file| is_packed(&file.path));
+    // Of one time, the first one has the highest number.
+    files.sort_by(|a, b| {
+        a.id.mtime.cmp(&b.id.mtime).then_with(|| number_of(&b.path, path).cmp(&number_of(&a.path, path)))
+    });
     files.extend(std::fs::metadata(path).ok().map(|meta| Present { path: path.to_owned(), id: Identity::of(&meta) }));
-    files
+    (packed, files)
+}
+
+/// The entry that ends here, with its newline.
+fn last_entry(file: &File, end: u64) -> std::io::Result<Vec<u8>> {
+    let from = end.saturating_sub(MAX_RAW as u64);
+    let mut entry = vec![0; usize::try_from(end - from).unwrap_or(MAX_RAW)];
+    file.read_exact_at(&mut entry, from)?;
+    let before = entry.len().checked_sub(1).and_then(|last| memrchr(b'\n', entry.get(..last)?));
+    Ok(entry.split_off(before.map_or(0, |newline| newline + 1)))
 }
 
 /// Entries of one time.
@@ -90,20 +160,36 @@ fn end_of(file: &File, time: Timestamp, most: u64) -> std::io::Result<Found> {
     }
 }
 
-/// Goes on behind at most so many entries that are earlier than the ones before them.
-fn behind(file: &File, mut at: u64, time: Timestamp, entries: u64) -> std::io::Result<u64> {
+fn first_time(file: &File) -> std::io::Result<Option<Timestamp>> {
     let mut entry = vec![0; MAX_RAW];
-    for _ in 0..entries {
-        let read = file.read_at(&mut entry, at)?;
-        let Some(newline) = memchr(b'\n', entry.get(..read).unwrap_or_default()) else { break };
-        let line = entry.get(..newline).unwrap_or_default();
-        let value = memmem::rfind(line, KEY).and_then(|key| line.get(key + KEY.len()..));
-        if value.and_then(time_of).is_none_or(|own| own >= time) {
+    let read = file.read_at(&mut entry, 0)?;
+    Ok(memchr(b'\n', entry.get(..read).unwrap_or_default()).and_then(|end| time_of_entry(entry.get(..end)?)))
+}
+
+/// Goes on behind at most so many entries that are earlier than the ones before them; how many of them were not there.
+fn behind(file: &File, at: &mut u64, time: Timestamp, mut entries: u64) -> std::io::Result<u64> {
+    let mut buffer = vec![0; if entries == 0 { 0 } else { MAX_RAW.max(BUFFER) }];
+    while entries > 0 {
+        let read = file.read_at(&mut buffer, *at)?;
+        let mut rest = buffer.get(..read).unwrap_or_default();
+        let begun = *at;
+        while let Some(newline) = memchr(b'\n', rest).filter(|_| entries > 0) {
+            let (line, after) = rest.split_at(newline + 1);
+            if time_of_entry(line).is_none_or(|own| own >= time) {
+                return Ok(entries);
+            }
+            *at += line.len() as u64;
+            (rest, entries) = (after, entries - 1);
+        }
+        if *at == begun {
             break;
         }
-        at += newline as u64 + 1;
     }
-    Ok(at)
+    Ok(entries)
+}
+
+fn time_of_entry(line: &[u8]) -> Option<Timestamp> {
+    memmem::rfind(line, KEY).and_then(|key| time_of(line.get(key + KEY.len()..)?))
 }
 
 fn time_of(value: &[u8]) -> Option<Timestamp> {
@@ -145,7 +231,7 @@ mod tests {
         let (second, at_since, behind) = taken;
         let api =
             ApiCursor { since: Some(at(second)), at_since, behind, continued: [true, false], ..ApiCursor::default() };
-        let cursor = resume(&dir.path().join(LOG), &api);
+        let cursor = resume(&dir.path().join(LOG), &api).into_iter().next();
         let found = cursor.map(|cursor| {
             assert!(cursor.verify(&File::open(&cursor.path).unwrap()));
             assert_eq!(cursor.continued, [true, false]);

@@ -89,6 +89,8 @@ struct Round<'r, 'c> {
     seen: Vec<Present>,
     /// Files that an earlier reading saw and could not look at.
     left: Vec<Present>,
+    /// Files that cannot be looked at.
+    hidden: Vec<PathBuf>,
 }
 
 impl<'r, 'c> Round<'r, 'c> {
@@ -111,6 +113,7 @@ impl<'r, 'c> Round<'r, 'c> {
             started: Vec::new(),
             seen: Vec::new(),
             left: Vec::new(),
+            hidden: Vec::new(),
         }
     }
 
@@ -165,10 +168,18 @@ impl<'r, 'c> Round<'r, 'c> {
                 Ok(_) => {}
                 // Gone since it was listed: its cursor finds out.
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-                Err(e) => self.collector.problem(self.source.name, format!("cannot look at {}: {e}", path.display())),
+                Err(e) => self.cannot_look(&path, &e),
             }
         }
         present
+    }
+
+    /// Tells once what keeps a file from being looked at: nothing says that it is gone.
+    fn cannot_look(&mut self, path: &Path, why: &std::io::Error) {
+        if !self.hidden.iter().any(|hidden| hidden == path) {
+            self.collector.problem(self.source.name, format!("cannot look at {}: {why}", path.display()));
+            self.hidden.push(path.to_owned());
+        }
     }
 
     /// Reads the files that have no cursor, and what came after a known content and has been rotated away as well.
@@ -359,7 +370,9 @@ impl<'r, 'c> Round<'r, 'c> {
         let follows = |path: &Path| {
             is_rotation_of(&cursor.path, path) || log.is_some_and(|log| path == *log || is_rotation_of(path, log))
         };
-        read && self.kept.iter().any(|c| c.path != cursor.path && c.mtime >= cursor.mtime && follows(&c.path))
+        // Packed after what came next was begun, it has a later time than that.
+        let is_later = |c: &FileCursor| c.mtime >= cursor.mtime || is_packed(&cursor.path) && log == Some(&c.path);
+        read && self.kept.iter().any(|c| c.path != cursor.path && is_later(c) && follows(&c.path))
     }
 
     fn is_kept(&self, id: Identity) -> bool {

@@ -77,8 +77,8 @@ impl Round<'_, '_> {
             let there = match std::fs::metadata(&cursor.path) {
                 Ok(meta) => Some(Identity::of(&meta)),
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-                // It may be there: nothing is lost yet.
-                Err(_) => {
+                Err(why) => {
+                    self.cannot_look(&cursor.path, &why);
                     self.kept.push(cursor);
                     continue;
                 }

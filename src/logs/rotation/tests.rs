@@ -219,6 +219,22 @@ fn packing_what_was_read_counts_nothing_again() {
     });
 }
 
+/// The engine packs a log while the next one is written: the packed file may be the later one.
+#[test]
+fn a_file_that_was_packed_after_the_next_was_begun_and_read_is_no_gap_when_it_goes() {
+    scenes(|log| {
+        log.rename("app.log", "app.log.1");
+        log.write("app.log", 7);
+        log.pack("app.log.1");
+        let packed = log.path("app.log.1.gz");
+        log.stamp(&packed);
+        log.pass();
+        fs::remove_file(packed).unwrap();
+        log.rename("app.log", "app.log.1");
+        log.write("app.log", 9);
+    });
+}
+
 #[test]
 fn what_was_read_before_a_later_file_of_its_log_may_go_though_the_log_was_not_there_at_the_last_look() {
     for pattern in ["app.log", "app*.log"] {
@@ -351,22 +367,27 @@ fn a_log_of_docker_that_somebody_else_emptied_is_one_gap_whenever_it_goes_on() {
 
 #[test]
 fn a_log_that_cannot_be_looked_at_is_told_and_not_taken_for_gone() {
-    let mut log = Log::new("logs/app.log");
-    fs::create_dir(log.path("logs")).unwrap();
-    log.write("logs/app.log", 10);
-    log.pass();
-    log.write("logs/app.log", 5);
-    // As when a directory may not be entered any more.
-    log.rename("logs", "elsewhere");
-    std::os::unix::fs::symlink("logs", log.path("logs")).unwrap();
-    for _ in 0..2 {
-        let problems = log.pass_with_problems(log.clock + 1, |_, _| {}).problems;
-        assert_eq!(problems.len(), 1, "{problems:?}");
-        assert!(problems[0].message.contains("cannot look at"), "{problems:?}");
+    for pattern in ["logs/app.log", "*/app.log"] {
+        let mut log = Log::new(pattern);
+        fs::create_dir(log.path("logs")).unwrap();
+        log.write("logs/app.log", 10);
+        log.pass();
+        log.write("logs/app.log", 5);
+        // As when a directory may not be entered any more.
+        log.rename("logs", "elsewhere");
+        std::os::unix::fs::symlink("logs", log.path("logs")).unwrap();
+        // No wildcard finds it there.
+        log.rename("elsewhere/app.log", "elsewhere/kept");
+        for _ in 0..2 {
+            let problems = log.pass_with_problems(log.clock + 1, |_, _| {}).problems;
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert!(problems[0].message.contains("cannot look at"), "{problems:?}");
+        }
+        fs::remove_file(log.path("logs")).unwrap();
+        log.rename("elsewhere/kept", "elsewhere/app.log");
+        log.rename("elsewhere", "logs");
+        log.check();
     }
-    fs::remove_file(log.path("logs")).unwrap();
-    log.rename("elsewhere", "logs");
-    log.check();
 }
 
 #[test]
