@@ -20,7 +20,7 @@ const KEY: &[u8] = b"\"time\":\"";
 const LONGEST_END: usize = 128;
 
 /// The cursor behind the last entry that was taken through the engine, in the log at this path or in a file that it was
-/// rotated to, and those of the older files, of which all was taken. None when that entry is not found there: it may be in a
+/// rotated to, and those of the older files, of which all was taken. Empty when that entry is not found there: it may be in a
 /// packed file, or gone, or have moved just now.
 pub fn resume(path: &Path, taken: &ApiCursor) -> Vec<FileCursor> {
     taken.since.and_then(|since| find(path, taken, since)).unwrap_or_default()

@@ -223,9 +223,8 @@ class Run:
         return broken, note
 
     def is_reported(self, number):
-        """A gap is on record from the first pass that ended after the number was written to the one after the first that
-        read on beyond it, when that was whole: what moves while it is looked at is left to the next pass."""
+        """A gap is on record from the first pass that ended after the number was written to the first that read on
+        beyond it."""
         from_there = [one for one in self.passes if one[1] >= number]
-        read_on = next((at for at, one in enumerate(from_there) if one[2] > number), len(from_there))
-        whole = next((at for at, one in enumerate(from_there) if at > read_on and one[0]), len(from_there))
-        return any(gap for *_, gap in from_there[: whole + 1])
+        until_read = next((at for at, one in enumerate(from_there) if one[2] > number), len(from_there))
+        return any(gap for *_, gap in from_there[: until_read + 1])
