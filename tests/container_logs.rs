@@ -182,6 +182,8 @@ fn a_crash_is_not_hidden_behind_what_the_crashed_one_had_logged() {
         "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do printf '\\033[31m429 Too Many Requests\\033[0m\\n'; done; exit 3";
     let container = docker.run(&Docker::unique_name("crashed"), &[], &["/bin/sh", "-c", script]);
     container.wait_for_lines(12, "429");
+    // It ends only after its last line.
+    docker.cli(&["wait", &container.name]);
     let root = Root::new();
     configure(&root, &docker.socket, &container);
     let pass = healer(&root, &["heal", "-n", "--json"]).expect_code(10).data();
