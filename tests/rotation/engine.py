@@ -211,7 +211,7 @@ class Run:
             broken.append(f"never written: {runs(unknown)}")
         unreported = [n for n in lost if not self.is_reported(n)]
         if unreported:
-            broken.append(f"lost, and no gap was reported: {runs(unreported)}")
+            broken.append(f"lost, and no gap was reported: {runs(unreported)}; {self.around(unreported[0])}")
         if lossless and lost:
             broken.append(f"lost, though the engine had kept it: {runs(lost)}")
         if lossless and gaps:
@@ -221,6 +221,15 @@ class Run:
         killed = sum(not completed for completed, *_ in self.passes)
         note = {"lines": self.number, "passes": len(self.passes), "killed": killed, "lost": len(lost), "gaps": gaps}
         return broken, note
+
+    def around(self, number):
+        """The passes that may have read it, for whoever looks into a failure."""
+        first = next((at for at, one in enumerate(self.passes) if one[1] >= number), 0)
+        told = [
+            f"{'whole' if completed else 'killed'}, written {written}, counted {counted}{', a gap' if gap else ''}"
+            for completed, written, counted, gap in self.passes[max(0, first - 1) : first + 4]
+        ]
+        return f"passes: {'; '.join(told)}"
 
     def is_reported(self, number):
         """A gap is on record from the first pass that ended after the number was written to the first that read on

@@ -88,8 +88,10 @@ impl Round<'_, '_> {
         self.is_kept(file.id)
     }
 
-    /// Tells of what is lost, after the last look. A file that moves still is found by the next reading. So are those
-    /// that this one saw and could not read, as long as it knows when their log was last read.
+    /// Tells of what is lost, after the last look, since this reading may have read what came after it. A file that moves
+    /// still, and is beside its log, is found by the next reading; one that is not may have been missed while it was renamed,
+    /// and is known to the next reading too. So are those that this one saw and could not read, as long as it knows when
+    /// their log was last read.
     pub(super) fn give_up(&mut self, moving: &[Identity], started: bool) {
         for log in std::mem::take(&mut self.cut_short) {
             if !self.started.iter().any(|path| *path != log && is_rotation_of(path, &log)) {
@@ -98,7 +100,8 @@ impl Round<'_, '_> {
             }
         }
         for mut cursor in std::mem::take(&mut self.lost) {
-            if moving.iter().any(|id| cursor.is_same_inode(*id)) {
+            let moves = moving.iter().any(|id| cursor.is_same_inode(*id));
+            if moves && is_beside(&cursor) {
                 self.waiting.push(cursor);
                 continue;
             }
@@ -106,7 +109,7 @@ impl Round<'_, '_> {
                 self.report_lost(&cursor);
             }
             let is_known = self.kept.iter().chain(&self.waiting).any(|other| other.log() == cursor.log());
-            if !started && !is_known {
+            if moves || !started && !is_known {
                 cursor.superseded = true;
                 self.waiting.push(cursor);
             }

@@ -233,6 +233,34 @@ fn a_file_that_moves_still_after_the_last_look_is_not_lost() {
     assert_eq!((report.events, report.gaps.len()), (8, 0));
 }
 
+#[test]
+fn a_file_that_moved_at_every_look_and_went_is_a_gap_told_with_what_came_after_it() {
+    for is_there_after_all in [false, true] {
+        let mut log = Log::new("app.log");
+        log.write("app.log", 100);
+        log.pass();
+        log.write("app.log", 5);
+        let (gone, hidden) = (log.path("app.log.1"), log.dir.path().join("sub"));
+        log.rename("app.log", "app.log.1");
+        log.write("app.log", 3);
+        let fresh = vec![present(log.path("app.log"))];
+        fs::create_dir(&hidden).unwrap();
+        fs::rename(&gone, hidden.join("x")).unwrap();
+        let (count, gaps) = counted(&mut log, |round| {
+            let moved = std::mem::take(&mut round.waiting);
+            assert!(round.settle(Found { fresh, displaced: Vec::new(), moved }, true));
+        });
+        assert_eq!((count, gaps), (3, 1));
+        if is_there_after_all {
+            fs::rename(hidden.join("x"), &gone).unwrap();
+        }
+        for expected in [(if is_there_after_all { 5 } else { 0 }, 0), (0, 0)] {
+            let report = log.pass();
+            assert_eq!((report.events, report.gaps.len()), expected, "there after all: {is_there_after_all}");
+        }
+    }
+}
+
 /// Its log has been written on and read since, so that it is no longer told by its time.
 #[test]
 fn what_was_seen_and_not_read_is_read_by_the_next_pass() {
