@@ -3,7 +3,7 @@
 
 use super::events::Suspended;
 use super::files::is_packed;
-use super::scan::Ended;
+use super::regions::Ended;
 use memchr::memchr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

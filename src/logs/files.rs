@@ -6,7 +6,9 @@ use super::collect::{Collector, Counter, Origin};
 use super::cursor::{FileCursor, Guarded, HEAD, Identity, TAIL, Truncated};
 use super::envelope::{MAX_RAW, Unpacked};
 use super::events::Assembler;
-use super::scan::{BUFFER, Cutting, Ended, MAX_LINE, Scan, read_regions};
+use super::mapped::Mapped;
+use super::regions::{BUFFER, Bytes, Copied, Cutting, Ended, read_regions};
+use super::scan::{MAX_LINE, Scan};
 use anyhow::{Context, Result};
 use flate2::read::MultiGzDecoder;
 use memchr::memchr;
@@ -73,6 +75,17 @@ pub fn scan_stream(
     reader: &mut dyn Read,
     end: End,
 ) -> Ended {
+    let mut bytes = Copied::new(reader, source.cutting(end == End::Taken));
+    scan_bytes(collector, source, cursor, &mut bytes, end)
+}
+
+fn scan_bytes(
+    collector: &mut Collector<'_>,
+    source: Source<'_>,
+    cursor: &mut FileCursor,
+    bytes: &mut dyn Bytes,
+    end: End,
+) -> Ended {
     let set = collector.set;
     let assembler = Assembler::resume(std::mem::take(&mut cursor.open), set);
     let mut scan = Scan::new(set, assembler);
@@ -83,7 +96,7 @@ pub fn scan_stream(
     let mut unpacked = Unpacked::default();
     let continued = &mut cursor.continued;
     let cutting = source.cutting(end == End::Taken);
-    let (ended, error) = read_regions(reader, start, cutting, &mut |text, offset| match source.format {
+    let (ended, error) = read_regions(bytes, start, cutting, &mut |text, offset| match source.format {
         Format::Plain => scan.region(text, &|at| (offset + at as u64, None), &mut counter),
         Format::DockerJson => {
             unpacked.fill(text, offset, continued);
@@ -139,6 +152,21 @@ pub fn read_on(
     }
     let ended = scan_stream(collector, source, cursor, &mut reader, end);
     Ok(leave(&reader, cursor, file, id, ended))
+}
+
+/// Reads a whole file, without a copy of it where nobody may write to it meanwhile.
+pub fn read_whole(
+    collector: &mut Collector<'_>,
+    source: Source<'_>,
+    cursor: &mut FileCursor,
+    file: &mut File,
+) -> Result<()> {
+    let still = file.try_clone()?;
+    let Some(mut mapped) = Mapped::of(&still, source.cutting(true)).filter(|_| !is_binary(file).unwrap_or(true)) else {
+        return read_on(collector, source, cursor, (file, 0), End::Taken).map(|_| ());
+    };
+    scan_bytes(collector, source, cursor, &mut mapped, End::Taken);
+    Ok(())
 }
 
 /// Moves the cursor to where a guarded reading ended.

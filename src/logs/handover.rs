@@ -7,7 +7,7 @@ use super::container::ApiCursor;
 use super::cursor::{FileCursor, Identity};
 use super::envelope::{MAX_RAW, Unpacked};
 use super::files::is_packed;
-use super::scan::{BUFFER, Ended};
+use super::regions::{BUFFER, Ended};
 use jiff::Timestamp;
 use memchr::{memchr, memmem, memrchr};
 use std::fs::File;

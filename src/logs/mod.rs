@@ -1,7 +1,7 @@
 //! Logs: sources and cursors, the scanner, events, error groups, built-in signatures.
 //!
 //! The way of a log: bytes are read from where the cursor was left (`rotation`, `beside`, `files`, `container`,
-//! `journal`, `handover`), searched for stems in whole buffers (`scan`, `stems`, `signature`, `literals`, `matcher`), lines become events
+//! `journal`, `handover`) in `regions`, without a copy where that can be (`mapped`), searched for stems in whole buffers (`scan`, `stems`, `signature`, `literals`, `matcher`), lines become events
 //! (`events`, `block`, `stack`, `prefix`), which stay in the buffer (`event`, `lines`) until they are counted and grouped
 //! (`collect`, `recent`, `group`, `time`). `trial` tries one signature on one log. Only the sources read; everything after them is
 //! pure. Cursors and counts are one value, [`LogState`], saved as one file: a crash loses both or neither, so
@@ -26,10 +26,12 @@ mod journal;
 mod lines;
 mod literals;
 mod local;
+mod mapped;
 mod matcher;
 mod prefix;
 mod proven;
 mod recent;
+mod regions;
 mod rotation;
 mod scan;
 mod shape;
@@ -55,7 +57,7 @@ use crate::config::{Engine, LogKind, Redactor, Signature};
 use crate::model::{Container, LogReport};
 use anyhow::Context;
 use collect::{Collector, Counter, Counting, Origin};
-use files::{End, Format, Source};
+use files::{Format, Source};
 use globset::GlobMatcher;
 use jiff::Timestamp;
 use std::io::Read;
@@ -157,7 +159,7 @@ fn analyse_file(collector: &mut Collector<'_>, name: &str, path: &Path) -> anyho
     if packed {
         return files::read_packed(collector, source, &mut cursor, &file, false);
     }
-    files::read_on(collector, source, &mut cursor, (&mut file, id.size), End::Taken).map(|_| ())
+    files::read_whole(collector, source, &mut cursor, &mut file)
 }
 
 fn read_files(collector: &mut Collector<'_>, source: &str, pattern: &str) {

@@ -14,7 +14,7 @@ use super::beside::{LastWritten, Present, is_beside, is_rotation_of, open, sibli
 use super::collect::Collector;
 use super::cursor::{FileCursor, Identity};
 use super::files::{Content, End, Source, is_packed, read_on, read_packed, tail_of};
-use super::scan::Ended;
+use super::regions::Ended;
 use follow::{Followed, Found};
 use std::collections::BTreeSet;
 use std::fs::File;

@@ -15,12 +15,9 @@ use jiff::Timestamp;
 use memchr::{memchr, memchr2, memrchr, memrchr2};
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::io::Read;
 
 /// Bytes of a line that are looked at; the rest is counted and skipped.
 pub const MAX_LINE: usize = 16 << 10;
-/// Bytes read at once.
-pub const BUFFER: usize = 256 << 10;
 
 /// Bytes of tracebacks that are chained: fewer than the lines at which a stack trace is cut.
 const MAX_CHAINED: usize = 4 << 10;
@@ -352,88 +349,4 @@ fn line_end(text: &[u8], at: usize) -> (usize, bool) {
         Some(stop) if rest.get(stop) == Some(&ESC) => (at + memchr(b'\n', rest).unwrap_or(rest.len()), false),
         stop => (at + stop.unwrap_or(rest.len()), true),
     }
-}
-
-/// How lines are cut out of a stream of bytes.
-#[derive(Debug, Clone, Copy)]
-pub struct Cutting {
-    /// Bytes read at once.
-    pub chunk: usize,
-    /// Bytes kept of one line.
-    pub max_line: usize,
-    /// Also the last line, when it lacks its newline.
-    pub take_last: bool,
-}
-
-impl Default for Cutting {
-    fn default() -> Self {
-        Cutting { chunk: BUFFER, max_line: MAX_LINE, take_last: false }
-    }
-}
-
-/// Where a reading ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ended {
-    /// Offset of the first byte that was not taken.
-    pub offset: u64,
-    /// Bytes of a half-written line behind it.
-    pub pending: u64,
-    /// The offset is inside of a line whose beginning was taken: the rest of it is skipped.
-    pub mid_line: bool,
-}
-
-/// Reads to the end, handing over regions of whole lines with their offset. An error ends it early; what was handed
-/// over stays so, and the end says up to where that is.
-pub fn read_regions(
-    reader: &mut dyn Read,
-    start: Ended,
-    cutting: Cutting,
-    region: &mut dyn FnMut(&[u8], u64),
-) -> (Ended, Option<std::io::Error>) {
-    let mut buffer = vec![0; cutting.chunk + cutting.max_line];
-    let mut filled = 0;
-    let mut base = start.offset;
-    let mut skipping = start.mid_line;
-    let mut error = None;
-    loop {
-        let room = buffer.get_mut(filled..).unwrap_or_default();
-        let read = match reader.read(room) {
-            Ok(0) => break,
-            Ok(n) => n,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(e) => {
-                error = Some(e);
-                break;
-            }
-        };
-        filled += read;
-        let text = buffer.get(..filled).unwrap_or_default();
-        let from = if skipping { memchr(b'\n', text).map(|nl| nl + 1) } else { Some(0) };
-        let Some(from) = from else {
-            base += filled as u64;
-            filled = 0;
-            continue;
-        };
-        skipping = false;
-        let until = text.get(from..).and_then(|t| memrchr(b'\n', t)).map_or(from, |nl| from + nl + 1);
-        if until > from {
-            region(text.get(from..until).unwrap_or_default(), base + from as u64);
-        }
-        buffer.copy_within(until..filled, 0);
-        filled -= until;
-        base += until as u64;
-        if filled > cutting.max_line {
-            region(buffer.get(..cutting.max_line).unwrap_or_default(), base);
-            base += filled as u64;
-            filled = 0;
-            skipping = true;
-        }
-    }
-    if cutting.take_last && filled > 0 && error.is_none() {
-        region(buffer.get(..filled).unwrap_or_default(), base);
-        base += filled as u64;
-        filled = 0;
-        skipping = true;
-    }
-    (Ended { offset: base, pending: filled as u64, mid_line: skipping }, error)
 }

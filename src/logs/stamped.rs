@@ -2,7 +2,8 @@
 
 use super::collect::{Collector, Counter, Origin};
 use super::events::{Assembler, Suspended};
-use super::scan::{BUFFER, MAX_LINE, Scan};
+use super::regions::BUFFER;
+use super::scan::{MAX_LINE, Scan};
 use jiff::Timestamp;
 
 /// Gathers lines and scans them when there are enough.

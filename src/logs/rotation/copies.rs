@@ -6,7 +6,7 @@ use super::Round;
 use crate::logs::beside::{Present, is_rotation_of, open};
 use crate::logs::cursor::FileCursor;
 use crate::logs::files::{begins_alike, holds_all, is_packed};
-use crate::logs::scan::Ended;
+use crate::logs::regions::Ended;
 use std::fs::File;
 
 impl Round<'_, '_> {
