@@ -8,7 +8,7 @@ pub mod clock;
 pub mod docker;
 pub mod files;
 pub mod http;
-pub mod lease;
+mod lease;
 pub mod lock;
 pub mod postgres;
 pub mod process;

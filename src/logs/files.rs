@@ -76,16 +76,17 @@ pub fn scan_stream(
     end: End,
 ) -> Ended {
     let mut bytes = Copied::new(reader, source.cutting(end == End::Taken));
-    scan_bytes(collector, source, cursor, &mut bytes, end)
+    scan_bytes(collector, source, cursor, &mut bytes, end).0
 }
 
+/// Also whether the file was truncated meanwhile.
 fn scan_bytes(
     collector: &mut Collector<'_>,
     source: Source<'_>,
     cursor: &mut FileCursor,
     bytes: &mut dyn Bytes,
     end: End,
-) -> Ended {
+) -> (Ended, bool) {
     let set = collector.set;
     let assembler = Assembler::resume(std::mem::take(&mut cursor.open), set);
     let mut scan = Scan::new(set, assembler);
@@ -104,11 +105,12 @@ fn scan_bytes(
         }
     });
     cursor.open = scan.assembler.suspend(set, end == End::Taken, &mut counter);
-    if let Some(error) = error.filter(|error| !is_truncation(error)) {
+    let is_truncated = error.as_ref().is_some_and(is_truncation);
+    if let Some(error) = error.filter(|_| !is_truncated) {
         collector.problem(source.name, format!("cannot read {} to its end: {error}", path.display()));
     }
     collector.scanned(&scan, source.name, ended.offset - start.offset);
-    ended
+    (ended, is_truncated)
 }
 
 fn is_truncation(error: &std::io::Error) -> bool {
@@ -154,18 +156,22 @@ pub fn read_on(
     Ok(leave(&reader, cursor, file, id, ended))
 }
 
-/// Reads a whole file, without a copy of it where nobody may write to it meanwhile.
+/// Reads a whole file, without a copy of it where it can be mapped.
 pub fn read_whole(
     collector: &mut Collector<'_>,
     source: Source<'_>,
     cursor: &mut FileCursor,
     file: &mut File,
 ) -> Result<()> {
-    let still = file.try_clone()?;
-    let Some(mut mapped) = Mapped::of(&still, source.cutting(true)).filter(|_| !is_binary(file).unwrap_or(true)) else {
-        return read_on(collector, source, cursor, (file, 0), End::Taken).map(|_| ());
+    let same = file.try_clone()?;
+    let is_truncated = match Mapped::of(&same, source.cutting(true)).filter(|_| !is_binary(file).unwrap_or(true)) {
+        Some(mut mapped) => scan_bytes(collector, source, cursor, &mut mapped, End::Taken).1,
+        None => read_on(collector, source, cursor, (file, 0), End::Taken)? == Content::Displaced,
     };
-    scan_bytes(collector, source, cursor, &mut mapped, End::Taken);
+    if is_truncated {
+        let told = format!("{} was truncated while it was read: run this again", cursor.path.display());
+        collector.problem(source.name, told);
+    }
     Ok(())
 }
 

@@ -1,29 +1,33 @@
-//! A file that nobody writes to, read where it lies: nothing of it is copied.
+//! A file read where the kernel keeps it: nothing of it is copied.
 //!
-//! What others write shows in a mapping, and a file that is truncated ends the process that looks at what was there. A lease
-//! rules out both. Who comes to write waits for the part that is being scanned, and the rest is copied. All unsafe code of
-//! reading is here. Not here: what is done with the bytes.
+//! Who looks at a page of a file that was truncated gets SIGBUS. Here that page becomes one of zeros, and the reading ends
+//! with an error: what was read of it last may hold them. So this is for files that are read once and by no cursor. All unsafe
+//! code of reading is here. Not here: what is done with the bytes.
 
-use super::cursor::Guarded;
+use super::cursor::{Guarded, Truncated};
 use super::regions::{Bytes, Copied, Cutting};
-use crate::host::lease::Lease;
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
 use std::fs::File;
-use std::io::Result;
+use std::io::{Error, Result};
 use std::num::NonZero;
 use std::ptr::NonNull;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// So many bytes are whole pages everywhere.
 const PAGES: usize = 64 << 10;
-/// Bytes that are made ready at once. So long does a writer wait.
+/// Bytes that are made ready at once.
 const STRIDE: usize = 32 * PAGES;
 
-/// The bytes of a file, from its beginning to its end.
+/// The bytes that a file has when it is mapped.
 pub struct Mapped<'f> {
     file: &'f File,
     cutting: Cutting,
     stride: usize,
-    state: State<'f>,
+    /// None behind what could not be looked at.
+    mapping: Option<Mapping>,
+    /// That is copied.
+    rest: Option<Copied<Guarded<'f>>>,
     /// First byte that was not taken, and the first one that was not given.
     at: usize,
     until: usize,
@@ -33,115 +37,184 @@ pub struct Mapped<'f> {
     left: usize,
 }
 
-enum State<'f> {
-    // Dropped in this order.
-    Still(Mapping, Lease<'f>),
-    Copied(Copied<Guarded<'f>>),
-}
-
 impl<'f> Mapped<'f> {
-    /// None for a file that is open for writing or empty, and where the kernel grants no lease or maps no files.
+    /// None for an empty file, and where none can be mapped.
     pub fn of(file: &'f File, cutting: Cutting) -> Option<Mapped<'f>> {
-        let lease = Lease::take(file).ok().filter(|_| is_local(file))?;
         let size = usize::try_from(file.metadata().ok()?.len()).ok()?;
         let mapping = Mapping::of(file, NonZero::new(size)?).ok()?;
-        Some(Mapped {
-            file,
-            cutting,
-            stride: STRIDE,
-            state: State::Still(mapping, lease),
-            at: 0,
-            until: 0,
-            ready: 0,
-            left: 0,
-        })
+        let mapping = Some(mapping);
+        Some(Mapped { file, cutting, stride: STRIDE, mapping, rest: None, at: 0, until: 0, ready: 0, left: 0 })
+    }
+
+    /// Gives more of what is mapped. False where the next bytes cannot be looked at there, and are to be copied.
+    fn go_on(&mut self, mapping: &Mapping) -> Result<bool> {
+        let size = mapping.len.get();
+        let is_truncated = || Ok::<_, Error>(self.file.metadata()?.len() < size as u64);
+        if mapping.window.is_broken.load(Ordering::Relaxed) || self.until == self.ready && is_truncated()? {
+            return Err(Error::other(Truncated));
+        }
+        if self.until == self.ready && self.ready < size {
+            let next = (self.ready + self.stride).min(size);
+            // What cannot be read from its disk is an error of a read; of a page it is SIGBUS.
+            if mapping.advise(self.ready, next, Advice::LinuxPopulateRead).is_err() {
+                return Ok(false);
+            }
+            // What is no longer looked at is no memory of this process.
+            let seen = self.at / PAGES * PAGES;
+            let _ = mapping.advise(self.left, seen, Advice::LinuxDontNeed);
+            (self.left, self.ready) = (seen, next);
+        }
+        self.until = (self.until + self.cutting.chunk).min(self.ready);
+        Ok(true)
     }
 }
 
 impl Bytes for Mapped<'_> {
     fn more(&mut self, taken: usize) -> Result<&[u8]> {
-        if let State::Still(mapping, lease) = &self.state {
-            self.at += taken;
-            let size = mapping.len.get();
-            if self.until == self.ready && self.ready < size {
-                let next = (self.ready + self.stride).min(size);
-                // What cannot be read from its disk is an error of a read; here it would end the process.
-                if lease.is_wanted() || mapping.make_ready(self.ready, next).is_err() {
-                    let rest = Guarded::new(self.file, self.until as u64, size as u64)?;
-                    let copied = Copied::new(rest, self.cutting).after(mapping.bytes(self.at, self.until));
-                    self.state = State::Copied(copied);
-                    return self.more(0);
-                }
-                let seen = self.at / PAGES * PAGES;
-                mapping.leave(self.left, seen);
-                (self.left, self.ready) = (seen, next);
+        self.at += taken;
+        if let Some(mapping) = self.mapping.take() {
+            if self.go_on(&mapping)? {
+                return Ok(self.mapping.insert(mapping).bytes(self.at, self.until));
             }
-            self.until = (self.until + self.cutting.chunk).min(self.ready);
+            let rest = Guarded::new(self.file, self.until as u64, mapping.len.get() as u64)?;
+            let copied = Copied::new(rest, self.cutting).after(mapping.bytes(self.at, self.until));
+            return self.rest.insert(copied).more(0);
         }
-        match &mut self.state {
-            State::Still(mapping, _) => Ok(mapping.bytes(self.at, self.until)),
-            State::Copied(copied) => copied.more(taken),
-        }
+        self.rest.as_mut().map_or(Ok(&[]), |copied| copied.more(taken))
     }
 }
 
-/// Where a lease keeps everybody from writing, and pages do not come over a network. In an overlay, all who write through it.
-fn is_local(file: &File) -> bool {
-    const EXT: i64 = 0xEF53;
-    const XFS: i64 = 0x5846_5342;
-    const BTRFS: i64 = 0x9123_683E;
-    const F2FS: i64 = 0xF2F5_2010;
-    const TMPFS: i64 = 0x0102_1994;
-    const OVERLAY: i64 = 0x794C_7630;
-    rustix::fs::fstatfs(file).is_ok_and(|stat| [EXT, XFS, BTRFS, F2FS, TMPFS, OVERLAY].contains(&stat.f_type))
-}
-
-/// The pages of a file that nobody writes to.
+/// The pages of a file.
 struct Mapping {
     begin: NonNull<u8>,
     len: NonZero<usize>,
+    window: &'static Window,
 }
 
-#[expect(unsafe_code, reason = "no crate keeps others from truncating a file that is mapped")]
 impl Mapping {
-    /// The first `len` bytes of a file, all of which are there.
+    /// The first `len` bytes of a file.
+    #[expect(unsafe_code, reason = "no crate minds that a file may be truncated")]
     fn of(file: &File, len: NonZero<usize>) -> Result<Mapping> {
+        let out_of_windows = || Error::from(std::io::ErrorKind::ResourceBusy);
+        if !is_mending() {
+            return Err(out_of_windows());
+        }
         // SAFETY: the kernel chooses a place that is free.
         let begin = unsafe { mmap(std::ptr::null_mut(), len.get(), ProtFlags::READ, MapFlags::SHARED, file, 0) }?;
-        let begin = NonNull::new(begin.cast()).ok_or(std::io::ErrorKind::OutOfMemory)?;
-        Ok(Mapping { begin, len })
+        let begin = NonNull::new(begin.cast()).ok_or_else(out_of_windows)?;
+        let window = WINDOWS.iter().find(|window| window.open(begin.as_ptr() as usize, len.get()));
+        match window {
+            Some(window) => Ok(Mapping { begin, len, window }),
+            None => {
+                unmap(begin, len);
+                Err(out_of_windows())
+            }
+        }
     }
 
-    /// Reads pages from the disk where they are not in memory, and fails where they cannot be read.
-    fn make_ready(&self, from: usize, to: usize) -> Result<()> {
-        Ok(self.advise(from, to, Advice::LinuxPopulateRead)?)
-    }
-
-    /// Pages that are no longer looked at are no memory of this process.
-    fn leave(&self, from: usize, to: usize) {
-        let _ = self.advise(from, to, Advice::LinuxDontNeed);
-    }
-
-    fn advise(&self, from: usize, to: usize, advice: Advice) -> rustix::io::Result<()> {
+    #[expect(unsafe_code, reason = "no crate minds that a file may be truncated")]
+    fn advise(&self, from: usize, to: usize, advice: Advice) -> Result<()> {
         let to = to.min(self.len.get());
         let from = from.min(to);
-        // SAFETY: it is within the mapping, and a page of a file that was left is read again as it was.
-        unsafe { madvise(self.begin.as_ptr().add(from).cast(), to - from, advice) }
+        // SAFETY: it is within the mapping, and a page of a file that was left is read again.
+        Ok(unsafe { madvise(self.begin.as_ptr().add(from).cast(), to - from, advice) }?)
     }
 
-    /// Those of its bytes. A lease is held.
+    /// Those of its bytes.
+    #[expect(unsafe_code, reason = "no crate minds that a file may be truncated")]
     fn bytes(&self, from: usize, to: usize) -> &[u8] {
-        // SAFETY: all of them are there until this is dropped, and as long as a lease is held nobody changes them.
+        // SAFETY: as long as this lives there is a page at each of them: of the file, or of zeros where it was truncated.
+        // Who writes over what is there changes what is seen, as it does for everybody who maps files.
         let all = unsafe { std::slice::from_raw_parts(self.begin.as_ptr(), self.len.get()) };
         all.get(from..to).unwrap_or_default()
     }
 }
 
 impl Drop for Mapping {
-    #[expect(unsafe_code, reason = "what was mapped by hand is unmapped by hand")]
     fn drop(&mut self) {
-        // SAFETY: this is all of what was mapped, and no reference to it lives longer.
-        let _ = unsafe { munmap(self.begin.as_ptr().cast(), self.len.get()) };
+        self.window.close();
+        unmap(self.begin, self.len);
+    }
+}
+
+/// Called with all of what was mapped, which nobody looks at any more.
+#[expect(unsafe_code, reason = "what was mapped by hand is unmapped by hand")]
+fn unmap(begin: NonNull<u8>, len: NonZero<usize>) {
+    // SAFETY: see above.
+    let _ = unsafe { munmap(begin.as_ptr().cast(), len.get()) };
+}
+
+/// The addresses of a mapping, for a signal handler that may take no lock.
+struct Window {
+    /// 0: closed.
+    begin: AtomicUsize,
+    end: AtomicUsize,
+    /// A page of it is gone.
+    is_broken: AtomicBool,
+}
+
+/// As many files are read at once, at most; others are copied.
+static WINDOWS: [Window; 16] =
+    [const { Window { begin: AtomicUsize::new(0), end: AtomicUsize::new(0), is_broken: AtomicBool::new(false) } }; 16];
+
+impl Window {
+    fn open(&self, begin: usize, len: usize) -> bool {
+        let is_ours = self.begin.compare_exchange(0, begin, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if is_ours {
+            self.is_broken.store(false, Ordering::Relaxed);
+            self.end.store(begin + len, Ordering::Release);
+        }
+        is_ours
+    }
+
+    fn close(&self) {
+        self.end.store(0, Ordering::Release);
+        self.begin.store(0, Ordering::Release);
+    }
+
+    fn holds(&self, address: usize) -> bool {
+        self.begin.load(Ordering::Acquire) <= address && address < self.end.load(Ordering::Acquire)
+    }
+}
+
+/// What SIGBUS did before.
+static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
+
+/// Whether pages that are gone are replaced: from the first time on that this is asked.
+#[expect(unsafe_code, reason = "no crate replaces the handler that Rust has for this signal, which ends the process")]
+fn is_mending() -> bool {
+    static IS_MENDING: OnceLock<bool> = OnceLock::new();
+    *IS_MENDING.get_or_init(|| {
+        // SAFETY: all zeros are an action; the handler takes no lock, and no memory from the allocator.
+        unsafe {
+            let (mut before, mut action): (libc::sigaction, libc::sigaction) = std::mem::zeroed();
+            if libc::sigaction(libc::SIGBUS, std::ptr::null(), &raw mut before) != 0 || BEFORE.set(before).is_err() {
+                return false;
+            }
+            let handler: extern "C" fn(libc::c_int, *const libc::siginfo_t, *const libc::c_void) = mend;
+            action.sa_sigaction = handler as libc::sighandler_t;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+            libc::sigaction(libc::SIGBUS, &raw const action, std::ptr::null_mut()) == 0
+        }
+    })
+}
+
+/// Puts a page of zeros where one of a mapping of ours is gone.
+#[expect(unsafe_code, reason = "signal handlers are")]
+extern "C" fn mend(_: libc::c_int, info: *const libc::siginfo_t, _: *const libc::c_void) {
+    // SAFETY: the kernel hands over what it knows of the signal.
+    let address = unsafe { (*info).si_addr() } as usize;
+    let is_mended = WINDOWS.iter().find(|window| window.holds(address)).is_some_and(|window| {
+        window.is_broken.store(true, Ordering::Relaxed);
+        let page = rustix::param::page_size();
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED;
+        // SAFETY: it is a page of a mapping of ours, to be read only, and gone.
+        unsafe { mmap_anonymous((address / page * page) as *mut _, page, ProtFlags::READ, flags) }.is_ok()
+    });
+    if let Some(before) = BEFORE.get().filter(|_| !is_mended) {
+        // Of another's making: it comes again, and does what it did before.
+        // SAFETY: it is an action that was in force.
+        unsafe { libc::sigaction(libc::SIGBUS, std::ptr::from_ref(before), std::ptr::null_mut()) };
     }
 }
 
@@ -152,7 +225,6 @@ mod tests {
     use proptest::prelude::*;
     use std::fs::OpenOptions;
     use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
     use tempfile::TempPath;
 
     const CUTTING: Cutting = Cutting { chunk: 10_000, max_line: 1_000, take_last: true };
@@ -164,17 +236,15 @@ mod tests {
         file.into_temp_path()
     }
 
-    /// A program that is just being started holds, for a moment, what its parent had open.
     fn mapped(file: &File, cutting: Cutting) -> Mapped<'_> {
-        let granted = std::iter::repeat_with(|| Mapped::of(file, cutting)).take(1_000_000).flatten().next();
-        Mapped { stride: PAGES, ..granted.unwrap() }
+        Mapped { stride: PAGES, ..Mapped::of(file, cutting).unwrap() }
     }
 
     type Lines = Vec<(u64, Vec<u8>)>;
 
     /// The lines with their offsets, as far as they are kept, and how the reading ended. `at_region` is called with the number
-    /// of each.
-    fn read(bytes: &mut dyn Bytes, cutting: Cutting, mut at_region: impl FnMut(u32)) -> (Lines, Ended, bool) {
+    /// of each and where it ends.
+    fn read(bytes: &mut dyn Bytes, cutting: Cutting, mut at_region: impl FnMut(u32, u64)) -> (Lines, Ended, bool) {
         let (mut lines, mut number) = (Vec::new(), 0);
         let start = Ended { offset: 0, pending: 0, mid_line: false };
         let (ended, error) = read_regions(bytes, start, cutting, &mut |text, mut offset| {
@@ -184,7 +254,7 @@ mod tests {
                 offset += line.len() as u64;
             }
             number += 1;
-            at_region(number);
+            at_region(number, offset);
         });
         (lines, ended, error.is_none())
     }
@@ -215,65 +285,49 @@ mod tests {
             let path = file_of(&text);
             let file = File::open(&path).unwrap();
             let cutting = Cutting { chunk, take_last, ..CUTTING };
-            let expected = read(&mut Copied::new(&file, cutting), cutting, |_| {});
-            prop_assert_eq!(read(&mut mapped(&file, cutting), cutting, |_| {}), expected);
+            let expected = read(&mut Copied::new(&file, cutting), cutting, |_, _| {});
+            prop_assert_eq!(read(&mut mapped(&file, cutting), cutting, |_, _| {}), expected);
         }
     }
 
-    #[test]
-    fn a_file_that_may_be_written_to_is_not_mapped() {
-        let path = file_of(b"line\n");
-        let file = File::open(&path).unwrap();
-        let writer = OpenOptions::new().append(true).open(&path).unwrap();
-        assert!(Mapped::of(&file, CUTTING).is_none());
-        drop(writer);
-        mapped(&file, CUTTING);
-        assert!(Mapped::of(&File::open(file_of(b"")).unwrap(), CUTTING).is_none());
-    }
-
-    /// Reads while somebody comes to write in the first part, who is let in at its end and does `what` at once.
-    fn read_while(text: &[u8], what: impl Fn(&mut File)) -> (Lines, Ended, bool) {
+    /// Reads, and does `what` to the file in the region of this number. Where that ended, the text that was read, up to a page
+    /// that is gone, and whether all could be.
+    fn read_while(text: &[u8], region: u32, what: impl Fn(&mut File)) -> (usize, Vec<u8>, bool) {
         let path = file_of(text);
         let file = File::open(&path).unwrap();
-        let (mut is_first, mut is_let_in) = (true, false);
-        // One that does not wait is refused, and makes the lease a wanted one.
-        let come = || OpenOptions::new().append(true).custom_flags(libc::O_NONBLOCK).open(&path);
-        let found = read(&mut mapped(&file, CUTTING), CUTTING, |number| {
-            if is_first {
-                is_first = false;
-                assert_eq!(come().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
-            } else if number as usize * CUTTING.chunk > PAGES + 2 * CUTTING.chunk && !is_let_in {
-                is_let_in = true;
-                what(&mut come().unwrap());
+        let mut before = 0;
+        let (lines, _, is_whole) = read(&mut mapped(&file, CUTTING), CUTTING, |number, end| {
+            if number == region {
+                before = end as usize;
+                what(&mut OpenOptions::new().append(true).open(&path).unwrap());
             }
         });
-        assert!(is_let_in);
-        found
+        let read = lines.into_iter().flat_map(|(_, line)| line);
+        assert!(before > 0, "there is no such region");
+        (before, read.take_while(|byte| *byte != 0).collect(), is_whole)
     }
 
     #[test]
-    fn who_comes_to_write_is_let_in_and_all_that_was_there_is_read() {
+    fn what_is_written_meanwhile_is_not_read() {
         let text = numbered(20_000);
-        let (lines, ended, is_whole) = read_while(&text, |file| file.write_all(b"later\n").unwrap());
-        assert_eq!(text_of(lines), text);
-        assert_eq!((ended.offset, is_whole), (text.len() as u64, true));
+        let (_, read, is_whole) = read_while(&text, 3, |file| file.write_all(b"later\n").unwrap());
+        assert_eq!((read, is_whole), (text, true));
     }
 
     #[test]
-    fn a_file_that_is_truncated_by_who_came_ends_the_reading_and_not_the_process() {
+    fn a_file_that_is_truncated_meanwhile_ends_the_reading_and_not_the_process() {
         let text = numbered(20_000);
-        for to in [0, 100] {
-            let (lines, ended, is_whole) = read_while(&text, |file| {
-                file.set_len(to).unwrap();
-                file.write_all(b"another content\n").unwrap();
-            });
-            let read = text_of(lines);
-            assert!(read.len() > PAGES && text.starts_with(&read), "{} bytes", read.len());
-            assert_eq!((ended.offset, is_whole), (read.len() as u64, false));
+        let another = b"another content\n".repeat(3_000);
+        // In what is ready already, at its end, in the last part, and when all was given.
+        for region in [1, 3, 7, 30, 32] {
+            for (size, then) in [(0, &[][..]), (0, &another[..]), (100, &another[..]), (text.len() as u64 - 5, &[])] {
+                let (before, read, is_whole) = read_while(&text, region, |file| {
+                    file.set_len(size).unwrap();
+                    file.write_all(then).unwrap();
+                });
+                assert!(!is_whole, "region {region}, {size} bytes and {}", then.len());
+                assert!(read[..before] == text[..before], "region {region}, {size} bytes and {}", then.len());
+            }
         }
-    }
-
-    fn text_of(lines: Lines) -> Vec<u8> {
-        lines.into_iter().flat_map(|(_, line)| line).collect()
     }
 }

@@ -127,7 +127,11 @@ impl<'r, 'c> Round<'r, 'c> {
     }
 
     /// Reads what is fresh and finds out where the rest has gone.
-    fn settle(&mut self, Found { fresh, displaced, moved }: Found, last: bool) -> bool {
+    fn settle(&mut self, mut found: Found, last: bool) -> bool {
+        if last {
+            self.catch_up(&mut found);
+        }
+        let Found { fresh, displaced, moved } = found;
         let mut still = moved.is_empty();
         let moving: Vec<Identity> = moved.iter().map(FileCursor::identity).collect();
         self.lost = moved;

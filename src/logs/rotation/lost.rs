@@ -2,7 +2,7 @@
 //!
 //! Not here: in which order files are looked at (`rotation`).
 
-use super::{COPYING_NS, Followed, Round};
+use super::{COPYING_NS, Followed, Found, LOOKS, Round};
 use crate::logs::beside::{Present, is_beside, is_rotation_of, open, siblings};
 use crate::logs::cursor::{FileCursor, Identity};
 use crate::logs::files::{End, begins_alike, is_packed, read_packed};
@@ -19,17 +19,8 @@ impl Round<'_, '_> {
             self.seen.extend(later);
         }
         for file in same {
-            if cursor.is_left_unread() {
-                self.leave_to_start(&cursor, file);
-                return None;
-            }
-            match self.follow(cursor, &file) {
-                Followed::Kept => {
-                    if let Some(kept) = self.kept.last_mut() {
-                        kept.rotated = true;
-                    }
-                    return None;
-                }
+            match self.follow_beside(cursor, file) {
+                Followed::Kept => return None,
                 Followed::Displaced(back) | Followed::Moved(back) => cursor = back,
             }
         }
@@ -38,6 +29,35 @@ impl Round<'_, '_> {
             others.iter().for_each(|file| self.keep_part(&cursor, file));
         }
         if found { None } else { Some(cursor) }
+    }
+
+    /// Files that moved at every look are read under the names that they have by now: what is left to the next reading may be
+    /// gone by then, and this one reads what came after it.
+    pub(super) fn catch_up(&mut self, found: &mut Found) {
+        for _ in 0..LOOKS {
+            for cursor in std::mem::take(&mut found.moved) {
+                let same = siblings(&cursor.path).into_iter().find(|file| cursor.is_same_inode(file.id));
+                let followed = match same {
+                    Some(file) => self.follow_beside(cursor, file),
+                    None => Followed::Moved(cursor),
+                };
+                found.take(followed);
+            }
+        }
+    }
+
+    /// Reads on in a file of the same inode that has another name now.
+    fn follow_beside(&mut self, cursor: FileCursor, file: Present) -> Followed {
+        if cursor.is_left_unread() {
+            self.leave_to_start(&cursor, file);
+            return Followed::Kept;
+        }
+        let name = cursor.path.clone();
+        let followed = self.follow(cursor, &file);
+        if let (Followed::Kept, Some(kept)) = (&followed, self.kept.last_mut()) {
+            kept.rotated |= kept.path != name;
+        }
+        followed
     }
 
     /// Reads the rest of a cursor's content in this file, if it is there.

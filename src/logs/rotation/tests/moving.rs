@@ -261,6 +261,27 @@ fn a_file_that_moved_at_every_look_and_went_is_a_gap_told_with_what_came_after_i
     }
 }
 
+#[test]
+fn a_file_that_moved_at_every_look_is_read_before_what_came_after_it() {
+    for name in ["app.log.1", "elsewhere"] {
+        let mut log = Log::new("app.log");
+        log.write("app.log", 100);
+        log.pass();
+        log.write("app.log", 5);
+        log.rename("app.log", name);
+        log.write("app.log", 3);
+        let fresh = vec![present(log.path("app.log"))];
+        let (count, gaps) = counted(&mut log, |round| {
+            let moved = std::mem::take(&mut round.waiting);
+            assert!(round.settle(Found { fresh, displaced: Vec::new(), moved }, true));
+        });
+        assert_eq!((count, gaps), (8, 0), "{name}");
+        fs::remove_file(log.path(name)).unwrap();
+        let report = log.pass();
+        assert_eq!((report.events, report.gaps.len()), (0, 0), "{name}");
+    }
+}
+
 /// Its log has been written on and read since, so that it is no longer told by its time.
 #[test]
 fn what_was_seen_and_not_read_is_read_by_the_next_pass() {
