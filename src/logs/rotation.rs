@@ -62,6 +62,11 @@ fn await_first_bytes(log: &File) {
     }
 }
 
+/// Whether more may be written there.
+fn is_live(cursor: &FileCursor) -> bool {
+    !cursor.rotated && !cursor.binary && !is_packed(&cursor.path)
+}
+
 struct Round<'r, 'c> {
     collector: &'r mut Collector<'c>,
     source: Source<'r>,
@@ -158,7 +163,6 @@ impl<'r, 'c> Round<'r, 'c> {
 
     /// Logs that an earlier look read are read on before what came after them, which this look may find.
     fn follow_again(&mut self) {
-        let is_live = |cursor: &FileCursor| !cursor.rotated && !cursor.binary && !is_packed(&cursor.path);
         let (mut live, kept) = std::mem::take(&mut self.kept).into_iter().partition(is_live);
         self.kept = kept;
         self.waiting.append(&mut live);
@@ -203,6 +207,9 @@ impl<'r, 'c> Round<'r, 'c> {
                 break;
             }
             self.seen.extend_from_slice(&files);
+            if !self.finish_moved_logs(last) {
+                return false;
+            }
             // What is copied or packed is known by its original, so logs come first and packed ones last.
             let is_rotated = |file: &Present| self.bases.iter().any(|base| is_rotation_of(&file.path, base));
             files.sort_by_key(|file| (is_packed(&file.path), is_rotated(file), file.id.mtime));
@@ -213,6 +220,29 @@ impl<'r, 'c> Round<'r, 'c> {
         }
         // What was truncated before it was read here is in a copy that may not have been there yet.
         still && self.rotated_since_but(&tried).is_empty()
+    }
+
+    /// A log that was rotated since this look read it comes before what was rotated after it, which may have been found by now:
+    /// that is for the next look. In the last one, reads what is left of it, or takes it for lost. False when it is to be
+    /// looked at again.
+    fn finish_moved_logs(&mut self, last: bool) -> bool {
+        let has_moved = |cursor: &FileCursor| match std::fs::metadata(&cursor.path) {
+            Ok(meta) => !cursor.is_same_inode(Identity::of(&meta)),
+            Err(e) => e.kind() == std::io::ErrorKind::NotFound,
+        };
+        let (moved, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.kept).into_iter().partition(|cursor| is_live(cursor) && has_moved(cursor));
+        self.kept = kept;
+        if !last {
+            let is_level = moved.is_empty();
+            self.kept.extend(moved);
+            return is_level;
+        }
+        for cursor in moved {
+            let lost = self.resolve(cursor);
+            self.lost.extend(lost);
+        }
+        true
     }
 
     /// Logs of which there are only rotated files: what the next of these was has no cursor that leads to it.

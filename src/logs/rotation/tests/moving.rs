@@ -7,6 +7,7 @@ use crate::logs::files::{End, expand};
 use crate::logs::rotation::{Followed, Found};
 use std::cell::Cell;
 use std::fs;
+use std::io::Write;
 
 /// A pass that looks a second time, because a packed file is not whole at its first look, and what happens in between
 /// and, should it look on, before its fourth look.
@@ -279,6 +280,45 @@ fn a_file_that_moved_at_every_look_is_read_before_what_came_after_it() {
         fs::remove_file(log.path(name)).unwrap();
         let report = log.pass();
         assert_eq!((report.events, report.gaps.len()), (0, 0), "{name}");
+    }
+}
+
+#[test]
+fn what_was_rotated_after_the_end_of_a_log_that_this_look_read_comes_after_it() {
+    for (last, is_beside) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut log = Log::new("app.log");
+        log.write("app.log", 100);
+        log.pass();
+        log.rename("app.log", "app.log.1");
+        log.write("app.log", 10);
+        log.pass();
+        log.write("app.log", 5);
+        for (name, lines) in [("end", 7), ("next.1", 20), ("next", 3)] {
+            log.write(name, lines);
+        }
+        let [live, rotated, older] = ["app.log", "app.log.1", "app.log.2"].map(|name| log.path(name));
+        let [end, next_rotated, next] = ["end", "next.1", "next"].map(|name| log.path(name));
+        fs::remove_file(&rotated).unwrap();
+        let names = log.pattern.clone();
+        let (count, gaps) = counted(&mut log, |round| {
+            let found = round.go_on(vec![present(live.clone())]);
+            let end = fs::read(end).unwrap();
+            fs::File::options().append(true).open(&live).unwrap().write_all(&end).unwrap();
+            fs::rename(&live, &older).unwrap();
+            if !is_beside {
+                fs::remove_file(older).unwrap();
+            }
+            fs::rename(next_rotated, rotated).unwrap();
+            fs::rename(next, live).unwrap();
+            assert_eq!(round.settle(found, last), last);
+            if !last {
+                assert!(round.look(expand(&names).unwrap(), true));
+            }
+        });
+        let (read, lost) = if is_beside { (7, 0) } else { (0, 1) };
+        assert_eq!(gaps, lost, "last look: {last}, beside: {is_beside}");
+        let report = log.pass();
+        assert_eq!((count + report.events, report.gaps.len()), (5 + read + 20 + 3, 0), "{last}, {is_beside}");
     }
 }
 
