@@ -94,6 +94,8 @@ struct Round<'r, 'c> {
     seen: Vec<Present>,
     /// Files that an earlier reading saw and could not look at.
     left: Vec<Present>,
+    /// Rotated files that lay beside a log when it was first seen.
+    older: Vec<Present>,
     /// Files that cannot be looked at.
     hidden: Vec<PathBuf>,
 }
@@ -118,6 +120,7 @@ impl<'r, 'c> Round<'r, 'c> {
             started: Vec::new(),
             seen: Vec::new(),
             left: Vec::new(),
+            older: Vec::new(),
             hidden: Vec::new(),
         }
     }
@@ -322,6 +325,8 @@ impl<'r, 'c> Round<'r, 'c> {
         }
         self.started.push(file.path.clone());
         if !successor {
+            let beside = siblings(&file.path).into_iter();
+            self.older.extend(beside.filter(|other| is_rotation_of(&other.path, &file.path)));
             tail_of(self.collector, self.source.name, &mut cursor, file.id.size);
         }
         let is_anew = self.anew.iter().any(|id| id.is_same_file(file.id));
@@ -387,6 +392,7 @@ impl<'r, 'c> Round<'r, 'c> {
         for (cursor, superseded) in self.kept.iter_mut().zip(superseded) {
             cursor.superseded = superseded;
         }
+        self.note_older();
         let is_there =
             |copy: &FileCursor| std::fs::metadata(&copy.path).is_ok_and(|m| copy.is_same_inode(Identity::of(&m)));
         self.copies.retain(is_there);
@@ -394,6 +400,18 @@ impl<'r, 'c> Round<'r, 'c> {
         // Truncated while it was read in the last look: found by the next reading.
         self.kept.append(&mut self.waiting);
         self.kept
+    }
+
+    /// What was rotated before its log was first seen is not read, though it may have a later time: it was packed since.
+    fn note_older(&mut self) {
+        for file in std::mem::take(&mut self.older) {
+            let is_of = |log: &&FileCursor| is_live(log) && is_rotation_of(&file.path, &log.path);
+            let is_later = self.kept.iter().find(is_of).is_some_and(|log| file.id.mtime >= log.mtime);
+            if is_later && !self.is_kept(file.id) && !self.is_known_copy(file.id) {
+                let (size, mtime) = (file.id.size, file.id.mtime);
+                self.copies.push(FileCursor { copied: true, size, mtime, ..self.cursor_of(&file) });
+            }
+        }
     }
 
     /// Whether a file was read to its end and a later one of the same log is there: the log itself, or another of its

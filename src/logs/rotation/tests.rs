@@ -414,6 +414,29 @@ fn the_first_sight_of_a_huge_log_reads_its_end_and_says_so() {
     assert_eq!(report.events, (16 << 10) - 1, "the line that the tail begins in is not looked at");
 }
 
+/// Packed when its log was written already, or written last in the same tick.
+#[test]
+fn what_was_rotated_before_its_log_was_first_seen_is_not_read_when_it_is_rotated_again() {
+    for (packed, later) in [(true, 0), (true, 10), (false, 0), (false, 10)] {
+        let mut log = Log::new("app.log");
+        log.write("app.log.1", 2);
+        if packed {
+            log.pack("app.log.1");
+        }
+        log.write("app.log", 3);
+        let rotated = |n: u32| format!("app.log.{n}{}", if packed { ".gz" } else { "" });
+        let written = fs::metadata(log.path("app.log")).unwrap().modified().unwrap();
+        let older = fs::File::options().append(true).open(log.path(&rotated(1))).unwrap();
+        older.set_modified(written + std::time::Duration::from_secs(later)).unwrap();
+        log.pass();
+        log.rename(&rotated(1), &rotated(2));
+        log.rename("app.log", "app.log.1");
+        log.write("app.log", 5);
+        log.pass();
+        assert_eq!((log.counted, log.gaps), (8, 0), "packed: {packed}, {later} s later");
+    }
+}
+
 #[test]
 fn a_binary_file_and_a_missing_one_are_told() {
     let mut log = Log::new("app.log");
