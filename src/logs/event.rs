@@ -265,7 +265,8 @@ pub fn kept(line: &[u8]) -> &[u8] {
 
 /// A line as it is kept: bounded, valid UTF-8, without the carriage return.
 pub fn shown(line: &[u8]) -> Cow<'_, str> {
-    let line = kept(line);
-    // Valid text is told as such many times faster.
-    std::str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed)
+    // Copied first: the bytes of a mapped file may change after they were found to be text. Valid text is told as such many
+    // times faster.
+    let text = String::from_utf8(kept(line).to_vec());
+    text.unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()).into()
 }

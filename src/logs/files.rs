@@ -165,11 +165,14 @@ pub fn read_whole(
 ) -> Result<()> {
     let same = file.try_clone()?;
     let is_truncated = match Mapped::of(&same, source.cutting(true)).filter(|_| !is_binary(file).unwrap_or(true)) {
-        Some(mut mapped) => scan_bytes(collector, source, cursor, &mut mapped, End::Taken).1,
-        None => read_on(collector, source, cursor, (file, 0), End::Taken)? == Content::Displaced,
+        Some(mut mapped) => scan_bytes(collector, source, cursor, &mut mapped, End::Taken).1 || mapped.is_truncated(),
+        None => read_on(collector, source, cursor, (file, 0), End::Taken)? != Content::Read,
     };
     if is_truncated {
-        let told = format!("{} was truncated while it was read: run this again", cursor.path.display());
+        let told = format!(
+            "{} was truncated while it was read, and what was counted there may be wrong: run this again",
+            cursor.path.display()
+        );
         collector.problem(source.name, told);
     }
     Ok(())

@@ -4,12 +4,13 @@
 //! with an error: what was read of it last may hold them. So this is for files that are read once and by no cursor. All unsafe
 //! code of reading is here. Not here: what is done with the bytes.
 
-use super::cursor::{Guarded, Truncated};
+use super::cursor::{Guarded, HEAD, Truncated};
 use super::regions::{Bytes, Copied, Cutting};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
 use std::fs::File;
 use std::io::{Error, Result};
 use std::num::NonZero;
+use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -35,6 +36,8 @@ pub struct Mapped<'f> {
     ready: usize,
     /// First byte whose page was not left.
     left: usize,
+    /// The first bytes.
+    head: Vec<u8>,
 }
 
 impl<'f> Mapped<'f> {
@@ -43,26 +46,45 @@ impl<'f> Mapped<'f> {
         let size = usize::try_from(file.metadata().ok()?.len()).ok()?;
         let mapping = Mapping::of(file, NonZero::new(size)?).ok()?;
         let mapping = Some(mapping);
-        Some(Mapped { file, cutting, stride: STRIDE, mapping, rest: None, at: 0, until: 0, ready: 0, left: 0 })
+        let mut head = vec![0; size.min(HEAD)];
+        file.read_exact_at(&mut head, 0).ok()?;
+        Some(Mapped { file, cutting, stride: STRIDE, mapping, rest: None, at: 0, until: 0, ready: 0, left: 0, head })
+    }
+
+    /// Whether the file was truncated since, as far as it was looked at; written anew, it begins otherwise.
+    pub fn is_truncated(&self) -> bool {
+        let Some(mapping) = &self.mapping else { return false };
+        self.is_broken(mapping)
+    }
+
+    fn is_broken(&self, mapping: &Mapping) -> bool {
+        let mut there = [0; HEAD];
+        let there = there.get_mut(..self.head.len()).unwrap_or_default();
+        mapping.window.is_broken.load(Ordering::Relaxed)
+            || self.file.metadata().map_or(true, |meta| meta.len() < mapping.len.get() as u64)
+            || self.file.read_exact_at(there, 0).is_err()
+            || *there != *self.head
     }
 
     /// Gives more of what is mapped. False where the next bytes cannot be looked at there, and are to be copied.
     fn go_on(&mut self, mapping: &Mapping) -> Result<bool> {
         let size = mapping.len.get();
-        let is_truncated = || Ok::<_, Error>(self.file.metadata()?.len() < size as u64);
-        if mapping.window.is_broken.load(Ordering::Relaxed) || self.until == self.ready && is_truncated()? {
-            return Err(Error::other(Truncated));
-        }
         if self.until == self.ready && self.ready < size {
             let next = (self.ready + self.stride).min(size);
             // What cannot be read from its disk is an error of a read; of a page it is SIGBUS.
-            if mapping.advise(self.ready, next, Advice::LinuxPopulateRead).is_err() {
+            let is_ready = mapping.advise(self.ready, next, Advice::LinuxPopulateRead).is_ok();
+            if self.is_broken(mapping) {
+                return Err(Error::other(Truncated));
+            }
+            if !is_ready {
                 return Ok(false);
             }
             // What is no longer looked at is no memory of this process.
             let seen = self.at / PAGES * PAGES;
             let _ = mapping.advise(self.left, seen, Advice::LinuxDontNeed);
             (self.left, self.ready) = (seen, next);
+        } else if mapping.window.is_broken.load(Ordering::Relaxed) {
+            return Err(Error::other(Truncated));
         }
         self.until = (self.until + self.cutting.chunk).min(self.ready);
         Ok(true)
@@ -124,7 +146,8 @@ impl Mapping {
     #[expect(unsafe_code, reason = "no crate minds that a file may be truncated")]
     fn bytes(&self, from: usize, to: usize) -> &[u8] {
         // SAFETY: as long as this lives there is a page at each of them: of the file, or of zeros where it was truncated.
-        // Who writes over what is there changes what is seen, as it does for everybody who maps files.
+        // Who writes over what is there changes what is seen, as for everybody who maps files: no length is taken from it, and
+        // no text that was not copied first (`event::shown`).
         let all = unsafe { std::slice::from_raw_parts(self.begin.as_ptr(), self.len.get()) };
         all.get(from..to).unwrap_or_default()
     }
@@ -177,8 +200,8 @@ impl Window {
     }
 }
 
-/// What SIGBUS did before.
-static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
+/// What SIGBUS did before, and the bytes of a page: a handler may not ask for them.
+static BEFORE: OnceLock<(libc::sigaction, usize)> = OnceLock::new();
 
 /// Whether pages that are gone are replaced: from the first time on that this is asked.
 #[expect(unsafe_code, reason = "no crate replaces the handler that Rust has for this signal, which ends the process")]
@@ -188,13 +211,12 @@ fn is_mending() -> bool {
         // SAFETY: all zeros are an action; the handler takes no lock, and no memory from the allocator.
         unsafe {
             let (mut before, mut action): (libc::sigaction, libc::sigaction) = std::mem::zeroed();
-            if libc::sigaction(libc::SIGBUS, std::ptr::null(), &raw mut before) != 0 || BEFORE.set(before).is_err() {
-                return false;
-            }
+            let is_known = libc::sigaction(libc::SIGBUS, std::ptr::null(), &raw mut before) == 0
+                && BEFORE.set((before, rustix::param::page_size())).is_ok();
             let handler: extern "C" fn(libc::c_int, *const libc::siginfo_t, *const libc::c_void) = mend;
             action.sa_sigaction = handler as libc::sighandler_t;
             action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-            libc::sigaction(libc::SIGBUS, &raw const action, std::ptr::null_mut()) == 0
+            is_known && libc::sigaction(libc::SIGBUS, &raw const action, std::ptr::null_mut()) == 0
         }
     })
 }
@@ -202,19 +224,25 @@ fn is_mending() -> bool {
 /// Puts a page of zeros where one of a mapping of ours is gone.
 #[expect(unsafe_code, reason = "signal handlers are")]
 extern "C" fn mend(_: libc::c_int, info: *const libc::siginfo_t, _: *const libc::c_void) {
+    let Some((before, page)) = BEFORE.get() else { return };
     // SAFETY: the kernel hands over what it knows of the signal.
-    let address = unsafe { (*info).si_addr() } as usize;
-    let is_mended = WINDOWS.iter().find(|window| window.holds(address)).is_some_and(|window| {
+    let (code, address) = unsafe { ((*info).si_code, (*info).si_addr() as usize) };
+    let window = WINDOWS.iter().find(|window| code == libc::BUS_ADRERR && window.holds(address));
+    let is_mended = window.is_some_and(|window| {
         window.is_broken.store(true, Ordering::Relaxed);
-        let page = rustix::param::page_size();
         let flags = MapFlags::PRIVATE | MapFlags::FIXED;
         // SAFETY: it is a page of a mapping of ours, to be read only, and gone.
-        unsafe { mmap_anonymous((address / page * page) as *mut _, page, ProtFlags::READ, flags) }.is_ok()
+        unsafe { mmap_anonymous((address / page * page) as *mut _, *page, ProtFlags::READ, flags) }.is_ok()
     });
-    if let Some(before) = BEFORE.get().filter(|_| !is_mended) {
-        // Of another's making: it comes again, and does what it did before.
-        // SAFETY: it is an action that was in force.
-        unsafe { libc::sigaction(libc::SIGBUS, std::ptr::from_ref(before), std::ptr::null_mut()) };
+    if !is_mended {
+        // Of another's making: it comes again, where nobody sent it, and does what it did before.
+        // SAFETY: it is an action that was in force; both may be called by a handler.
+        unsafe {
+            libc::sigaction(libc::SIGBUS, std::ptr::from_ref(before), std::ptr::null_mut());
+            if code <= 0 {
+                libc::raise(libc::SIGBUS);
+            }
+        }
     }
 }
 
@@ -296,7 +324,8 @@ mod tests {
         let path = file_of(text);
         let file = File::open(&path).unwrap();
         let mut before = 0;
-        let (lines, _, is_whole) = read(&mut mapped(&file, CUTTING), CUTTING, |number, end| {
+        let mut bytes = mapped(&file, CUTTING);
+        let (lines, _, is_whole) = read(&mut bytes, CUTTING, |number, end| {
             if number == region {
                 before = end as usize;
                 what(&mut OpenOptions::new().append(true).open(&path).unwrap());
@@ -304,7 +333,7 @@ mod tests {
         });
         let read = lines.into_iter().flat_map(|(_, line)| line);
         assert!(before > 0, "there is no such region");
-        (before, read.take_while(|byte| *byte != 0).collect(), is_whole)
+        (before, read.take_while(|byte| *byte != 0).collect(), is_whole && !bytes.is_truncated())
     }
 
     #[test]
@@ -320,8 +349,18 @@ mod tests {
         let another = b"another content\n".repeat(3_000);
         // In what is ready already, at its end, in the last part, and when all was given.
         for region in [1, 3, 7, 30, 32] {
-            for (size, then) in [(0, &[][..]), (0, &another[..]), (100, &another[..]), (text.len() as u64 - 5, &[])] {
+            let hole = text.len() as u64 + 1_000;
+            let again = [&another[..], &text].concat();
+            for (size, then) in [
+                (0, &[][..]),
+                (0, &another[..]),
+                (100, &another[..]),
+                (0, &again[..]),
+                (hole, &another[..]),
+                (text.len() as u64 - 5, &[]),
+            ] {
                 let (before, read, is_whole) = read_while(&text, region, |file| {
+                    file.set_len(if size == hole { 0 } else { size }).unwrap();
                     file.set_len(size).unwrap();
                     file.write_all(then).unwrap();
                 });

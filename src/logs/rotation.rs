@@ -96,6 +96,8 @@ struct Round<'r, 'c> {
     left: Vec<Present>,
     /// Rotated files that lay beside a log when it was first seen.
     older: Vec<Present>,
+    /// Logs that were rotated after the last look had read them: what has their name by now is for the next reading.
+    moved_away: Vec<Identity>,
     /// Files that cannot be looked at.
     hidden: Vec<PathBuf>,
 }
@@ -121,6 +123,7 @@ impl<'r, 'c> Round<'r, 'c> {
             seen: Vec::new(),
             left: Vec::new(),
             older: Vec::new(),
+            moved_away: Vec::new(),
             hidden: Vec::new(),
         }
     }
@@ -135,11 +138,7 @@ impl<'r, 'c> Round<'r, 'c> {
     }
 
     /// Reads what is fresh and finds out where the rest has gone.
-    fn settle(&mut self, mut found: Found, last: bool) -> bool {
-        if last {
-            self.catch_up(&mut found);
-        }
-        let Found { fresh, displaced, moved } = found;
+    fn settle(&mut self, Found { fresh, displaced, moved }: Found, last: bool) -> bool {
         let mut still = moved.is_empty();
         let moving: Vec<Identity> = moved.iter().map(FileCursor::identity).collect();
         self.lost = moved;
@@ -202,16 +201,17 @@ impl<'r, 'c> Round<'r, 'c> {
         self.bases.sort();
         self.bases.dedup();
         let (mut files, mut tried, mut still) = (fresh, Vec::new(), true);
-        files.append(&mut self.left);
         // What is left of the logs read here comes before what was rotated since: that is for the next look, if there is one.
         for _ in 0..if last { LOOKS } else { 1 } {
             files.extend(self.rotated_since_but(&tried));
+            self.seen.extend_from_slice(&files);
+            if !self.finish_moved_logs(&files, last) {
+                return false;
+            }
+            self.seen.extend_from_slice(&self.left);
+            files.append(&mut self.left);
             if files.is_empty() {
                 break;
-            }
-            self.seen.extend_from_slice(&files);
-            if !self.finish_moved_logs(last) {
-                return false;
             }
             // What is copied or packed is known by its original, so logs come first and packed ones last.
             let is_rotated = |file: &Present| self.bases.iter().any(|base| is_rotation_of(&file.path, base));
@@ -225,16 +225,18 @@ impl<'r, 'c> Round<'r, 'c> {
         still && self.rotated_since_but(&tried).is_empty()
     }
 
-    /// A log that was rotated since this look read it comes before what was rotated after it, which may have been found by now:
+    /// A log that was rotated since this look read it comes before what was rotated after it, which may be among these files:
     /// that is for the next look. In the last one, reads what is left of it, or takes it for lost. False when it is to be
     /// looked at again.
-    fn finish_moved_logs(&mut self, last: bool) -> bool {
+    fn finish_moved_logs(&mut self, files: &[Present], last: bool) -> bool {
         let has_moved = |cursor: &FileCursor| match std::fs::metadata(&cursor.path) {
             Ok(meta) => !cursor.is_same_inode(Identity::of(&meta)),
             Err(e) => e.kind() == std::io::ErrorKind::NotFound,
         };
-        let (moved, kept): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.kept).into_iter().partition(|cursor| is_live(cursor) && has_moved(cursor));
+        let comes_first = |cursor: &FileCursor| {
+            is_live(cursor) && files.iter().any(|file| is_rotation_of(&file.path, &cursor.path)) && has_moved(cursor)
+        };
+        let (moved, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.kept).into_iter().partition(comes_first);
         self.kept = kept;
         if !last {
             let is_level = moved.is_empty();
@@ -242,6 +244,8 @@ impl<'r, 'c> Round<'r, 'c> {
             return is_level;
         }
         for cursor in moved {
+            self.bases.extend(cursor.log().cloned());
+            self.moved_away.push(cursor.identity());
             let lost = self.resolve(cursor);
             self.lost.extend(lost);
         }

@@ -23,7 +23,7 @@ pub(super) struct Found {
 
 impl Found {
     /// Takes what came of a cursor. Whether its file holds another content, which has no cursor yet.
-    pub(super) fn take(&mut self, followed: Followed) -> bool {
+    fn take(&mut self, followed: Followed) -> bool {
         match followed {
             Followed::Kept => false,
             Followed::Moved(cursor) => {

@@ -2,7 +2,7 @@
 //!
 //! Not here: in which order files are looked at (`rotation`).
 
-use super::{COPYING_NS, Followed, Found, LOOKS, Round};
+use super::{COPYING_NS, Followed, Round};
 use crate::logs::beside::{Present, is_beside, is_rotation_of, open, siblings};
 use crate::logs::cursor::{FileCursor, Identity};
 use crate::logs::files::{End, begins_alike, is_packed, read_packed};
@@ -19,8 +19,17 @@ impl Round<'_, '_> {
             self.seen.extend(later);
         }
         for file in same {
-            match self.follow_beside(cursor, file) {
-                Followed::Kept => return None,
+            if cursor.is_left_unread() {
+                self.leave_to_start(&cursor, file);
+                return None;
+            }
+            match self.follow(cursor, &file) {
+                Followed::Kept => {
+                    if let Some(kept) = self.kept.last_mut() {
+                        kept.rotated = true;
+                    }
+                    return None;
+                }
                 Followed::Displaced(back) | Followed::Moved(back) => cursor = back,
             }
         }
@@ -29,35 +38,6 @@ impl Round<'_, '_> {
             others.iter().for_each(|file| self.keep_part(&cursor, file));
         }
         if found { None } else { Some(cursor) }
-    }
-
-    /// Files that moved at every look are read under the names that they have by now: what is left to the next reading may be
-    /// gone by then, and this one reads what came after it.
-    pub(super) fn catch_up(&mut self, found: &mut Found) {
-        for _ in 0..LOOKS {
-            for cursor in std::mem::take(&mut found.moved) {
-                let same = siblings(&cursor.path).into_iter().find(|file| cursor.is_same_inode(file.id));
-                let followed = match same {
-                    Some(file) => self.follow_beside(cursor, file),
-                    None => Followed::Moved(cursor),
-                };
-                found.take(followed);
-            }
-        }
-    }
-
-    /// Reads on in a file of the same inode that has another name now.
-    fn follow_beside(&mut self, cursor: FileCursor, file: Present) -> Followed {
-        if cursor.is_left_unread() {
-            self.leave_to_start(&cursor, file);
-            return Followed::Kept;
-        }
-        let name = cursor.path.clone();
-        let followed = self.follow(cursor, &file);
-        if let (Followed::Kept, Some(kept)) = (&followed, self.kept.last_mut()) {
-            kept.rotated |= kept.path != name;
-        }
-        followed
     }
 
     /// Reads the rest of a cursor's content in this file, if it is there.
@@ -108,10 +88,8 @@ impl Round<'_, '_> {
         self.is_kept(file.id)
     }
 
-    /// Tells of what is lost, after the last look, since this reading may have read what came after it. A file that moves
-    /// still, and is beside its log, is found by the next reading; one that is not may have been missed while it was renamed,
-    /// and is known to the next reading too. So are those that this one saw and could not read, as long as it knows when
-    /// their log was last read.
+    /// Tells of what is lost, after the last look. A file that moves still is found by the next reading. So are those
+    /// that this one saw and could not read, as long as it knows when their log was last read.
     pub(super) fn give_up(&mut self, moving: &[Identity], started: bool) {
         for log in std::mem::take(&mut self.cut_short) {
             if !self.started.iter().any(|path| *path != log && is_rotation_of(path, &log)) {
@@ -120,8 +98,7 @@ impl Round<'_, '_> {
             }
         }
         for mut cursor in std::mem::take(&mut self.lost) {
-            let moves = moving.iter().any(|id| cursor.is_same_inode(*id));
-            if moves && is_beside(&cursor) {
+            if moving.iter().any(|id| cursor.is_same_inode(*id)) {
                 self.waiting.push(cursor);
                 continue;
             }
@@ -129,7 +106,8 @@ impl Round<'_, '_> {
                 self.report_lost(&cursor);
             }
             let is_known = self.kept.iter().chain(&self.waiting).any(|other| other.log() == cursor.log());
-            if moves || !started && !is_known {
+            let has_moved = self.moved_away.iter().any(|id| cursor.is_same_inode(*id));
+            if has_moved || !started && !is_known {
                 cursor.superseded = true;
                 self.waiting.push(cursor);
             }

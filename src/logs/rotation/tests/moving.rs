@@ -4,7 +4,7 @@ use super::copies::{counted, present};
 use super::{Log, scenes_of};
 use crate::logs::cursor::FileCursor;
 use crate::logs::files::{End, expand};
-use crate::logs::rotation::{Followed, Found};
+use crate::logs::rotation::{Followed, Found, Round};
 use std::cell::Cell;
 use std::fs;
 use std::io::Write;
@@ -235,55 +235,6 @@ fn a_file_that_moves_still_after_the_last_look_is_not_lost() {
 }
 
 #[test]
-fn a_file_that_moved_at_every_look_and_went_is_a_gap_told_with_what_came_after_it() {
-    for is_there_after_all in [false, true] {
-        let mut log = Log::new("app.log");
-        log.write("app.log", 100);
-        log.pass();
-        log.write("app.log", 5);
-        let (gone, hidden) = (log.path("app.log.1"), log.dir.path().join("sub"));
-        log.rename("app.log", "app.log.1");
-        log.write("app.log", 3);
-        let fresh = vec![present(log.path("app.log"))];
-        fs::create_dir(&hidden).unwrap();
-        fs::rename(&gone, hidden.join("x")).unwrap();
-        let (count, gaps) = counted(&mut log, |round| {
-            let moved = std::mem::take(&mut round.waiting);
-            assert!(round.settle(Found { fresh, displaced: Vec::new(), moved }, true));
-        });
-        assert_eq!((count, gaps), (3, 1));
-        if is_there_after_all {
-            fs::rename(hidden.join("x"), &gone).unwrap();
-        }
-        for expected in [(if is_there_after_all { 5 } else { 0 }, 0), (0, 0)] {
-            let report = log.pass();
-            assert_eq!((report.events, report.gaps.len()), expected, "there after all: {is_there_after_all}");
-        }
-    }
-}
-
-#[test]
-fn a_file_that_moved_at_every_look_is_read_before_what_came_after_it() {
-    for name in ["app.log.1", "elsewhere"] {
-        let mut log = Log::new("app.log");
-        log.write("app.log", 100);
-        log.pass();
-        log.write("app.log", 5);
-        log.rename("app.log", name);
-        log.write("app.log", 3);
-        let fresh = vec![present(log.path("app.log"))];
-        let (count, gaps) = counted(&mut log, |round| {
-            let moved = std::mem::take(&mut round.waiting);
-            assert!(round.settle(Found { fresh, displaced: Vec::new(), moved }, true));
-        });
-        assert_eq!((count, gaps), (8, 0), "{name}");
-        fs::remove_file(log.path(name)).unwrap();
-        let report = log.pass();
-        assert_eq!((report.events, report.gaps.len()), (0, 0), "{name}");
-    }
-}
-
-#[test]
 fn what_was_rotated_after_the_end_of_a_log_that_this_look_read_comes_after_it() {
     for (last, is_beside) in [(false, false), (false, true), (true, false), (true, true)] {
         let mut log = Log::new("app.log");
@@ -412,5 +363,99 @@ fn a_packed_file_that_was_left_unread_is_read_whole() {
     for expected in [(7, 0), (0, 0)] {
         let report = log.pass();
         assert_eq!((report.events, report.gaps.len()), expected);
+    }
+}
+
+/// A look at the files that a log's pattern names now, with `meanwhile` after what is known was read on in, and those after it.
+fn looks_with(round: &mut Round<'_, '_>, names: &str, first_is_last: bool, meanwhile: impl FnOnce()) {
+    let listed = round.present(expand(names).unwrap());
+    let found = round.go_on(listed);
+    meanwhile();
+    let done = round.settle(found, first_is_last);
+    assert!(done || (2..=5).any(|look| round.look(expand(names).unwrap(), look == 5)));
+}
+
+#[test]
+fn what_was_left_unread_is_read_though_its_log_is_rotated_meanwhile() {
+    let mut log = Log::new("app.log");
+    log.write("app.log", 100);
+    log.pass();
+    log.rename("app.log", "app.log.3");
+    log.write("app.log", 7);
+    log.rename("app.log", "app.log.2");
+    log.write("app.log", 3);
+    let [unread, rotated, live] = ["app.log.2", "app.log.1", "app.log"].map(|name| log.path(name));
+    pass_that_left_unread(&mut log, "app.log.2");
+    log.write("app.log", 4);
+    log.write("next", 2);
+    let (next, names) = (log.path("next"), log.pattern.clone());
+    let (count, gaps) = counted(&mut log, |round| {
+        looks_with(round, &names, false, || {
+            fs::rename(&live, rotated).unwrap();
+            fs::rename(next, &live).unwrap();
+        });
+    });
+    assert_eq!((count, gaps), (11, 0));
+    fs::remove_file(unread).unwrap();
+    let report = log.pass();
+    assert_eq!((report.events, report.gaps.len()), (2, 0));
+}
+
+#[test]
+fn a_log_that_is_rotated_meanwhile_holds_up_no_other() {
+    let mut log = Log::new("*.log");
+    log.write("busy.log", 100);
+    log.pass();
+    log.write("other.log", 4);
+    log.write("next", 3);
+    let [live, rotated, next, other] = ["busy.log", "busy.log.1", "next", "other.log"].map(|name| log.path(name));
+    let names = log.pattern.clone();
+    let (count, gaps) = counted(&mut log, |round| {
+        let listed = round.present(expand(&names).unwrap());
+        let found = round.go_on(listed);
+        fs::rename(&live, rotated).unwrap();
+        fs::rename(next, &live).unwrap();
+        assert!(round.settle(found, false));
+        fs::remove_file(other).unwrap();
+    });
+    assert_eq!((count, gaps), (4, 0));
+    assert_eq!(log.pass().events, 3);
+}
+
+/// Removed, or truncated, written anew and renamed.
+#[test]
+fn a_log_that_goes_after_the_last_look_has_read_it_stays_known() {
+    for is_written_anew in [false, true] {
+        for other in [None, Some("app.log.5"), Some("other.log")] {
+            let mut log = Log::new("{app,other}.log");
+            log.write("app.log", 100);
+            log.pass();
+            log.write("app.log", 5);
+            log.write("anew", 9);
+            log.write("next", 3);
+            other.into_iter().for_each(|name| log.write(name, 1));
+            let [live, rotated, anew, next] = ["app.log", "app.log.1", "anew", "next"].map(|name| log.path(name));
+            let names = log.pattern.clone();
+            let (count, gaps) = counted(&mut log, |round| {
+                looks_with(round, &names, true, || {
+                    if is_written_anew {
+                        fs::write(&live, fs::read(anew).unwrap()).unwrap();
+                        fs::rename(&live, rotated).unwrap();
+                    } else {
+                        fs::remove_file(&live).unwrap();
+                    }
+                    fs::rename(next, &live).unwrap();
+                });
+            });
+            log.write("app.log", 2);
+            log.rename("app.log", "app.log.2");
+            log.write("app.log", 6);
+            let report = log.pass();
+            let told = (count + report.events, gaps + report.gaps.len());
+            let written = 5 + 3 + 2 + 6 + u64::from(other.is_some()) + if is_written_anew { 9 } else { 0 };
+            assert_eq!(told, (written, 1), "written anew: {is_written_anew}, beside {other:?}");
+            let report = log.pass();
+            assert_eq!((report.events, report.gaps.len()), (0, 0));
+        }
     }
 }
