@@ -70,6 +70,10 @@ impl<'f> Mapped<'f> {
     fn go_on(&mut self, mapping: &Mapping) -> Result<bool> {
         let size = mapping.len.get();
         if self.until == self.ready && self.ready < size {
+            // What is no longer looked at is no memory of this process.
+            let seen = self.at / PAGES * PAGES;
+            let _ = mapping.advise(self.left, seen, Advice::LinuxDontNeed);
+            self.left = seen;
             let next = (self.ready + self.stride).min(size);
             // What cannot be read from its disk is an error of a read; of a page it is SIGBUS.
             let is_ready = mapping.advise(self.ready, next, Advice::LinuxPopulateRead).is_ok();
@@ -79,10 +83,7 @@ impl<'f> Mapped<'f> {
             if !is_ready {
                 return Ok(false);
             }
-            // What is no longer looked at is no memory of this process.
-            let seen = self.at / PAGES * PAGES;
-            let _ = mapping.advise(self.left, seen, Advice::LinuxDontNeed);
-            (self.left, self.ready) = (seen, next);
+            self.ready = next;
         } else if mapping.window.is_broken.load(Ordering::Relaxed) {
             return Err(Error::other(Truncated));
         }
