@@ -165,6 +165,22 @@ fn given_files_are_analysed_without_state() {
 }
 
 #[test]
+fn a_pipe_is_analysed_as_a_file_is() {
+    let scene = watching();
+    let log = scene.root.write("given.log", RATE_LIMITED.repeat(3000));
+    let binary = scene.root.write("binary.log", "a\0b");
+    let through_pipe = |path: &std::path::Path| {
+        let mut command = std::process::Command::new("/bin/sh");
+        command.args(["-c", "cat \"$1\" | \"$0\" diagnose --json --log /dev/stdin --config \"$2\" --state-dir \"$3\""]);
+        command.arg(env!("CARGO_BIN_EXE_healer")).arg(path).arg(scene.root.config_path()).arg(scene.root.state_dir());
+        support::spawn_command(command).wait().expect_code(0).data()
+    };
+    assert_eq!(through_pipe(&log)["by_signature"]["rate_limit"], 3000);
+    let problem = &through_pipe(&binary)["problems"][0]["message"];
+    assert!(problem.as_str().unwrap().contains("is binary, not text"), "{problem}");
+}
+
+#[test]
 fn an_unreadable_log_is_told_where_the_reader_is_not_root() {
     if support::is_root() {
         // Root reads everything: run the binary as nobody, where that is possible.

@@ -24,7 +24,9 @@ const MAX_DEPTH: usize = 8;
 /// Files of one source.
 const MAX_FILES: usize = 10_000;
 /// Bytes in which a NUL says that a file is no text.
-const SNIFFED: usize = 8 << 10;
+pub const SNIFFED: usize = 8 << 10;
+/// Bytes that tell the format of a file.
+pub const MARKED: usize = 16;
 
 /// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +140,7 @@ pub fn read_on(
 ) -> Result<Content> {
     let id = Identity::of(&file.metadata()?);
     if cursor.offset == 0 && is_binary(file)? {
-        collector.problem(source.name, format!("{} is binary, not text: it is not scanned", cursor.path.display()));
+        collector.problem(source.name, told_binary(cursor));
         cursor.binary = true;
         cursor.note(id, Ended { offset: 0, pending: 0, mid_line: false });
         return Ok(Content::Read);
@@ -178,6 +180,24 @@ pub fn read_whole(
     Ok(())
 }
 
+/// Reads a stream of which the first bytes were read already.
+pub fn read_stream(
+    collector: &mut Collector<'_>,
+    source: Source<'_>,
+    cursor: &mut FileCursor,
+    (start, rest): (&[u8], &File),
+) {
+    if holds_nul(start) {
+        collector.problem(source.name, told_binary(cursor));
+        return;
+    }
+    scan_stream(collector, source, cursor, &mut start.chain(rest), End::Taken);
+}
+
+fn told_binary(cursor: &FileCursor) -> String {
+    format!("{} is binary, not text: it is not scanned", cursor.path.display())
+}
+
 /// Moves the cursor to where a guarded reading ended.
 pub fn leave(reader: &Guarded<'_>, cursor: &mut FileCursor, file: &File, mut id: Identity, ended: Ended) -> Content {
     // Truncated before its first byte was read, it is shorter than it was.
@@ -196,8 +216,12 @@ fn is_binary(file: &mut File) -> Result<bool> {
     let mut first = Vec::with_capacity(SNIFFED);
     file.seek(SeekFrom::Start(0))?;
     (&mut *file).take(SNIFFED as u64).read_to_end(&mut first)?;
+    Ok(holds_nul(&first))
+}
+
+fn holds_nul(first: &[u8]) -> bool {
     let text = first.get(first.iter().take_while(|b| **b == 0).count()..).unwrap_or_default();
-    Ok(memchr(0, text).is_some())
+    memchr(0, text).is_some()
 }
 
 /// Moves a new cursor to the last 16 MiB of a file of this size, and says so.

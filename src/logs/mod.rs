@@ -147,15 +147,23 @@ pub fn scan_lines(signatures: &[Signature], source: &str, text: &[u8], now: Time
 
 fn analyse_file(collector: &mut Collector<'_>, name: &str, path: &Path) -> anyhow::Result<()> {
     let mut file = std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let id = cursor::Identity::of(&file.metadata()?);
-    let mut cursor = cursor::FileCursor::start(path.to_owned(), id);
+    let meta = file.metadata()?;
+    let mut cursor = cursor::FileCursor::start(path.to_owned(), cursor::Identity::of(&meta));
+    let cannot_read = || format!("cannot read {}", path.display());
+    let is_stream = !meta.is_file();
+    let packed = files::is_packed(path) && !is_stream;
     let mut start = Vec::new();
-    let packed = files::is_packed(path);
     let mut reader: Box<dyn Read> = if packed { Box::new(files::unpacked(file.try_clone()?)) } else { Box::new(&file) };
-    reader.by_ref().take(16).read_to_end(&mut start).with_context(|| format!("cannot read {}", path.display()))?;
+    let first = if is_stream { files::SNIFFED } else { files::MARKED } as u64;
+    reader.by_ref().take(first).read_to_end(&mut start).with_context(cannot_read)?;
     drop(reader);
     let format = if files::is_docker_json(&start) { Format::DockerJson } else { Format::Plain };
     let source = Source::new(name, format);
+    if is_stream {
+        // A pipe: what was read of it is not there any more.
+        files::read_stream(collector, source, &mut cursor, (&start, &file));
+        return Ok(());
+    }
     if packed {
         return files::read_packed(collector, source, &mut cursor, &file, false);
     }
