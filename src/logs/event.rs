@@ -46,7 +46,7 @@ impl Region<'_> {
 
     /// The same, copied, in their order.
     pub fn lines_before(&self, at: usize) -> Vec<String> {
-        let mut lines: Vec<String> = self.before(at).map(|line| shown(line).into_owned()).collect();
+        let mut lines: Vec<String> = self.before(at).map(shown).collect();
         lines.reverse();
         lines
     }
@@ -67,14 +67,16 @@ impl Kept {
         let end = u32::try_from(at + text.len());
         match (u32::try_from(at), end) {
             (Ok(from), Ok(to)) => Kept::Here(from, to),
-            _ => Kept::Owned(shown(text).into_owned()),
+            _ => Kept::Owned(shown(text)),
         }
     }
 
     /// Its text, as it is shown.
     pub fn shown<'a>(&'a self, region: &Region<'a>) -> Cow<'a, str> {
         match self {
-            Kept::Here(from, to) => shown(region.text.get(*from as usize..*to as usize).unwrap_or_default()),
+            Kept::Here(from, to) => {
+                Cow::Owned(shown(region.text.get(*from as usize..*to as usize).unwrap_or_default()))
+            }
             Kept::Owned(text) => Cow::Borrowed(text),
         }
     }
@@ -264,9 +266,9 @@ pub fn kept(line: &[u8]) -> &[u8] {
 }
 
 /// A line as it is kept: bounded, valid UTF-8, without the carriage return.
-pub fn shown(line: &[u8]) -> Cow<'_, str> {
+pub fn shown(line: &[u8]) -> String {
     // Copied first: the bytes of a mapped file may change after they were found to be text. Valid text is told as such many
     // times faster.
     let text = String::from_utf8(kept(line).to_vec());
-    text.unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()).into()
+    text.unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
 }

@@ -35,7 +35,7 @@ impl Line<'_> {
         let end = self.at + self.text.len();
         match (self.plain, u32::try_from(end - length), u32::try_from(end)) {
             (true, Ok(from), Ok(to)) => Kept::Here(from, to),
-            _ => Kept::Owned(shown(self.text.get(self.text.len() - length..).unwrap_or_default()).into_owned()),
+            _ => Kept::Owned(shown(self.text.get(self.text.len() - length..).unwrap_or_default())),
         }
     }
 }
@@ -135,7 +135,7 @@ impl Assembler {
 
     fn add_context(&mut self, text: &[u8], sink: &mut dyn Sink) {
         self.waiting.retain_mut(|(number, lines)| {
-            lines.push(shown(text).into_owned());
+            lines.push(shown(text));
             let whole = lines.len() >= CONTEXT;
             if whole {
                 sink.after(*number, std::mem::take(lines));
@@ -190,7 +190,7 @@ impl Assembler {
         let wanted =
             self.blocks.get(self.open).and_then(|block| block.event(region)).and_then(|event| sink.event(&event));
         if let (Some(number), Some(text)) = (wanted, after) {
-            self.waiting.push((number, vec![shown(text).into_owned()]));
+            self.waiting.push((number, vec![shown(text)]));
         }
     }
 }

@@ -44,8 +44,7 @@ impl<'f> Mapped<'f> {
     /// None for an empty file, and where none can be mapped.
     pub fn of(file: &'f File, cutting: Cutting) -> Option<Mapped<'f>> {
         let size = usize::try_from(file.metadata().ok()?.len()).ok()?;
-        let mapping = Mapping::of(file, NonZero::new(size)?).ok()?;
-        let mapping = Some(mapping);
+        let mapping = Some(Mapping::of(file, NonZero::new(size)?).ok()?);
         let mut head = vec![0; size.min(HEAD)];
         file.read_exact_at(&mut head, 0).ok()?;
         Some(Mapped { file, cutting, stride: STRIDE, mapping, rest: None, at: 0, until: 0, ready: 0, left: 0, head })

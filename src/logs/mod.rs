@@ -1,11 +1,12 @@
 //! Logs: sources and cursors, the scanner, events, error groups, built-in signatures.
 //!
-//! The way of a log: bytes are read from where the cursor was left (`rotation`, `beside`, `files`, `container`,
-//! `journal`, `handover`) in `regions`, without a copy where that can be (`mapped`), searched for stems in whole buffers (`scan`, `stems`, `signature`, `literals`, `matcher`), lines become events
-//! (`events`, `block`, `stack`, `prefix`), which stay in the buffer (`event`, `lines`) until they are counted and grouped
-//! (`collect`, `recent`, `group`, `time`). `trial` tries one signature on one log. Only the sources read; everything after them is
-//! pure. Cursors and counts are one value, [`LogState`], saved as one file: a crash loses both or neither, so
-//! that every event is counted exactly once. May not live here: what a count means.
+//! The way of a log: bytes are read from where the cursor was left (`rotation`, `beside`, `files`, `container`, `journal`,
+//! `handover`), or where the kernel keeps them (`mapped`), cut into regions of whole lines (`regions`) and searched for stems
+//! (`scan`, `stems`, `signature`, `literals`, `matcher`); lines become events (`events`, `block`, `stack`, `prefix`), which stay
+//! in the region (`event`, `lines`) until they are counted and grouped (`collect`, `recent`, `group`, `time`). `trial` tries one
+//! signature on one log. Only the sources read; everything after them is pure. Cursors and counts are one value, [`LogState`],
+//! saved as one file: a crash loses both or neither, so that every event is counted exactly once. May not live here: what a
+//! count means.
 
 mod access;
 mod beside;
