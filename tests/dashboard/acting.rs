@@ -166,9 +166,9 @@ fn a_kept_fix_is_rolled_back_by_its_button_byte_for_byte() {
     scene.assert_program("1.2");
     let Some(page) = Page::unlocked(&scene) else { return };
     opened(&page, "healed");
+    let [backup] = &scene.backups()[..] else { panic!("one fix, one backup: {:?}", scene.backups()) };
     let asked = page.press_and_confirm("#happened [data-act=rollback]");
     assert_says(&asked, &["Roll back?", "Roll back to backup_", "Its files are put back as they were"]);
-    let backup = scene.backups()[0].clone();
     page.until_says("#said", &format!("Rolled back to backup {backup}"));
     assert_eq!(scene.program(), PROGRAM);
     page.until_says("#happened", "rolled back by operator");
