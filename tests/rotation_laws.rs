@@ -20,6 +20,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         2 => Just(Op::CopyTruncate),
         1 => Just(Op::Unlink),
         1 => Just(Op::Truncate),
+        2 => (0u8..4).prop_map(Op::LateAppend),
         2 => Just(Op::Pack),
         1 => Just(Op::RemoveOldest),
         6 => Just(Op::Pass),
@@ -52,5 +53,20 @@ proptest! {
 fn an_empty_rotated_file_stays_one_of_its_log() {
     for pattern in ["app.log", "app*"] {
         check(pattern, &[Op::Unlink, Op::DatedAround, Op::RenameAround(1), Op::RemoveOldest]);
+    }
+}
+
+#[test]
+fn a_late_writer_to_a_rotated_file_hides_neither_what_it_writes_nor_what_came_after_it() {
+    use Op::{Append, LateAppend, Pack, Pass, RemoveOldest, Rename, RenameAround, Unlink};
+    for ops in [
+        &[Rename(0), Op::Dated, Append(1), Pass, LateAppend(1), Append(0), Pass][..],
+        &[Rename(0), Rename(0), Append(1), Pass, LateAppend(1), Pack],
+        &[Rename(0), Append(1), LateAppend(1), RenameAround(1), RemoveOldest, RemoveOldest],
+        &[Rename(0), LateAppend(1), RenameAround(0), RemoveOldest],
+        &[Unlink, Rename(1), LateAppend(1), Pass, RenameAround(0), RemoveOldest],
+        &[Rename(0), LateAppend(1), Pass, Append(2), Rename(0), Append(1), LateAppend(2), Pass],
+    ] {
+        check("app.log", ops);
     }
 }

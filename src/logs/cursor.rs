@@ -30,6 +30,9 @@ pub struct FileCursor {
     pub ino: u64,
     /// When the inode was made (ns); 0 where the file system does not tell.
     pub born: i128,
+    /// Greater than that of what was known when its content was first seen. Who writes to a rotated file late gives it a later
+    /// time than what came after it has.
+    pub generation: u64,
     /// Bytes of the beginning that `head` is the hash of.
     pub head_len: usize,
     pub head: String,

@@ -235,6 +235,13 @@ pub fn tail_of(collector: &mut Collector<'_>, source: &str, cursor: &mut FileCur
     collector.gap(source, reason, Some(cursor.offset));
 }
 
+/// Behind all of an open file of this size. A line that is not whole yet is left out with its beginning.
+pub fn end_of(file: &File, size: u64) -> Ended {
+    let mut last = [b'\n'];
+    let is_read = size > 0 && file.read_exact_at(&mut last, size - 1).is_ok();
+    Ended { offset: size, pending: 0, mid_line: is_read && last != *b"\n" }
+}
+
 /// Reads a compressed file, all of it from the cursor on; at first sight its last 16 MiB. It is read to its end before
 /// anything of it is taken: one that is still being packed gives nothing.
 pub fn read_packed(

@@ -13,7 +13,7 @@ mod tests;
 use super::beside::{LastWritten, Present, is_beside, is_rotation_of, open, siblings};
 use super::collect::Collector;
 use super::cursor::{FileCursor, Identity};
-use super::files::{Content, End, Source, is_packed, read_on, read_packed, tail_of};
+use super::files::{Content, End, Source, end_of, is_packed, read_on, read_packed, tail_of};
 use super::regions::Ended;
 use follow::{Followed, Found};
 use std::collections::BTreeSet;
@@ -70,6 +70,8 @@ fn is_live(cursor: &FileCursor) -> bool {
 struct Round<'r, 'c> {
     collector: &'r mut Collector<'c>,
     source: Source<'r>,
+    /// Of what is first seen in this reading.
+    generation: u64,
     /// As the cursors say when the reading begins.
     known: LastWritten,
     /// Those of the cursors of which too little was read to find their content by it.
@@ -106,10 +108,12 @@ impl<'r, 'c> Round<'r, 'c> {
     fn begin(collector: &'r mut Collector<'c>, source: Source<'r>, cursors: Vec<FileCursor>) -> Round<'r, 'c> {
         let mut known = LastWritten::default();
         cursors.iter().for_each(|cursor| known.add(&cursor.path, cursor.mtime));
+        let generation = cursors.iter().map(|cursor| cursor.generation).max().unwrap_or(0) + 1;
         let (copies, waiting) = cursors.into_iter().partition(|cursor| cursor.copied);
         Round {
             collector,
             source,
+            generation,
             known,
             unfound: LastWritten::default(),
             kept: Vec::new(),
@@ -345,7 +349,7 @@ impl<'r, 'c> Round<'r, 'c> {
 
     /// A cursor at the beginning of a file.
     fn cursor_of(&self, file: &Present) -> FileCursor {
-        let mut cursor = FileCursor::start(file.path.clone(), file.id);
+        let mut cursor = FileCursor { generation: self.generation, ..FileCursor::start(file.path.clone(), file.id) };
         let live = self.kept.iter().filter(|kept| !kept.rotated).map(|kept| &kept.path);
         let logs = live.chain(&self.bases).filter(|log| is_rotation_of(&file.path, log));
         // Rotated files are among the bases where a glob matches them: the log itself has the shortest name.
@@ -394,7 +398,7 @@ impl<'r, 'c> Round<'r, 'c> {
         let is_packed = |c: &FileCursor| self.was_read_since(c, false) && !is_beside(c);
         let superseded: Vec<bool> = self.kept.iter().map(|c| self.is_superseded(c) || is_packed(c)).collect();
         for (cursor, superseded) in self.kept.iter_mut().zip(superseded) {
-            cursor.superseded = superseded;
+            cursor.superseded |= superseded;
         }
         self.note_older();
         let is_there =
@@ -406,14 +410,24 @@ impl<'r, 'c> Round<'r, 'c> {
         self.kept
     }
 
-    /// What was rotated before its log was first seen is not read, though it may have a later time: it was packed since.
+    /// What was rotated before its log was first seen is not read, though it may have a later time: it was packed since, or its
+    /// writer still has it open. What is written to it from now on is.
     fn note_older(&mut self) {
         for file in std::mem::take(&mut self.older) {
+            if self.is_kept(file.id) || self.is_known_copy(file.id) {
+                continue;
+            }
+            let mut cursor = self.cursor_of(&file);
+            if let Some(opened) = open(&file).ok().flatten().filter(|_| !is_packed(&file.path)) {
+                cursor.advance(&opened, file.id, end_of(&opened, file.id.size));
+                cursor.superseded = true;
+                self.kept.push(cursor);
+                continue;
+            }
             let is_of = |log: &&FileCursor| is_live(log) && is_rotation_of(&file.path, &log.path);
-            let is_later = self.kept.iter().find(is_of).is_some_and(|log| file.id.mtime >= log.mtime);
-            if is_later && !self.is_kept(file.id) && !self.is_known_copy(file.id) {
+            if self.kept.iter().find(is_of).is_some_and(|log| file.id.mtime >= log.mtime) {
                 let (size, mtime) = (file.id.size, file.id.mtime);
-                self.copies.push(FileCursor { copied: true, size, mtime, ..self.cursor_of(&file) });
+                self.copies.push(FileCursor { copied: true, size, mtime, ..cursor });
             }
         }
     }
@@ -426,8 +440,9 @@ impl<'r, 'c> Round<'r, 'c> {
         let follows = |path: &Path| {
             is_rotation_of(&cursor.path, path) || log.is_some_and(|log| path == *log || is_rotation_of(path, log))
         };
-        // Packed after what came next was begun, it has a later time than that.
-        let is_later = |c: &FileCursor| c.mtime >= cursor.mtime || is_packed(&cursor.path) && log == Some(&c.path);
+        // A packed file has a later time than what came next when that was begun before.
+        let is_later =
+            |c: &FileCursor| (c.generation, c.mtime) >= (cursor.generation, cursor.mtime) || log == Some(&c.path);
         read && self.kept.iter().any(|c| c.path != cursor.path && is_later(c) && follows(&c.path))
     }
 

@@ -33,6 +33,8 @@ pub enum Op {
     CopyTruncate,
     Unlink,
     Truncate,
+    /// So many lines of a writer that still has the newest rotated file open.
+    LateAppend(u8),
     /// The newest rotated file is packed.
     Pack,
     /// The oldest rotated file is removed.
@@ -61,11 +63,15 @@ struct File {
     seen: bool,
     /// A saved pass saw it rotated and whole.
     seen_rotated: bool,
+    /// Nobody writes to it.
+    is_copy: bool,
+    /// It was written to after it was rotated, and no saved pass saw it beside its log since.
+    is_late: bool,
 }
 
 impl File {
     fn new(path: PathBuf, lines: Vec<usize>) -> File {
-        File { path, lines, seen: false, seen_rotated: false }
+        File { path, lines, seen: false, seen_rotated: false, is_copy: false, is_late: false }
     }
 }
 
@@ -145,6 +151,7 @@ impl Model {
             Op::CopyTruncate => self.copy_truncate(),
             Op::Unlink => self.unlink(),
             Op::Truncate => self.truncate(),
+            Op::LateAppend(lines) => self.append_late(lines),
             Op::Pack => self.pack(),
             Op::RemoveOldest => self.remove_oldest(),
             Op::Pass => self.pass(true),
@@ -178,17 +185,29 @@ impl Model {
     }
 
     fn append(&mut self, lines: u8) {
-        let mut text = self.end_of_half();
-        for _ in 0..lines {
-            text += &self.line();
-            text += " many failed for good\n";
+        let text = self.end_of_half() + &self.whole_lines(0, lines);
+        self.write(0, &text);
+    }
+
+    /// Of what is written after the file was seen rotated nothing tells once that is gone.
+    fn append_late(&mut self, lines: u8) {
+        if self.files.get(1).is_none_or(|file| file.is_copy) {
+            return;
         }
-        self.write(&text);
+        let first = self.lines.len();
+        let text = self.whole_lines(1, lines);
+        self.lines.iter_mut().skip(first).for_each(|line| line.unseen = true);
+        self.files[1].is_late = true;
+        self.write(1, &text);
+    }
+
+    fn whole_lines(&mut self, file: usize, lines: u8) -> String {
+        (0..lines).map(|_| self.line(file) + " many failed for good\n").collect()
     }
 
     fn half(&mut self) {
-        let text = self.end_of_half() + &self.line();
-        self.write(&text);
+        let text = self.end_of_half() + &self.line(0);
+        self.write(0, &text);
         // As long as more may come, no pass need take it.
         let n = self.lines.len() - 1;
         // A log that was truncated may begin with it: were it always the same, so would be what two logs hold.
@@ -204,17 +223,17 @@ impl Model {
         std::mem::take(&mut self.rest)
     }
 
-    /// A new line up to where it matches.
-    fn line(&mut self) -> String {
+    /// A new line of a file, up to where it matches.
+    fn line(&mut self, file: usize) -> String {
         let n = self.lines.len();
         self.lines.push(Line { written: self.step, destroyed: None, unseen: self.log_is_empty });
-        self.files[0].lines.push(n);
+        self.files[file].lines.push(n);
         let time = Timestamp::from_second(BEGIN - LINES as i64 + (n % LINES) as i64).unwrap();
         format!("{time} ERROR worker job numbered {n} of")
     }
 
-    fn write(&mut self, text: &str) {
-        let path = self.files[0].path.clone();
+    fn write(&mut self, file: usize, text: &str) {
+        let path = self.files[file].path.clone();
         let mut file = fs::File::options().create(true).append(true).open(&path).unwrap();
         file.write_all(text.as_bytes()).unwrap();
         self.stamp(&path);
@@ -268,7 +287,7 @@ impl Model {
         self.append(late);
         self.files.insert(0, File::new(live, Vec::new()));
         self.log_is_empty = false;
-        self.write("");
+        self.write(0, "");
     }
 
     fn copy_truncate(&mut self) {
@@ -277,7 +296,7 @@ impl Model {
         fs::copy(&live, &copy).unwrap();
         self.stamp(&copy);
         let lines = std::mem::take(&mut self.files[0].lines);
-        self.files.insert(1, File::new(copy, lines));
+        self.files.insert(1, File { is_copy: true, ..File::new(copy, lines) });
         self.empty();
     }
 
@@ -305,7 +324,7 @@ impl Model {
         self.may_have_gap = true;
         (self.rest, self.half) = (String::new(), None);
         self.log_is_empty = false;
-        self.write("");
+        self.write(0, "");
     }
 
     /// As gzip does: the packed file keeps the time of the original.
@@ -318,6 +337,7 @@ impl Model {
         encoder.finish().unwrap().set_modified(time).unwrap();
         fs::remove_file(&file.path).unwrap();
         file.path = to;
+        file.is_copy = true;
     }
 
     fn remove_oldest(&mut self) {
@@ -327,7 +347,7 @@ impl Model {
         let Some(file) = self.files.pop() else { return };
         fs::remove_file(&file.path).unwrap();
         let whole = file.lines.iter().all(|n| self.counts.contains_key(n));
-        self.may_have_gap |= !file.seen_rotated || !whole;
+        self.may_have_gap |= !file.seen_rotated || !whole || file.is_late;
         self.destroy(&file.lines, file.seen);
     }
 
@@ -358,7 +378,9 @@ impl Model {
             .flat_map(|tally| tally.buckets.iter().map(|(time, times)| (second(*time), *times)))
             .collect();
         self.log_is_empty = fs::metadata(&self.files[0].path).unwrap().len() == 0;
+        let is_log_there = self.files[0].path == self.path("app.log");
         for (at, file) in self.files.iter_mut().enumerate() {
+            file.is_late &= !is_log_there;
             file.seen = true;
             file.seen_rotated = at > 0;
         }

@@ -4,7 +4,7 @@
 
 use super::Round;
 use crate::logs::beside::{Present, is_rotation_of, open};
-use crate::logs::cursor::FileCursor;
+use crate::logs::cursor::{FileCursor, Identity};
 use crate::logs::files::{begins_alike, holds_all, is_packed};
 use crate::logs::regions::Ended;
 use std::fs::File;
@@ -20,6 +20,7 @@ impl Round<'_, '_> {
         let Ok(Some(opened)) = open(file) else { return };
         if file.id.size < cursor.offset && cursor.begins(&opened, file.id.size) == Some(true) {
             let mut part = FileCursor::start(file.path.clone(), file.id);
+            part.generation = cursor.generation;
             (part.rotated, part.rotated_from) = (true, Some(cursor.path.clone()));
             part.advance(&opened, file.id, Ended { offset: file.id.size, pending: 0, mid_line: false });
             self.copies.retain(|copy| !copy.is_same_inode(file.id));
@@ -69,6 +70,18 @@ impl Round<'_, '_> {
                 && cursor.is_recognisable()
                 && begins_alike(cursor, opened, file.id.size, is_packed(&file.path))
         })
+    }
+
+    /// Adds copies that are more than that by now: an empty file is one too, until its writer goes on. It may be packed by then.
+    pub(super) fn look_at_copies(&mut self, fresh: &mut Vec<Present>) {
+        for copy in &self.copies {
+            match std::fs::metadata(&copy.path).map(|meta| Identity::of(&meta)) {
+                Ok(id) if copy.is_unchanged(id) => {}
+                Ok(id) if copy.is_same_inode(id) => fresh.push(Present { path: copy.path.clone(), id }),
+                _ if copy.size == 0 => self.bases.extend(copy.log().cloned()),
+                _ => {}
+            }
+        }
     }
 
     /// A copy that has not changed since it was recognised.

@@ -72,6 +72,7 @@ impl Round<'_, '_> {
             }
         }
         // Rotated files that no glob names are followed where they were left: their writer may still hold them.
+        self.look_at_copies(&mut found.fresh);
         let mut gone = Vec::new();
         for cursor in cursors {
             let there = match std::fs::metadata(&cursor.path) {
@@ -115,6 +116,7 @@ impl Round<'_, '_> {
         }
         // It was empty: that it was truncated since cannot be seen in it.
         if cursor.offset == 0 && !cursor.rotated {
+            cursor.generation = self.generation;
             self.bases.push(file.path.clone());
         }
         let opened = match open(file) {
@@ -152,6 +154,7 @@ impl Round<'_, '_> {
         }
         let is_rotated = cursor.rotated || is_rotation_of(path, &cursor.path);
         cursor.rotated = is_rotated && cursor.rotated_from.as_deref() != Some(path);
+        cursor.superseded &= cursor.rotated;
         cursor.path = path.to_owned();
     }
 

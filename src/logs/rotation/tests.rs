@@ -438,6 +438,38 @@ fn what_was_rotated_before_its_log_was_first_seen_is_not_read_when_it_is_rotated
 }
 
 #[test]
+fn what_is_written_late_to_what_was_rotated_before_its_log_was_first_seen_is_read_and_no_more_of_it() {
+    for (half, first) in [("", 0), ("", 7), ("a line of bef", 0)] {
+        for pattern in ["app.log", "app.*g"] {
+            let mut log = Log::new(pattern);
+            log.format = Format::Plain;
+            log.append("app.log.1", &format!("an old one ERR\n{half}"));
+            log.write("app.log", 3);
+            if first > 0 {
+                log.append("app.log.1", &"an old one ERR\n".repeat(first));
+            }
+            log.pass();
+            assert_eq!(log.counted, 3, "{half:?}, {first}, {pattern}");
+            if !half.is_empty() {
+                log.append("app.log.1", "ore ERR\n");
+            }
+            log.write("app.log.1", 2);
+            log.rename("app.log.1", "app.log.2");
+            log.rename("app.log", "app.log.1");
+            log.write("app.log", 1);
+            log.write("app.log.2", 1);
+            log.pass();
+            log.pack("app.log.2");
+            log.write("app.log.1", 1);
+            log.pass();
+            assert_eq!((log.counted, log.gaps), (8, 0), "{half:?}, {first}, {pattern}");
+            fs::remove_file(log.path("app.log.2.gz")).unwrap();
+            log.check();
+        }
+    }
+}
+
+#[test]
 fn a_binary_file_and_a_missing_one_are_told() {
     let mut log = Log::new("app.log");
     fs::write(log.path("app.log"), b"ERR\n\0\0ERR\n").unwrap();

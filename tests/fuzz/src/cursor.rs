@@ -25,10 +25,11 @@ fn op(byte: u8) -> Op {
         4 => Op::Half,
         5 => Op::Rename(how_many % 3),
         6 => Op::RenameAround(how_many % 3),
-        7 => match how_many % 3 {
+        7 => match how_many % 4 {
             0 => Op::Dated,
             1 => Op::DatedBefore,
-            _ => Op::DatedAround,
+            2 => Op::DatedAround,
+            _ => Op::LateAppend(how_many % 3),
         },
         8 => Op::CopyTruncate,
         9 => Op::Unlink,
