@@ -1,6 +1,8 @@
 //! Logs of containers: the files of the `json-file` driver read directly where they can be, through the engine where
 //! not (asking the engine makes it decode the whole file each time).
 
+mod taken;
+
 use super::collect::Collector;
 use super::cursor::FileCursor;
 use super::events::Suspended;
@@ -10,11 +12,12 @@ use super::rotation::read_source;
 use super::stamped::StampedLines;
 use crate::host::docker::{Docker, LogQuery, LogStream};
 use crate::model::Container;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rustix::fs::Access;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use taken::Taken;
 
 /// Entries asked of the engine at most, in one reading.
 const MAX_ENTRIES: u64 = 50_000;
@@ -22,6 +25,9 @@ const MAX_ENTRIES: u64 = 50_000;
 /// The engine cuts a longer line into entries of at least so many bytes. A shorter one without a newline is the end of
 /// its line all the same: the `local` driver of engine 20.10 leaves the newline after the last piece out.
 const MIN_CUT: usize = 16 << 10;
+
+/// The newest entry may be so much later than a reading's beginning: both clocks are one, and it was taken before.
+const CLOCK_SLACK: SignedDuration = SignedDuration::from_secs(1);
 
 /// What is known of one container's log.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -37,21 +43,20 @@ pub struct ContainerCursor {
     pub api: ApiCursor,
 }
 
-/// Where a log read through the engine was left. Timestamps alone are no safe place: the engine's `since` is
-/// inclusive, and several entries may have the same one.
+/// Where a log read through the engine was left.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ApiCursor {
-    pub since: Option<Timestamp>,
-    /// Entries taken that have exactly that timestamp.
-    pub at_since: u64,
-    /// Entries taken after the last one of those, which are earlier all the same: each stream has times of its own, and
-    /// clocks go back.
+    pub taken: Taken,
+    /// Entries taken after the last one of the newest time, which are earlier all the same: each stream has times of its own,
+    /// and clocks go back.
     pub behind: u64,
     pub bytes: u64,
     /// The next entry of stdout, stderr goes on with a line whose beginning was taken.
     pub continued: [bool; 2],
     pub open: Suspended,
+    /// None of the entries taken was there any more, nor any other, and that was told.
+    pub emptied: bool,
 }
 
 /// Reads what is new in the log of one container.
@@ -71,7 +76,7 @@ pub fn read(collector: &mut Collector<'_>, container: &Container, docker: Option
                 files if files.is_empty() => handover::resume(&path, &cursor.api),
                 files => files,
             };
-            if files.is_empty() && cursor.api.since.is_some() {
+            if files.is_empty() && cursor.api.taken.newest().is_some() {
                 through_engine(collector, &source, container, &mut cursor, docker);
             } else {
                 cursor.api = ApiCursor::default();
@@ -128,43 +133,55 @@ fn through_engine(
         return collector.problem(source, "its log driver is `none`: there is nothing to read");
     }
     let Some(docker) = docker else { return collector.problem(source, "Docker does not answer") };
-    let api = &mut cursor.api;
-    let set = collector.set;
-    let lines = StampedLines::new(set, source, std::mem::take(&mut api.open), api.bytes);
-    let mut reading =
-        Reading { lines, from: api.since, skip: api.at_since, entries: 0, missed: false, part: Vec::new() };
-    let query = LogQuery { since: api.since, until: None, tail: Some(MAX_ENTRIES), tty: cursor.tty };
-    let first_sight = api.since.is_none();
+    let mut reading = Reading::begin(collector, source, &mut cursor.api, cursor.tty);
+    let query = LogQuery { since: reading.known.since(), until: None, tail: Some(MAX_ENTRIES), tty: cursor.tty };
     let answer = docker.logs(&container.id, query, &mut |chunk| {
         let stream = usize::from(chunk.stream == LogStream::Stderr);
-        reading.take(collector, api, stream, chunk.bytes, cursor.tty);
+        reading.take(collector, &mut cursor.api, stream, chunk.bytes);
     });
+    let is_whole = answer.is_ok();
     if let Err(error) = answer {
         collector.problem(source, format!("cannot read its log through Docker: {error}"));
     }
-    if reading.entries >= MAX_ENTRIES && (first_sight || reading.missed) {
-        collector.gap(source, format!("only the last {MAX_ENTRIES} entries are read through Docker"), None);
+    reading.end(collector, &mut cursor.api, is_whole);
+    if docker.is_local() {
+        tell_clock(collector, source, &cursor.api.taken);
     }
-    let nothing_new = reading.lines.bytes() == 0;
-    (api.open, api.bytes) = reading.lines.finish(collector, nothing_new);
+}
+
+/// Tells what a clock that went back, which stamps the entries, hides.
+fn tell_clock(collector: &mut Collector<'_>, source: &str, taken: &Taken) {
+    if let Some((newest, _)) = taken.newest().filter(|(newest, _)| *newest > collector.now + CLOCK_SLACK) {
+        let reason =
+            format!("the clock went back: until it is {newest} again, what is written may not be told by the engine");
+        collector.gap(source, reason, None);
+    }
 }
 
 /// One answer of the engine on its way to lines.
 struct Reading<'s> {
+    source: &'s str,
     lines: StampedLines<'s>,
-    /// The cursor before this answer: entries before it, and the first `skip` at it, were taken.
-    from: Option<Timestamp>,
-    skip: u64,
+    tty: bool,
+    /// What was taken before this answer and may be in it.
+    known: Taken,
+    is_first: bool,
     entries: u64,
-    /// The answer began after the cursor.
+    /// The answer began behind what was taken.
     missed: bool,
     /// Of a terminal's stream: a line not whole yet.
     part: Vec<u8>,
 }
 
-impl Reading<'_> {
-    fn take(&mut self, collector: &mut Collector<'_>, api: &mut ApiCursor, stream: usize, bytes: &[u8], tty: bool) {
-        if !tty {
+impl<'s> Reading<'s> {
+    fn begin(collector: &Collector<'s>, source: &'s str, api: &mut ApiCursor, tty: bool) -> Reading<'s> {
+        let lines = StampedLines::new(collector.set, source, std::mem::take(&mut api.open), api.bytes);
+        let (known, is_first) = (api.taken.clone(), api.taken.newest().is_none());
+        Reading { source, lines, tty, known, is_first, entries: 0, missed: false, part: Vec::new() }
+    }
+
+    fn take(&mut self, collector: &mut Collector<'_>, api: &mut ApiCursor, stream: usize, bytes: &[u8]) {
+        if !self.tty {
             return self.entry(collector, api, stream, bytes);
         }
         self.part.extend_from_slice(bytes);
@@ -183,26 +200,33 @@ impl Reading<'_> {
     fn entry(&mut self, collector: &mut Collector<'_>, api: &mut ApiCursor, stream: usize, bytes: &[u8]) {
         self.entries += 1;
         let Some((time, text)) = split_time(bytes) else { return };
-        match self.from {
-            Some(from) if time < from => return,
-            Some(from) if time == from && self.skip > 0 => {
-                self.skip -= 1;
-                return;
-            }
-            Some(from) if self.entries == 1 && time > from => self.missed = true,
-            _ => {}
+        if self.known.remove(time) {
+            return;
         }
-        match api.since {
-            Some(since) if since > time => api.behind += 1,
-            Some(since) if since == time => (api.at_since, api.behind) = (api.at_since + 1, 0),
-            _ => (api.since, api.at_since, api.behind) = (Some(time), 1, 0),
-        }
+        self.missed |= self.entries == 1 && !self.is_first;
+        let is_behind = api.taken.newest().is_some_and(|(newest, _)| time < newest);
+        api.behind = if is_behind { api.behind + 1 } else { 0 };
+        api.taken.add(time);
         let whole = text.strip_suffix(b"\n");
         let cut = whole.is_none() && text.len() >= MIN_CUT;
         let goes_on = api.continued.get_mut(stream).is_some_and(|c| std::mem::replace(c, cut));
         if !goes_on {
             self.lines.push(collector, whole.unwrap_or(text), time);
         }
+    }
+
+    /// Tells what the answer left out, and scans what is left of it.
+    fn end(self, collector: &mut Collector<'_>, api: &mut ApiCursor, is_whole: bool) {
+        let is_empty = is_whole && self.entries == 0 && !self.is_first;
+        if self.entries >= MAX_ENTRIES && (self.is_first || self.missed) {
+            collector.gap(self.source, format!("only the last {MAX_ENTRIES} entries are read through Docker"), None);
+        } else if (self.missed || is_empty) && !api.emptied {
+            let reason = "its log was rotated or emptied: what was written after the last reading may be gone";
+            collector.gap(self.source, reason, None);
+        }
+        api.emptied = is_empty || !is_whole && api.emptied;
+        let nothing_new = self.lines.bytes() == 0;
+        (api.open, api.bytes) = self.lines.finish(collector, nothing_new);
     }
 }
 

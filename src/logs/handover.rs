@@ -23,23 +23,23 @@ const LONGEST_END: usize = 128;
 /// rotated to, and those of the older files, of which all was taken. Empty when that entry is not found there: it may be in a
 /// packed file, or gone, or have moved just now.
 pub fn resume(path: &Path, taken: &ApiCursor) -> Vec<FileCursor> {
-    taken.since.and_then(|since| find(path, taken, since)).unwrap_or_default()
+    taken.taken.newest().and_then(|newest| find(path, taken, newest)).unwrap_or_default()
 }
 
-fn find(path: &Path, taken: &ApiCursor, since: Timestamp) -> Option<Vec<FileCursor>> {
+fn find(path: &Path, taken: &ApiCursor, (since, at_since): (Timestamp, u64)) -> Option<Vec<FileCursor>> {
     let (packed, files) = oldest_first(path);
     let mut seen = 0;
     let mut rest = files.iter().enumerate();
     let (mut at, mut file, mut offset) = loop {
         let (at, present) = rest.next()?;
         let file = open(present).ok().flatten()?;
-        let found = end_of(&file, since, taken.at_since.saturating_sub(seen)).ok()?;
+        let found = end_of(&file, since, at_since.saturating_sub(seen)).ok()?;
         // Of what begins with that time more may be in a packed file, and be what was taken.
         if at == 0 && found.entries > 0 && !packed.is_empty() && first_time(&file).ok()? == Some(since) {
             return None;
         }
         seen += found.entries;
-        if let Some(end) = found.end.filter(|_| seen == taken.at_since) {
+        if let Some(end) = found.end.filter(|_| seen == at_since) {
             break (at, file, end);
         }
     };
@@ -229,8 +229,8 @@ mod tests {
             File::options().append(true).open(dir.path().join(name)).unwrap().set_modified(written).unwrap();
         }
         let (second, at_since, behind) = taken;
-        let api =
-            ApiCursor { since: Some(at(second)), at_since, behind, continued: [true, false], ..ApiCursor::default() };
+        let mut api = ApiCursor { behind, continued: [true, false], ..ApiCursor::default() };
+        (0..at_since).for_each(|_| api.taken.add(at(second)));
         let cursor = resume(&dir.path().join(LOG), &api).into_iter().next();
         let found = cursor.map(|cursor| {
             assert!(cursor.verify(&File::open(&cursor.path).unwrap()));
