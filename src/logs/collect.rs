@@ -7,9 +7,10 @@ use super::gathered::{self, Gathered};
 use super::group::Handle;
 use super::recent::Recent;
 use super::scan::Scan;
-use super::shape::{Memo, folded_product};
+use super::shape::folded_product;
 use super::signature::{SigId, SignatureSet};
 use super::state::LogState;
+use super::tallies::Tallies;
 use super::time::{Clock, Place, Stamp};
 use crate::config::Redactor;
 use crate::model::{ErrorGroup, LogEvent, LogGap, LogProblem, LogReport};
@@ -22,8 +23,6 @@ use std::collections::btree_map::Entry;
 
 /// Groups of one reading; further ones are counted, but only by their signatures.
 const MAX_GROUPS: usize = 500;
-/// Kinds of events that are counted apart from their groups at a time.
-const MAX_TALLIES: usize = 4096;
 /// Built-in signatures that match the same lines of errors.
 const PYTHON: &str = "python_exception";
 const NODE: &str = "node_exception";
@@ -48,7 +47,6 @@ pub struct Collector<'a> {
     pub set: &'a SignatureSet,
     pub state: &'a mut LogState,
     pub now: Timestamp,
-    counting: Counting,
     // Finding it out can mean reading the whole time zone database: not for a pass with nothing new.
     clock: OnceCell<Clock>,
     /// By handle.
@@ -57,41 +55,19 @@ pub struct Collector<'a> {
     gathered: Vec<Handle>,
     /// Lines, by signature id.
     matched: Vec<u64>,
-    /// Events, by signature id.
-    by_signature: Vec<u64>,
+    counts: Counts,
     source: String,
     /// The number of this source: no other one in this reading has it.
     number: u32,
-    /// What of `by_signature` is in the report by source.
+    /// What of the counts by signature is in the report by source.
     by_source: Vec<u64>,
-    /// Of this source, by signature id.
-    recent: Vec<Recent>,
-    /// Events that need no closer look, by what is alike in them.
-    known: Memo<Alike>,
-    tallies: Vec<Tally>,
+    /// Events that need no closer look.
+    tallies: Tallies,
     report: LogReport,
     redactor: Redactor,
     /// Signatures that match the same lines.
     of_python: Option<SigId>,
     of_node: Option<SigId>,
-}
-
-/// What is the same for events that are alike.
-#[derive(Debug, Clone, Copy)]
-struct Alike {
-    /// The index of their tally.
-    tally: u32,
-    /// Where the line has its timestamp; a traceback has none of its own.
-    time: Place,
-}
-
-/// Events that are alike, of the current source, which their group is not told of yet: what an event touches is in one place.
-struct Tally {
-    /// The group of the first one, which has told of its signatures; it may be part of another one by now.
-    group: Handle,
-    events: u64,
-    first: Timestamp,
-    last: Timestamp,
 }
 
 /// Where events come from.
@@ -125,7 +101,8 @@ impl Sink for Counter<'_, '_> {
     }
 
     fn settle(&mut self, region: &Region<'_>) {
-        self.collector.recent.iter_mut().for_each(|recent| recent.settle(region));
+        self.collector.add_up();
+        self.collector.counts.recent.iter_mut().for_each(|recent| recent.settle(region));
     }
 
     fn after(&mut self, number: u32, lines: Vec<String>) {
@@ -141,18 +118,15 @@ impl<'a> Collector<'a> {
             set,
             state,
             now,
-            counting,
             clock: OnceCell::new(),
             groups: Vec::new(),
             gathered: Vec::new(),
             matched: vec![0; set.len()],
-            by_signature: vec![0; set.len()],
+            counts: Counts::new(set.len(), counting, now),
             source: String::new(),
             number: 0,
             by_source: vec![0; set.len()],
-            recent: vec![Recent::default(); set.len()],
-            known: Memo::default(),
-            tallies: Vec::new(),
+            tallies: Tallies::default(),
             report: LogReport::default(),
             redactor: Redactor::default(),
             of_python: set.id(PYTHON),
@@ -189,11 +163,12 @@ impl<'a> Collector<'a> {
 
     /// Counts one event. A number when it is the example of its group and wants the lines after it.
     fn event(&mut self, origin: Origin<'_>, event: &RawEvent<'_>) -> Option<u32> {
+        self.add_up();
         let time = self.time_of(event);
         let title = self.redacted(event.title());
         let own = self.without_foreign(event.frames, event.signatures);
         let signatures = own.as_deref().unwrap_or(event.signatures);
-        self.count_signatures(signatures, time.as_second(), || String::from_utf8_lossy(&title).into_owned().into());
+        self.counts.add(signatures, time, || String::from_utf8_lossy(&title).into_owned().into());
         if event.counted {
             return None;
         }
@@ -207,7 +182,7 @@ impl<'a> Collector<'a> {
         if let Some(Some(gathered)) = self.groups.get_mut(part.index()) {
             gathered.add_signatures(self.set, signatures);
             gathered.add(1, (time, time), (self.number, origin.source));
-            self.learn(event, &title, part);
+            self.learn(event, &title, part, signatures);
             return None;
         }
         if self.gathered.len() >= MAX_GROUPS {
@@ -218,7 +193,7 @@ impl<'a> Collector<'a> {
         if let Some(free) = self.groups.get_mut(handle.index()) {
             *free = Some(Gathered::first(example, signatures, self.number));
         }
-        self.learn(event, &title, handle);
+        self.learn(event, &title, handle, signatures);
         event.wants_after().then(|| handle.number())
     }
 
@@ -232,32 +207,30 @@ impl<'a> Collector<'a> {
     }
 
     /// Remembers what an event is by what is alike in others, once its group has an example.
-    fn learn(&mut self, event: &RawEvent<'_>, title: &[u8], group: Handle) {
+    fn learn(&mut self, event: &RawEvent<'_>, title: &[u8], group: Handle, signatures: &[SigId]) {
         let Some(known) = event.known.filter(|_| *title == *event.title()) else { return };
         let Some(shape) = self.state.known_groups.shape(title) else { return };
         let key = key(known, shape, event.signatures);
-        if self.known.get(key).is_some() {
+        if self.tallies.get(key).is_some() {
             return;
         }
         let time = match known {
             Known::Line => self.clock().place(event.first_line()),
             Known::Traceback => Place::Nowhere,
         };
-        if self.tallies.len() >= MAX_TALLIES {
+        if self.tallies.is_full() {
             self.tell_groups();
             self.tallies.clear();
-            self.known = Memo::default();
         }
-        let tally = u32::try_from(self.tallies.len()).unwrap_or(u32::MAX);
-        self.tallies.push(Tally { group, events: 0, first: Timestamp::MAX, last: Timestamp::MIN });
-        self.known.put(key, Alike { tally, time });
+        self.tallies.learn(key, group, signatures, time);
     }
 
     /// Counts an event like one before, where the example of its group is known already.
     fn again(&mut self, event: &Seen<'_>) -> Option<()> {
         let title = event::kept(event.title);
+        let place = (u32::try_from(event.title_at).ok()?, u32::try_from(event.title_at + title.len()).ok()?);
         let shape = event.shape.or_else(|| self.state.known_groups.shape(title))?;
-        let alike = self.known.get(key(event.known, shape, event.signatures))?;
+        let alike = self.tallies.get(key(event.known, shape, event.signatures))?;
         if matches!(self.redacted(title), Cow::Owned(changed) if changed != title) {
             return None;
         }
@@ -267,36 +240,32 @@ impl<'a> Collector<'a> {
         };
         let before = |read: &dyn Fn(&[u8]) -> Option<Stamp>| event.region.before(event.at).find_map(read);
         let time = self.time_from(stamp, (event.region.place)(event.at).1, before);
-        let own = self.without_foreign(event.known.frames(), event.signatures);
-        let signatures = own.as_deref().unwrap_or(event.signatures);
-        self.count_signatures(signatures, time.as_second(), || Kept::here(event.title_at, title));
         self.report.events += 1;
-        if let Some(tally) = self.tallies.get_mut(alike.tally as usize) {
-            tally.events += 1;
-            (tally.first, tally.last) = (tally.first.min(time), tally.last.max(time));
+        if self.tallies.note(alike, time, place) {
+            self.add_up();
         }
         Some(())
     }
 
+    /// Adds up the events that were like one before.
+    fn add_up(&mut self) {
+        let Collector { tallies, counts, .. } = self;
+        tallies.add_up(|signatures, time, title| counts.add(signatures, time, || title.clone()));
+    }
+
     /// Adds what was counted apart from the groups.
     fn tell_groups(&mut self) {
-        for tally in &mut self.tallies {
-            let events = std::mem::take(&mut tally.events);
-            if events == 0 {
-                continue;
-            }
-            let times = (
-                std::mem::replace(&mut tally.first, Timestamp::MAX),
-                std::mem::replace(&mut tally.last, Timestamp::MIN),
-            );
-            let known = &mut self.state.known_groups;
-            let now = known.resolve(tally.group);
+        self.add_up();
+        let (known, groups) = (&mut self.state.known_groups, &mut self.groups);
+        let source = (self.number, self.source.as_str());
+        self.tallies.tell(|group, events, times| {
+            let now = known.resolve(group);
             known.seen(now, times.0);
             known.seen(now, times.1);
-            if let Some(Some(gathered)) = self.groups.get_mut(tally.group.index()) {
-                gathered.add(events, times, (self.number, &self.source));
+            if let Some(Some(gathered)) = groups.get_mut(group.index()) {
+                gathered.add(events, times, source);
             }
-        }
+        });
     }
 
     fn go_to(&mut self, origin: Origin<'_>) {
@@ -327,33 +296,16 @@ impl<'a> Collector<'a> {
         Some(signatures.iter().copied().filter(|id| *id != foreign).collect())
     }
 
-    fn count_signatures(&mut self, ids: &[SigId], second: i64, title: impl Fn() -> Kept) {
-        let now = self.now.as_second();
-        let bucket = match self.counting {
-            Counting::Recent(span) => (second > now - span).then_some(second),
-            Counting::Whole(span) if second > now - span => Some(second),
-            Counting::Whole(span) => Some((second.div_euclid(DAY) * DAY + DAY - 1).min(now - span)),
-        };
-        for id in ids {
-            if let Some(count) = self.by_signature.get_mut(usize::from(*id)) {
-                *count += 1;
-            }
-            if let (Some(bucket), Some(recent)) = (bucket, self.recent.get_mut(usize::from(*id))) {
-                recent.count(bucket, title());
-            }
-        }
-    }
-
     /// Adds the counts of one source to the state.
     fn flush(&mut self) {
         self.tell_groups();
-        for (id, recent) in (0..).zip(&mut self.recent) {
+        for (id, recent) in (0..).zip(&mut self.counts.recent) {
             let (buckets, example) = recent.take();
             if !buckets.is_empty() {
                 self.state.tally(&self.source, self.set.name(id), buckets, clipped(&example).to_owned());
             }
         }
-        for ((id, count), told) in (0..).zip(&self.by_signature).zip(&mut self.by_source) {
+        for ((id, count), told) in (0..).zip(&self.counts.by_signature).zip(&mut self.by_source) {
             let new = count - std::mem::replace(told, *count);
             if new > 0 {
                 let of_source = self.report.by_source.entry(self.source.clone()).or_default();
@@ -365,7 +317,7 @@ impl<'a> Collector<'a> {
     /// The report of everything taken. Counts older than anything asks for are forgotten.
     pub fn finish(mut self) -> LogReport {
         self.flush();
-        if let Counting::Recent(span) = self.counting {
+        if let Counting::Recent(span) = self.counts.counting {
             self.state.prune(self.now, span);
         }
         let mut groups = self.settled_groups();
@@ -377,7 +329,7 @@ impl<'a> Collector<'a> {
             let counted = (0..).zip(counts).filter(|(_, n)| **n > 0);
             counted.map(|(id, n)| (self.set.name(id).to_owned(), *n)).collect()
         };
-        self.report.by_signature = named(&self.by_signature);
+        self.report.by_signature = named(&self.counts.by_signature);
         self.report.matched_lines = named(&self.matched);
         self.report.tallies = self.state.all_tallies();
         self.report
@@ -449,6 +401,41 @@ impl<'a> Collector<'a> {
             category,
             severity,
             group: String::new(),
+        }
+    }
+}
+
+/// Events, by signature id.
+struct Counts {
+    counting: Counting,
+    /// In Unix time (s).
+    now: i64,
+    by_signature: Vec<u64>,
+    /// Of the current source.
+    recent: Vec<Recent>,
+}
+
+impl Counts {
+    fn new(signatures: usize, counting: Counting, now: Timestamp) -> Counts {
+        let (by_signature, recent) = (vec![0; signatures], vec![Recent::default(); signatures]);
+        Counts { counting, now: now.as_second(), by_signature, recent }
+    }
+
+    /// Counts an event for these.
+    fn add(&mut self, ids: &[SigId], time: Timestamp, title: impl Fn() -> Kept) {
+        let (now, second) = (self.now, time.as_second());
+        let bucket = match self.counting {
+            Counting::Recent(span) => (second > now - span).then_some(second),
+            Counting::Whole(span) if second > now - span => Some(second),
+            Counting::Whole(span) => Some((second.div_euclid(DAY) * DAY + DAY - 1).min(now - span)),
+        };
+        for id in ids {
+            if let Some(count) = self.by_signature.get_mut(usize::from(*id)) {
+                *count += 1;
+            }
+            if let (Some(bucket), Some(recent)) = (bucket, self.recent.get_mut(usize::from(*id))) {
+                recent.count(bucket, title());
+            }
         }
     }
 }

@@ -217,16 +217,6 @@ pub enum Known {
     Traceback,
 }
 
-impl Known {
-    /// Whose frames its lines are.
-    pub fn frames(self) -> Frames {
-        match self {
-            Known::Line => Frames::Other,
-            Known::Traceback => Frames::Python,
-        }
-    }
-}
-
 /// An event that is whole where it was found.
 #[derive(Clone, Copy)]
 pub struct Seen<'a> {

@@ -43,6 +43,7 @@ mod stamped;
 mod state;
 mod stems;
 mod suspect;
+mod tallies;
 mod time;
 pub mod trial;
 mod wide;
