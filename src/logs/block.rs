@@ -10,8 +10,10 @@ use super::prefix::Prefix;
 use super::signature::{SigId, SignatureSet};
 use super::stack::{self, Part, Stack};
 use super::wide::{any_block, wide};
+use memchr::memmem::Finder;
 use memchr::{memchr_iter, memchr2, memrchr};
 use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
 
 /// A stack trace of more lines than this is cut in two.
 const MAX_LINES: u32 = 5000;
@@ -302,9 +304,11 @@ impl Block {
 
 /// Whether a line says of itself that it is an error or worse.
 fn names_level(line: &[u8]) -> bool {
-    const LEVELS: [&[u8]; 6] = [b"ERROR", b"CRITICAL", b"FATAL", b"EXCEPTION", b"Error", b"error"];
+    // Made once: that takes longer than searching.
+    static LEVELS: LazyLock<[Finder<'static>; 6]> =
+        LazyLock::new(|| ["ERROR", "CRITICAL", "FATAL", "EXCEPTION", "Error", "error"].map(Finder::new));
     let start = line.get(..LEVEL_WITHIN).unwrap_or(line);
-    LEVELS.iter().any(|level| memchr::memmem::find(start, level).is_some())
+    LEVELS.iter().any(|level| level.find(start).is_some())
 }
 
 /// Whether a line heads the Python traceback without a prefix that opens on the next one. None where that takes a closer look.

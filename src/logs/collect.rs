@@ -96,6 +96,10 @@ impl Sink for Counter<'_, '_> {
         self.collector.event(self.origin, event)
     }
 
+    fn expect(&self, shape: u64) {
+        self.collector.tallies.expect(shape);
+    }
+
     fn again(&mut self, event: &Seen<'_>) -> bool {
         self.collector.again(event).is_some()
     }
@@ -211,7 +215,7 @@ impl<'a> Collector<'a> {
         let Some(known) = event.known.filter(|_| *title == *event.title()) else { return };
         let Some(shape) = self.state.known_groups.shape(title) else { return };
         let key = key(known, shape, event.signatures);
-        if self.tallies.get(key).is_some() {
+        if self.tallies.get(shape, key).is_some() {
             return;
         }
         let time = match known {
@@ -222,7 +226,7 @@ impl<'a> Collector<'a> {
             self.tell_groups();
             self.tallies.clear();
         }
-        self.tallies.learn(key, group, signatures, time);
+        self.tallies.learn((shape, key), group, signatures, time);
     }
 
     /// Counts an event like one before, where the example of its group is known already.
@@ -230,7 +234,7 @@ impl<'a> Collector<'a> {
         let title = event::kept(event.title);
         let place = (u32::try_from(event.title_at).ok()?, u32::try_from(event.title_at + title.len()).ok()?);
         let shape = event.shape.or_else(|| self.state.known_groups.shape(title))?;
-        let alike = self.tallies.get(key(event.known, shape, event.signatures))?;
+        let alike = self.tallies.get(shape, key(event.known, shape, event.signatures))?;
         if matches!(self.redacted(title), Cow::Owned(changed) if changed != title) {
             return None;
         }

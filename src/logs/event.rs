@@ -240,6 +240,8 @@ pub struct Seen<'a> {
 pub trait Sink {
     /// Takes an event; a number, when the lines after it are wanted.
     fn event(&mut self, event: &RawEvent<'_>) -> Option<u32>;
+    /// An event with a title of this shape may come.
+    fn expect(&self, shape: u64);
     /// Takes an event that is like one before, of the same signatures and with a title of the same shape. False
     /// where there was none: it was not taken.
     fn again(&mut self, event: &Seen<'_>) -> bool;

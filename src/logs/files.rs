@@ -23,6 +23,8 @@ pub const FIRST_SIGHT: u64 = 16 << 20;
 const MAX_DEPTH: usize = 8;
 /// Files of one source.
 const MAX_FILES: usize = 10_000;
+/// Bytes of a mapped file that are looked at at once: what is at the end of each costs a copy.
+const MAPPED: usize = 512 << 10;
 /// Bytes in which a NUL says that a file is no text.
 pub const SNIFFED: usize = 8 << 10;
 /// Bytes that tell the format of a file.
@@ -166,7 +168,8 @@ pub fn read_whole(
     file: &mut File,
 ) -> Result<()> {
     let same = file.try_clone()?;
-    let is_truncated = match Mapped::of(&same, source.cutting(true)).filter(|_| !is_binary(file).unwrap_or(true)) {
+    let whole = Source { chunk: MAPPED, ..source };
+    let is_truncated = match Mapped::of(&same, whole.cutting(true)).filter(|_| !is_binary(file).unwrap_or(true)) {
         Some(mut mapped) => scan_bytes(collector, source, cursor, &mut mapped, End::Taken).1 || mapped.is_truncated(),
         None => read_on(collector, source, cursor, (file, 0), End::Taken)? != Content::Read,
     };

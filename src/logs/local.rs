@@ -60,12 +60,12 @@ pub struct Local {
     days: Box<[Cell<Option<Known>>; DAYS]>,
 }
 
-/// A day that there is.
+/// A day that there is. Small, since which one is needed next is not foretold.
 #[derive(Clone, Copy)]
 struct Known {
     day: Day,
-    /// Its midnight, in Unix time. None when the offset changes on it, or near it.
-    begin: Option<i64>,
+    /// Its midnight, in minutes of Unix time. None when the offset changes on it, or near it, or is of no whole minutes.
+    begin: Option<i32>,
 }
 
 impl Local {
@@ -88,7 +88,7 @@ impl Local {
             }
         };
         let Some(begin) = known.begin else { return self.by_the_rules(day.date()?, time.time()?) };
-        Timestamp::new(begin + i64::from(time.second), time.nanos).ok()
+        Timestamp::new(i64::from(begin) * 60 + i64::from(time.second), time.nanos).ok()
     }
 
     fn by_the_rules(&self, date: Date, time: Time) -> Option<Timestamp> {
@@ -98,7 +98,8 @@ impl Local {
     fn known(&self, day: Day) -> Option<Known> {
         let begin =
             self.by_the_rules(day.date()?, Time::midnight()).filter(|begin| !self.changes_near(*begin).unwrap_or(true));
-        Some(Known { day, begin: begin.map(Timestamp::as_second) })
+        let minutes = |second: i64| i32::try_from(second / 60).ok().filter(|_| second % 60 == 0);
+        Some(Known { day, begin: begin.map(Timestamp::as_second).and_then(minutes) })
     }
 
     fn changes_near(&self, time: Timestamp) -> Result<bool, jiff::Error> {
@@ -122,6 +123,7 @@ mod tests {
             let zones = [
                 TimeZone::UTC,
                 TimeZone::fixed(Offset::from_seconds(-5400).unwrap()),
+                TimeZone::fixed(Offset::from_seconds(1_234).unwrap()),
                 TimeZone::posix("EST5EDT,M3.2.0,M11.1.0").unwrap(),
             ];
             let changes = of_changes.into_iter().map(|(year, month, day, hour)| (year, month, day, hour, 30, 0));

@@ -52,15 +52,14 @@ impl<'f> Mapped<'f> {
 
     /// Whether the file was truncated since, as far as it was looked at; written anew, it begins otherwise.
     pub fn is_truncated(&self) -> bool {
-        let Some(mapping) = &self.mapping else { return false };
-        self.is_broken(mapping)
+        self.mapping.as_ref().is_some_and(|mapping| mapping.is_broken() || self.is_another(mapping))
     }
 
-    fn is_broken(&self, mapping: &Mapping) -> bool {
+    /// Whether the file is shorter now, or begins otherwise.
+    fn is_another(&self, mapping: &Mapping) -> bool {
         let mut there = [0; HEAD];
         let there = there.get_mut(..self.head.len()).unwrap_or_default();
-        mapping.window.is_broken.load(Ordering::Relaxed)
-            || self.file.metadata().map_or(true, |meta| meta.len() < mapping.len.get() as u64)
+        self.file.metadata().map_or(true, |meta| meta.len() < mapping.len.get() as u64)
             || self.file.read_exact_at(there, 0).is_err()
             || *there != *self.head
     }
@@ -68,23 +67,24 @@ impl<'f> Mapped<'f> {
     /// Gives more of what is mapped. False where the next bytes cannot be looked at there, and are to be copied.
     fn go_on(&mut self, mapping: &Mapping) -> Result<bool> {
         let size = mapping.len.get();
+        if mapping.is_broken() {
+            return Err(Error::other(Truncated));
+        }
         if self.until == self.ready && self.ready < size {
             // What is no longer looked at is no memory of this process.
             let seen = self.at / PAGES * PAGES;
             let _ = mapping.advise(self.left, seen, Advice::LinuxDontNeed);
             self.left = seen;
             let next = (self.ready + self.stride).min(size);
-            // What cannot be read from its disk is an error of a read; of a page it is SIGBUS.
-            let is_ready = mapping.advise(self.ready, next, Advice::LinuxPopulateRead).is_ok();
-            if self.is_broken(mapping) {
+            mapping.touch(self.ready, next);
+            if self.is_another(mapping) {
                 return Err(Error::other(Truncated));
             }
-            if !is_ready {
+            // What cannot be read from its disk is an error of a read; of a page it is SIGBUS.
+            if mapping.is_broken() {
                 return Ok(false);
             }
             self.ready = next;
-        } else if mapping.window.is_broken.load(Ordering::Relaxed) {
-            return Err(Error::other(Truncated));
         }
         self.until = (self.until + self.cutting.chunk).min(self.ready);
         Ok(true)
@@ -140,6 +140,19 @@ impl Mapping {
         let from = from.min(to);
         // SAFETY: it is within the mapping, and a page of a file that was left is read again.
         Ok(unsafe { madvise(self.begin.as_ptr().add(from).cast(), to - from, advice) }?)
+    }
+
+    /// Makes it ready. The kernel has a page that is touched ready with those around it: many times cheaper than being told to
+    /// make each of them.
+    fn touch(&self, from: usize, to: usize) {
+        for byte in self.bytes(from, to).iter().step_by(PAGES) {
+            std::hint::black_box(*byte);
+        }
+    }
+
+    /// Whether a page of it is gone.
+    fn is_broken(&self) -> bool {
+        self.window.is_broken.load(Ordering::Relaxed)
     }
 
     /// Those of its bytes.

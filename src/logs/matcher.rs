@@ -79,9 +79,21 @@ impl<'s> Matcher<'s> {
         Matcher { set, shapes, known, sets, proven: Proven::default(), mixed: 0, digital: Vec::new() }
     }
 
-    /// The signatures that a line matches, in their order. It begins at a position of the text in which these are its hits.
-    pub fn matches_of(&mut self, line: &[u8], (at, hits): (usize, &[Hit]), found: &mut Vec<SigId>) -> Looked {
+    /// The shape of a line that is to be matched. What is known of it is brought near meanwhile.
+    pub fn expect(&self, line: &[u8]) -> u64 {
         let shape = self.shapes.of(line);
+        self.known.expect(shape);
+        shape
+    }
+
+    /// The signatures that a line of a shape matches, in their order. It begins at a position of the text in which these are its
+    /// hits.
+    pub fn matches_of(
+        &mut self,
+        (line, shape): (&[u8], u64),
+        (at, hits): (usize, &[Hit]),
+        found: &mut Vec<SigId>,
+    ) -> Looked {
         let known = self.known.get(shape);
         let traits = match known {
             Some(known) => known.traits,

@@ -11,6 +11,7 @@ use super::matcher::{Looked, Matcher, append};
 use super::signature::{SigId, SignatureSet};
 use super::stack::{self, Part, Stack};
 use super::stems::Hit;
+use super::wide::fetch;
 use jiff::Timestamp;
 use memchr::{memchr, memchr2, memrchr, memrchr2};
 use std::borrow::Cow;
@@ -21,6 +22,9 @@ pub const MAX_LINE: usize = 16 << 10;
 
 /// Bytes of tracebacks that are chained: fewer than the lines at which a stack trace is cut.
 const MAX_CHAINED: usize = 4 << 10;
+
+/// Bytes that are brought near at once.
+const CACHE_LINE: usize = 64;
 
 /// Where a line came from: its offset in what was read, and the time of its envelope.
 pub type Place = (u64, Option<Timestamp>);
@@ -78,6 +82,7 @@ impl<'s> Scan<'s> {
             };
             let on_line = hits.iter().take_while(|hit| (hit.at as usize) < end).count();
             let (here, rest) = hits.split_at_checked(on_line).unwrap_or_default();
+            expect_line(text, rest);
             let raw = text.get(at..end.min(at + MAX_LINE)).unwrap_or_default();
             let seen = if plain { Cow::Borrowed(raw) } else { escapes::without(raw) };
             let plain = matches!(seen, Cow::Borrowed(_));
@@ -108,14 +113,18 @@ impl<'s> Scan<'s> {
         let may_open = !line.plain || self.set.may_open(hits);
         found.clear();
         let only_opens = line.plain && stack::is_python(line.text) && self.set.only_open(hits);
-        let looked = if only_opens { None } else { self.matches_of(&line, hits, &mut found) };
+        let shape = Some(()).filter(|()| line.plain && !only_opens).map(|()| self.expect(line.text, sink));
+        // Found meanwhile: a line that opens nothing is mostly an event by itself.
+        let following = if may_open { None } else { next.line(region) };
+        let looked = if only_opens { None } else { self.matches_of(&line, shape, hits, &mut found) };
         self.count(&found);
         let after = if self.assembler.wants_next() || !line.plain {
             None
         } else if may_open {
             self.traceback_again(&line, false, &mut found, next, region, sink)
         } else {
-            looked.and_then(|looked| self.lone_again(&line, looked, &mut found, next, region, sink))
+            let both = looked.zip(following);
+            both.and_then(|both| self.lone_again(&line, both, &mut found, next, region, sink))
         };
         if after.is_none() {
             self.assembler.feed(&Line { matched: &found, may_open, ..line }, region, sink);
@@ -124,13 +133,26 @@ impl<'s> Scan<'s> {
         after.unwrap_or(next)
     }
 
-    fn matches_of(&mut self, line: &Line<'_>, hits: &[Hit], found: &mut Vec<SigId>) -> Option<Looked> {
-        if !line.plain {
+    /// The shape of a line that may say what happened. What is known of it is brought near meanwhile.
+    fn expect(&self, line: &[u8], sink: &dyn Sink) -> u64 {
+        let shape = self.matcher.expect(line);
+        sink.expect(shape);
+        shape
+    }
+
+    fn matches_of(
+        &mut self,
+        line: &Line<'_>,
+        shape: Option<u64>,
+        hits: &[Hit],
+        found: &mut Vec<SigId>,
+    ) -> Option<Looked> {
+        let Some(shape) = shape else {
             *found = self.set.matches(line.text);
             return None;
-        }
+        };
         let within = hits.iter().take_while(|hit| (hit.at as usize) < line.at + line.text.len()).count();
-        Some(self.matcher.matches_of(line.text, (line.at, hits.get(..within).unwrap_or_default()), found))
+        Some(self.matcher.matches_of((line.text, shape), (line.at, hits.get(..within).unwrap_or_default()), found))
     }
 
     fn count(&mut self, found: &[SigId]) {
@@ -146,16 +168,15 @@ impl<'s> Scan<'s> {
     fn lone_again<'h>(
         &mut self,
         line: &Line<'_>,
-        looked: Looked,
+        (looked, following): (Looked, &[u8]),
         found: &mut Vec<SigId>,
         next: Next<'h>,
         region: &Region<'_>,
         sink: &mut dyn Sink,
     ) -> Option<Next<'h>> {
-        if found.is_empty() {
+        if found.is_empty() || !block::is_frameless(line.text, following) {
             return None;
         }
-        let following = next.line(region).filter(|following| block::is_frameless(line.text, following))?;
         let end = next.at + following.len();
         let on_line = next.hits.iter().take_while(|hit| (hit.at as usize) < end).count();
         if self.set.may_open(next.hits.get(..on_line).unwrap_or_default()) {
@@ -194,7 +215,7 @@ impl<'s> Scan<'s> {
         let mut of_others = std::mem::take(&mut self.of_others);
         of_others.clear();
         let frames = if is_record { self.opened(next, region, found, &mut of_others) } else { Some(next) };
-        let whole = frames.and_then(|frames| self.whole_traceback(frames, region, found, &mut of_others));
+        let whole = frames.and_then(|frames| self.whole_traceback(frames, region, found, &mut of_others, sink));
         let record = is_record.then_some(line.text);
         let after = whole.filter(|(title, ..)| {
             let seen = Seen {
@@ -235,7 +256,8 @@ impl<'s> Scan<'s> {
     fn opens(&mut self, line: &[u8], (at, hits): (usize, &[Hit]), of_others: &mut Vec<SigId>) {
         self.of_line.clear();
         if !self.set.only_open(hits) {
-            self.matcher.matches_of(line, (at, hits), &mut self.of_line);
+            let shape = self.matcher.expect(line);
+            self.matcher.matches_of((line, shape), (at, hits), &mut self.of_line);
             append(of_others, &self.of_line);
         }
     }
@@ -248,6 +270,7 @@ impl<'s> Scan<'s> {
         region: &Region<'t>,
         found: &mut Vec<SigId>,
         of_others: &mut Vec<SigId>,
+        sink: &dyn Sink,
     ) -> Option<(Title<'t>, Next<'h>)> {
         let first = next.at;
         loop {
@@ -256,13 +279,14 @@ impl<'s> Scan<'s> {
             if after.at - first > MAX_CHAINED {
                 return None;
             }
-            let looked = self.matcher.matches_of(text, (at, here), &mut self.of_line);
+            let shape = self.expect(text, sink);
+            let following = after.line(region)?;
+            let looked = self.matcher.matches_of((text, shape), (at, here), &mut self.of_line);
             if !looked.exception {
                 return None;
             }
             append(of_others, &self.of_line);
             join(found, &self.of_line);
-            let following = after.line(region)?;
             if Stack::PythonMessage(0).offer(following) == Part::Foreign {
                 return Some((Title { at, text, shape: looked.title_shape }, after));
             }
@@ -324,6 +348,15 @@ impl<'a> Next<'a> {
         let (end, plain) = line_end(region.text, self.at);
         let line = region.text.get(self.at..end)?;
         (plain && self.at < region.text.len() && line.len() <= MAX_LINE).then_some(line)
+    }
+}
+
+/// Has the text around the next hit brought near meanwhile.
+fn expect_line(text: &[u8], hits: &[Hit]) {
+    let Some(hit) = hits.first() else { return };
+    let at = hit.at as usize;
+    for soon in [at.saturating_sub(CACHE_LINE), at, at + CACHE_LINE] {
+        text.get(soon).into_iter().for_each(fetch);
     }
 }
 

@@ -4,7 +4,7 @@
 //! Pure.
 
 use super::spread::spread;
-use super::wide::{halves, without_values};
+use super::wide::{fetch, halves, without_values};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 
@@ -108,9 +108,19 @@ impl<T> Default for Memo<T> {
 impl<T: Copy> Memo<T> {
     const SETS: usize = 1 << 10;
 
+    /// Has the set of a shape brought near meanwhile.
+    pub fn expect(&self, shape: u64) {
+        self.sets.get(Self::set(shape)).into_iter().for_each(fetch);
+    }
+
     /// What was remembered of a shape, unless it has been forgotten.
     pub fn get(&mut self, shape: u64) -> Option<T> {
-        let set = self.sets.get_mut(Self::set(shape))?;
+        self.get_in(shape, shape)
+    }
+
+    /// What was remembered of something else in the set of a shape.
+    pub fn get_in(&mut self, of: u64, shape: u64) -> Option<T> {
+        let set = self.sets.get_mut(Self::set(of))?;
         let way = set.way(shape)?;
         let (of, known) = set.0.get_mut(way)?;
         *of |= ASKED_FOR;
@@ -119,10 +129,15 @@ impl<T: Copy> Memo<T> {
 
     /// Remembers it.
     pub fn put(&mut self, shape: u64, known: T) {
+        self.put_in(shape, shape, known);
+    }
+
+    /// Remembers it in the set of a shape.
+    pub fn put_in(&mut self, of: u64, shape: u64, known: T) {
         if self.sets.is_empty() {
             self.sets = vec![Set([(0, None); WAYS]); Self::SETS];
         }
-        let Some(set) = self.sets.get_mut(Self::set(shape)) else { return };
+        let Some(set) = self.sets.get_mut(Self::set(of)) else { return };
         match set.way(shape).or_else(|| set.free(shape)).and_then(|way| set.0.get_mut(way)) {
             Some(place) => *place = (shape & !ASKED_FOR, Some(known)),
             None => set.0.iter_mut().for_each(|(of, _)| *of &= !ASKED_FOR),

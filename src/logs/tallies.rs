@@ -53,9 +53,14 @@ struct Noted {
 }
 
 impl Tallies {
-    /// What is known of events that are alike in this.
-    pub fn get(&mut self, key: u64) -> Option<Alike> {
-        self.known.get(key)
+    /// Has what is known of events with titles of a shape brought near meanwhile.
+    pub fn expect(&self, shape: u64) {
+        self.known.expect(shape);
+    }
+
+    /// What is known of events with titles of a shape that are alike in this too.
+    pub fn get(&mut self, shape: u64, key: u64) -> Option<Alike> {
+        self.known.get_in(shape, key)
     }
 
     /// Whether all must be told before another kind is learned.
@@ -70,14 +75,14 @@ impl Tallies {
     }
 
     /// Learns what events are that are alike in this: of which group, and what they count for.
-    pub fn learn(&mut self, key: u64, group: Handle, signatures: &[SigId], time: Place) {
+    pub fn learn(&mut self, (shape, key): (u64, u64), group: Handle, signatures: &[SigId], time: Place) {
         let set = self.sets.iter().position(|set| set == signatures).unwrap_or_else(|| {
             self.sets.push(signatures.to_vec());
             self.sets.len() - 1
         });
         let (Ok(tally), Ok(set)) = (u32::try_from(self.tallies.len()), u32::try_from(set)) else { return };
         self.tallies.push(Tally { group, set, events: 0, first: Timestamp::MAX, last: Timestamp::MIN });
-        self.known.put(key, Alike { tally, time });
+        self.known.put_in(shape, key, Alike { tally, time });
     }
 
     /// Notes an event with the place of its title in the region. True when those that are noted are to be added up.

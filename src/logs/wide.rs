@@ -82,6 +82,22 @@ pub(super) fn begins_with(text: &[u8], start: &[u8]) -> bool {
     last == other && text.as_chunks::<16>().0.iter().zip(start.as_chunks().0).all(|(one, other)| one == other)
 }
 
+/// Has what is looked at soon brought into the cache meanwhile.
+#[inline(always)]
+pub(super) fn fetch<T>(soon: &T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        #[expect(unsafe_code, reason = "it takes an address, of which it need not be true that something is there")]
+        // SAFETY: every processor of this architecture has it; nothing is read.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(soon).cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = soon;
+}
+
 /// Sixteen bytes as two numbers.
 #[inline(always)]
 pub(super) fn halves(sixteen: &[u8; 16]) -> [u64; 2] {

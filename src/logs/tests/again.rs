@@ -22,6 +22,10 @@ impl Sink for Counted<'_, '_> {
         self.counter.event(event)
     }
 
+    fn expect(&self, shape: u64) {
+        self.counter.expect(shape);
+    }
+
     fn again(&mut self, event: &Seen<'_>) -> bool {
         let taken = self.takes && self.counter.again(event);
         self.taken += usize::from(taken);

@@ -14,6 +14,8 @@ const BLOCK: usize = 64;
 const SEEN: usize = BLOCK + GRAM - 1;
 /// Blocks after which those that are due get their closer look: a power of two.
 const DUE: usize = 1 << 10;
+/// The same where the places are noted too: what is noted stays in the first cache with what it is looked up in.
+const DUE_PLACES: usize = 1 << 8;
 
 /// The proof that this processor has AVX-512 VBMI.
 #[derive(Debug, Clone, Copy)]
@@ -74,8 +76,8 @@ fn find_by_groups<const SETS: usize, const GROUP: usize>(
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 fn find_by_blocks<const SETS: usize>(tables: &[Tables; SETS], text: &[u8], found: &mut impl FnMut(usize)) {
     let whole = followed(text) / BLOCK * BLOCK;
-    let mut due = [(0_u64, 0_u16); DUE];
-    for begin in (0..whole).step_by(DUE * BLOCK) {
+    let mut due = [(0_u64, 0_u16); DUE_PLACES];
+    for begin in (0..whole).step_by(DUE_PLACES * BLOCK) {
         let rest = text.get(begin..whole + GRAM - 1).unwrap_or_default();
         let count = gather_places(tables, rest, &mut due);
         for (places, index) in due.get(..count).unwrap_or_default() {
@@ -138,13 +140,13 @@ fn gather_groups<const SETS: usize, const GROUP: usize>(
 /// Notes which blocks are due, each with the places in it, and says how many: as above.
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 #[inline(never)]
-fn gather_places<const SETS: usize>(tables: &[Tables; SETS], text: &[u8], due: &mut [(u64, u16); DUE]) -> usize {
+fn gather_places<const SETS: usize>(tables: &[Tables; SETS], text: &[u8], due: &mut [(u64, u16); DUE_PLACES]) -> usize {
     let tables = loaded(tables);
     let mut count = 0_usize;
-    for (index, at) in (0..DUE as u16).zip((0..).step_by(BLOCK)) {
+    for (index, at) in (0..DUE_PLACES as u16).zip((0..).step_by(BLOCK)) {
         let Some(seen) = text.get(at..).and_then(<[u8]>::first_chunk) else { break };
         let places = places(&tables, seen);
-        if let Some(next) = due.get_mut(count & (DUE - 1)) {
+        if let Some(next) = due.get_mut(count & (DUE_PLACES - 1)) {
             *next = (places, index);
         }
         count += usize::from(places != 0);
