@@ -20,9 +20,11 @@ fn any_op() -> impl Strategy<Value = Op> {
         2 => Just(Op::CopyTruncate),
         1 => Just(Op::Unlink),
         1 => Just(Op::Truncate),
-        2 => (0u8..4).prop_map(Op::LateAppend),
-        2 => Just(Op::Pack),
+        2 => (0u8..3, 0u8..4).prop_map(|(before, lines)| Op::LateAppend(before, lines)),
+        2 => (0u8..3).prop_map(Op::Pack),
+        1 => (0u8..3).prop_map(Op::Remove),
         1 => Just(Op::RemoveOldest),
+        1 => (0u8..3).prop_map(Op::Away),
         6 => Just(Op::Pass),
         2 => Just(Op::LostPass),
     ]
@@ -30,7 +32,12 @@ fn any_op() -> impl Strategy<Value = Op> {
 
 #[track_caller]
 fn check(pattern: &str, ops: &[Op]) {
-    let mut log = Model::new(pattern);
+    check_beside(pattern, &[], ops);
+}
+
+#[track_caller]
+fn check_beside(pattern: &str, older: &[(u8, bool)], ops: &[Op]) {
+    let mut log = Model::beside(pattern, older);
     for op in ops {
         log.apply(*op);
     }
@@ -43,9 +50,10 @@ proptest! {
     #[test]
     fn every_line_is_counted_once_or_inside_of_a_gap(
         pattern in prop::sample::select(vec!["app.log", "app*"]),
+        older in prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec((1u8..3, any::<bool>()), 1..3)],
         ops in prop::collection::vec(any_op(), 1..40),
     ) {
-        check(pattern, &ops);
+        check_beside(pattern, &older, &ops);
     }
 }
 
@@ -58,15 +66,32 @@ fn an_empty_rotated_file_stays_one_of_its_log() {
 
 #[test]
 fn a_late_writer_to_a_rotated_file_hides_neither_what_it_writes_nor_what_came_after_it() {
-    use Op::{Append, LateAppend, Pack, Pass, RemoveOldest, Rename, RenameAround, Unlink};
+    use Op::{Append, Away, LateAppend, Pack, Pass, Remove, RemoveOldest, Rename, RenameAround, Unlink};
     for ops in [
-        &[Rename(0), Op::Dated, Append(1), Pass, LateAppend(1), Append(0), Pass][..],
-        &[Rename(0), Rename(0), Append(1), Pass, LateAppend(1), Pack],
-        &[Rename(0), Append(1), LateAppend(1), RenameAround(1), RemoveOldest, RemoveOldest],
-        &[Rename(0), LateAppend(1), RenameAround(0), RemoveOldest],
-        &[Unlink, Rename(1), LateAppend(1), Pass, RenameAround(0), RemoveOldest],
-        &[Rename(0), LateAppend(1), Pass, Append(2), Rename(0), Append(1), LateAppend(2), Pass],
+        &[Rename(0), Op::Dated, Append(1), Pass, LateAppend(0, 1), Append(0), Pass][..],
+        &[Rename(0), Rename(0), Append(1), Pass, LateAppend(0, 1), Pack(0)],
+        &[Rename(0), Append(1), LateAppend(0, 1), RenameAround(1), RemoveOldest, RemoveOldest],
+        &[Rename(0), LateAppend(0, 1), RenameAround(0), RemoveOldest],
+        &[Unlink, Rename(1), LateAppend(0, 1), Pass, RenameAround(0), RemoveOldest],
+        &[Rename(0), LateAppend(0, 1), Pass, Append(2), Rename(0), Append(1), LateAppend(0, 2), Pass],
+        &[Rename(0), Op::CopyTruncate, Away(1), Remove(0)],
+        &[Rename(0), Op::Dated, Away(1), Remove(1)],
+        &[Rename(0), Pass, Rename(0), Away(1), Remove(0)],
     ] {
         check("app.log", ops);
+        check("app*", ops);
+    }
+}
+
+#[test]
+fn what_was_rotated_before_its_log_was_first_seen_stays_unread_but_for_what_is_written_to_it_since() {
+    use Op::{Append, Away, LateAppend, Pass, Remove, RenameAround};
+    for (older, ops) in [
+        (&[(1, true)][..], &[RenameAround(0)][..]),
+        (&[(0, false)], &[RenameAround(1), Append(0), Remove(0)]),
+        (&[(1, false)], &[LateAppend(0, 1), RenameAround(1), Remove(0), Append(0)]),
+        (&[(2, true), (1, false)], &[LateAppend(1, 1), Pass, Remove(1), Pass, Away(1)]),
+    ] {
+        check_beside("app.log", older, ops);
     }
 }

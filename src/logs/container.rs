@@ -26,7 +26,7 @@ const MAX_ENTRIES: u64 = 50_000;
 /// its line all the same: the `local` driver of engine 20.10 leaves the newline after the last piece out.
 const MIN_CUT: usize = 16 << 10;
 
-/// The newest entry may be so much later than a reading's beginning: both clocks are one, and it was taken before.
+/// What was taken before a reading may be so much later than its beginning: both clocks are one.
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_secs(1);
 
 /// What is known of one container's log.
@@ -57,6 +57,8 @@ pub struct ApiCursor {
     pub open: Suspended,
     /// None of the entries taken was there any more, nor any other, and that was told.
     pub emptied: bool,
+    /// The clock is behind what was taken, and that was told.
+    pub set_back: bool,
 }
 
 /// Reads what is new in the log of one container.
@@ -133,6 +135,9 @@ fn through_engine(
         return collector.problem(source, "its log driver is `none`: there is nothing to read");
     }
     let Some(docker) = docker else { return collector.problem(source, "Docker does not answer") };
+    if docker.is_local() {
+        tell_clock(collector, source, &mut cursor.api);
+    }
     let mut reading = Reading::begin(collector, source, &mut cursor.api, cursor.tty);
     let query = LogQuery { since: reading.known.since(), until: None, tail: Some(MAX_ENTRIES), tty: cursor.tty };
     let answer = docker.logs(&container.id, query, &mut |chunk| {
@@ -144,18 +149,17 @@ fn through_engine(
         collector.problem(source, format!("cannot read its log through Docker: {error}"));
     }
     reading.end(collector, &mut cursor.api, is_whole);
-    if docker.is_local() {
-        tell_clock(collector, source, &cursor.api.taken);
-    }
 }
 
-/// Tells what a clock that went back, which stamps the entries, hides.
-fn tell_clock(collector: &mut Collector<'_>, source: &str, taken: &Taken) {
-    if let Some((newest, _)) = taken.newest().filter(|(newest, _)| *newest > collector.now + CLOCK_SLACK) {
+/// Tells once what a clock that went back, which stamps the entries, hides.
+fn tell_clock(collector: &mut Collector<'_>, source: &str, api: &mut ApiCursor) {
+    let hidden = api.taken.floor().filter(|floor| *floor > collector.now + CLOCK_SLACK);
+    if let Some(floor) = hidden.filter(|_| !api.set_back) {
         let reason =
-            format!("the clock went back: until it is {newest} again, what is written may not be told by the engine");
+            format!("the clock went back: what is written before it is {floor} again is not read through Docker");
         collector.gap(source, reason, None);
     }
+    api.set_back = hidden.is_some();
 }
 
 /// One answer of the engine on its way to lines.

@@ -62,6 +62,15 @@ fn await_first_bytes(log: &File) {
     }
 }
 
+/// Follows a copy to its name of today. False where it is gone.
+fn find_again(copy: &mut FileCursor) -> bool {
+    if std::fs::metadata(&copy.path).is_ok_and(|meta| copy.is_same_inode(Identity::of(&meta))) {
+        return true;
+    }
+    let there = siblings(&copy.path).into_iter().find(|file| copy.is_same_inode(file.id));
+    there.map(|file| copy.path = file.path).is_some()
+}
+
 /// Whether more may be written there.
 fn is_live(cursor: &FileCursor) -> bool {
     !cursor.rotated && !cursor.binary && !is_packed(&cursor.path)
@@ -70,8 +79,10 @@ fn is_live(cursor: &FileCursor) -> bool {
 struct Round<'r, 'c> {
     collector: &'r mut Collector<'c>,
     source: Source<'r>,
-    /// Of what is first seen in this reading.
+    /// Of what is first seen in this reading; a log's is later than that of what was rotated.
     generation: u64,
+    /// Rotated files that were empty when the last reading ended, which are begun anew, and their generations.
+    empty: Vec<(Identity, u64)>,
     /// As the cursors say when the reading begins.
     known: LastWritten,
     /// Those of the cursors of which too little was read to find their content by it.
@@ -109,11 +120,14 @@ impl<'r, 'c> Round<'r, 'c> {
         let mut known = LastWritten::default();
         cursors.iter().for_each(|cursor| known.add(&cursor.path, cursor.mtime));
         let generation = cursors.iter().map(|cursor| cursor.generation).max().unwrap_or(0) + 1;
+        let is_empty = |cursor: &&FileCursor| cursor.rotated && cursor.size == 0;
+        let empty = cursors.iter().filter(is_empty).map(|cursor| (cursor.identity(), cursor.generation)).collect();
         let (copies, waiting) = cursors.into_iter().partition(|cursor| cursor.copied);
         Round {
             collector,
             source,
             generation,
+            empty,
             known,
             unfound: LastWritten::default(),
             kept: Vec::new(),
@@ -149,7 +163,7 @@ impl<'r, 'c> Round<'r, 'c> {
         for cursor in displaced {
             self.bases.extend(cursor.log().cloned());
             if let Some(cursor) = self.resolve(cursor) {
-                if !cursor.is_recognisable() {
+                if !cursor.is_recognisable() && cursor.is_missed() {
                     self.unfound.add(&cursor.path, cursor.mtime);
                 }
                 // Of an empty file there is nothing to be found again.
@@ -349,12 +363,18 @@ impl<'r, 'c> Round<'r, 'c> {
 
     /// A cursor at the beginning of a file.
     fn cursor_of(&self, file: &Present) -> FileCursor {
-        let mut cursor = FileCursor { generation: self.generation, ..FileCursor::start(file.path.clone(), file.id) };
+        let mut cursor = FileCursor::start(file.path.clone(), file.id);
         let live = self.kept.iter().filter(|kept| !kept.rotated).map(|kept| &kept.path);
         let logs = live.chain(&self.bases).filter(|log| is_rotation_of(&file.path, log));
         // Rotated files are among the bases where a glob matches them: the log itself has the shortest name.
         cursor.rotated_from = logs.min_by_key(|log| log.as_os_str().len()).cloned();
         cursor.rotated = cursor.rotated_from.is_some();
+        cursor.generation = if cursor.rotated {
+            let known = self.empty.iter().find(|(id, _)| id.is_same_file(file.id));
+            known.map_or(self.generation, |(_, generation)| *generation)
+        } else {
+            self.generation + 1
+        };
         cursor
     }
 
@@ -401,9 +421,7 @@ impl<'r, 'c> Round<'r, 'c> {
             cursor.superseded |= superseded;
         }
         self.note_older();
-        let is_there =
-            |copy: &FileCursor| std::fs::metadata(&copy.path).is_ok_and(|m| copy.is_same_inode(Identity::of(&m)));
-        self.copies.retain(is_there);
+        self.copies.retain_mut(find_again);
         self.kept.append(&mut self.copies);
         // Truncated while it was read in the last look: found by the next reading.
         self.kept.append(&mut self.waiting);
@@ -418,7 +436,11 @@ impl<'r, 'c> Round<'r, 'c> {
                 continue;
             }
             let mut cursor = self.cursor_of(&file);
-            if let Some(opened) = open(&file).ok().flatten().filter(|_| !is_packed(&file.path)) {
+            // With a number before the extension it may be the log of another instance, which is written too.
+            let is_sure = cursor.log().is_some_and(|log| {
+                file.path.as_os_str().as_encoded_bytes().starts_with(log.as_os_str().as_encoded_bytes())
+            });
+            if let Some(opened) = open(&file).ok().flatten().filter(|_| is_sure && !is_packed(&file.path)) {
                 cursor.advance(&opened, file.id, end_of(&opened, file.id.size));
                 cursor.superseded = true;
                 self.kept.push(cursor);
@@ -432,15 +454,17 @@ impl<'r, 'c> Round<'r, 'c> {
         }
     }
 
-    /// Whether a file was read to its end and a later one of the same log is there: the log itself, or another of its
-    /// rotated files when the log is not there yet.
+    /// Whether a file was read to its end and nobody writes to it any more: it is packed, or a later one of the same log is
+    /// there: the log itself, or another of its rotated files when the log is not there yet.
     fn is_superseded(&self, cursor: &FileCursor) -> bool {
-        let read = cursor.offset >= cursor.size || is_packed(&cursor.path);
+        if is_packed(&cursor.path) {
+            return true;
+        }
+        let read = cursor.offset >= cursor.size;
         let log = cursor.rotated_from.as_ref().filter(|_| cursor.rotated);
         let follows = |path: &Path| {
             is_rotation_of(&cursor.path, path) || log.is_some_and(|log| path == *log || is_rotation_of(path, log))
         };
-        // A packed file has a later time than what came next when that was begun before.
         let is_later =
             |c: &FileCursor| (c.generation, c.mtime) >= (cursor.generation, cursor.mtime) || log == Some(&c.path);
         read && self.kept.iter().any(|c| c.path != cursor.path && is_later(c) && follows(&c.path))

@@ -33,12 +33,15 @@ pub enum Op {
     CopyTruncate,
     Unlink,
     Truncate,
-    /// So many lines of a writer that still has the newest rotated file open.
-    LateAppend(u8),
-    /// The newest rotated file is packed.
-    Pack,
-    /// The oldest rotated file is removed.
+    /// Of a writer that still has a rotated file open, the newest one or one so many before it: so many lines.
+    LateAppend(u8, u8),
+    /// A rotated file is packed.
+    Pack(u8),
+    /// A rotated file is removed.
+    Remove(u8),
     RemoveOldest,
+    /// Rename, and three passes while its writer goes on there with so many lines each and there is no log.
+    Away(u8),
     Pass,
     /// A pass that is killed before its state is saved.
     LostPass,
@@ -54,6 +57,8 @@ struct Line {
     destroyed: Option<usize>,
     /// Nothing can tell of its loss: a pass saw its file empty before, or none saw it at all.
     unseen: bool,
+    /// Rotated before its log was first seen.
+    is_older: bool,
 }
 
 struct File {
@@ -107,6 +112,28 @@ pub struct Model {
 impl Model {
     /// A log that one pass has seen; `pattern` is what the source reads, `app.log` or `app*`.
     pub fn new(pattern: &str) -> Model {
+        Model::beside(pattern, &[])
+    }
+
+    /// The same beside older rotated files, the newest first: how many lines each has, and whether it is packed.
+    pub fn beside(pattern: &str, older: &[(u8, bool)]) -> Model {
+        let mut model = Model::without_log(pattern);
+        for (at, (lines, is_packed)) in older.iter().enumerate().rev() {
+            let path = model.path(&format!("app.log.{}", at + 1));
+            model.files.insert(1, File::new(path, Vec::new()));
+            let text = model.whole_lines(1, *lines);
+            model.lines.iter_mut().for_each(|line| line.is_older = pattern == "app.log");
+            model.write(1, &text);
+            if *is_packed {
+                model.pack(1);
+            }
+        }
+        model.append(2);
+        model.pass(true);
+        model
+    }
+
+    fn without_log(pattern: &str) -> Model {
         let dir = tempfile::tempdir().unwrap();
         let text = format!(
             "[checks.host]\nenabled = false\n[checks.docker]\nenabled = false\n[signatures]\nbuiltin = false\n\
@@ -117,7 +144,7 @@ impl Model {
         let engine = compile(vec![(dir.path().join("healer.toml"), text)], &SystemSecrets);
         let engine = engine.unwrap_or_else(|errors| panic!("{}", errors[0]));
         let path = dir.path().join("app.log");
-        let mut model = Model {
+        Model {
             dir,
             engine,
             state: LogState::default(),
@@ -132,10 +159,7 @@ impl Model {
             named: 0,
             may_have_gap: false,
             log_is_empty: false,
-        };
-        model.append(2);
-        model.pass(true);
-        model
+        }
     }
 
     pub fn apply(&mut self, op: Op) {
@@ -151,9 +175,11 @@ impl Model {
             Op::CopyTruncate => self.copy_truncate(),
             Op::Unlink => self.unlink(),
             Op::Truncate => self.truncate(),
-            Op::LateAppend(lines) => self.append_late(lines),
-            Op::Pack => self.pack(),
-            Op::RemoveOldest => self.remove_oldest(),
+            Op::LateAppend(before, lines) => self.append_late(1 + usize::from(before), lines),
+            Op::Pack(before) => self.pack(1 + usize::from(before)),
+            Op::Remove(before) => self.remove(1 + usize::from(before)),
+            Op::RemoveOldest => self.remove(self.files.len() - 1),
+            Op::Away(lines) => self.away(lines),
             Op::Pass => self.pass(true),
             Op::LostPass => self.pass(false),
         }
@@ -170,7 +196,8 @@ impl Model {
         for (n, line) in self.lines.iter().enumerate() {
             let times = self.counts.get(&n).copied().unwrap_or(0);
             assert!(times <= 1, "line {n} was counted {times} times");
-            if times == 0 {
+            assert!(times == 0 || !line.is_older, "line {n} was rotated before its log was first seen");
+            if times == 0 && !line.is_older {
                 self.check_lost(n, line);
             }
         }
@@ -190,15 +217,15 @@ impl Model {
     }
 
     /// Of what is written after the file was seen rotated nothing tells once that is gone.
-    fn append_late(&mut self, lines: u8) {
-        if self.files.get(1).is_none_or(|file| file.is_copy) {
+    fn append_late(&mut self, file: usize, lines: u8) {
+        if self.files.get(file).is_none_or(|file| file.is_copy) {
             return;
         }
         let first = self.lines.len();
-        let text = self.whole_lines(1, lines);
+        let text = self.whole_lines(file, lines);
         self.lines.iter_mut().skip(first).for_each(|line| line.unseen = true);
-        self.files[1].is_late = true;
-        self.write(1, &text);
+        self.files[file].is_late = true;
+        self.write(file, &text);
     }
 
     fn whole_lines(&mut self, file: usize, lines: u8) -> String {
@@ -226,7 +253,7 @@ impl Model {
     /// A new line of a file, up to where it matches.
     fn line(&mut self, file: usize) -> String {
         let n = self.lines.len();
-        self.lines.push(Line { written: self.step, destroyed: None, unseen: self.log_is_empty });
+        self.lines.push(Line { written: self.step, destroyed: None, unseen: self.log_is_empty, is_older: false });
         self.files[file].lines.push(n);
         let time = Timestamp::from_second(BEGIN - LINES as i64 + (n % LINES) as i64).unwrap();
         format!("{time} ERROR worker job numbered {n} of")
@@ -290,6 +317,22 @@ impl Model {
         self.write(0, "");
     }
 
+    fn away(&mut self, lines: u8) {
+        self.shift();
+        let (live, to) = (self.files[0].path.clone(), self.path("app.log.1"));
+        fs::rename(&live, &to).unwrap();
+        self.files[0].path = to;
+        for _ in 0..3 {
+            self.pass(true);
+            self.step += 1;
+            self.append(lines);
+            self.step += 1;
+        }
+        self.files.insert(0, File::new(live, Vec::new()));
+        self.log_is_empty = false;
+        self.write(0, "");
+    }
+
     fn copy_truncate(&mut self) {
         self.shift();
         let (live, copy) = (self.files[0].path.clone(), self.path("app.log.1"));
@@ -328,8 +371,10 @@ impl Model {
     }
 
     /// As gzip does: the packed file keeps the time of the original.
-    fn pack(&mut self) {
-        let Some(file) = self.files.get_mut(1).filter(|f| f.path.extension().is_none_or(|e| e != "gz")) else { return };
+    fn pack(&mut self, file: usize) {
+        let Some(file) = self.files.get_mut(file).filter(|f| f.path.extension().is_none_or(|e| e != "gz")) else {
+            return;
+        };
         let time = fs::metadata(&file.path).unwrap().modified().unwrap();
         let to = PathBuf::from(format!("{}.gz", file.path.display()));
         let mut encoder = flate2::write::GzEncoder::new(fs::File::create(&to).unwrap(), flate2::Compression::fast());
@@ -340,13 +385,13 @@ impl Model {
         file.is_copy = true;
     }
 
-    fn remove_oldest(&mut self) {
-        if self.files.len() < 2 {
+    fn remove(&mut self, file: usize) {
+        if file == 0 || file >= self.files.len() {
             return;
         }
-        let Some(file) = self.files.pop() else { return };
+        let file = self.files.remove(file);
         fs::remove_file(&file.path).unwrap();
-        let whole = file.lines.iter().all(|n| self.counts.contains_key(n));
+        let whole = file.lines.iter().all(|n| self.lines[*n].is_older || self.counts.contains_key(n));
         self.may_have_gap |= !file.seen_rotated || !whole || file.is_late;
         self.destroy(&file.lines, file.seen);
     }

@@ -116,7 +116,9 @@ impl Log {
             let mut cursor = collector.state.containers.remove(&id).unwrap();
             let mut reading = Reading::begin(collector, "x", &mut cursor.api, log.tty);
             let since = reading.known.since();
-            let told = log.entries.iter().filter(|(_, time, _)| since.is_none_or(|since| *time >= since));
+            // It takes whole seconds.
+            let is_told = |time: &Timestamp| since.is_none_or(|since| time.as_second() >= since.as_second());
+            let told = log.entries.iter().filter(|(_, time, _)| is_told(time));
             for (stream, time, text) in told {
                 reading.take(collector, &mut cursor.api, *stream, format!("{time} {text}").as_bytes());
             }
@@ -235,18 +237,43 @@ fn what_the_engine_dropped_before_it_was_asked_is_a_gap_told_once() {
     }
 }
 
+/// Entries that are written so many milliseconds after a moment, by its clock.
+fn write_at(log: &mut Log, stamps: impl Iterator<Item = i64>) {
+    for after in stamps {
+        log.lines += 1;
+        let time = Timestamp::from_millisecond(1_000_000 + after).unwrap();
+        log.entries.push((0, time, format!("line {} ERR\n", log.lines)));
+    }
+}
+
 #[test]
-fn a_clock_that_went_back_hides_what_is_written() {
-    let mut log = Log::new();
-    log.write(&[(0, 1)]);
-    log.ask();
-    for (behind, gaps) in [(0, 0), (-101, 0), (-500, 1)] {
+fn entries_that_are_stamped_earlier_than_all_that_are_known_are_counted_once() {
+    for late in [200..300, 50..51] {
+        let mut log = Log::new();
+        write_at(&mut log, -5_000..-4_999);
+        log.ask();
+        write_at(&mut log, (100..600).chain(late));
+        (0..3).for_each(|_| log.ask());
+        assert_eq!((log.counted, log.gaps), (log.lines, 0));
+    }
+}
+
+#[test]
+fn a_clock_that_went_back_hides_what_is_written_before_all_that_are_known_and_that_is_told_once() {
+    for (entries, behind, gaps) in [(300, 0, 0), (300, -100, 0), (300, -500, 1), (100, -500, 0)] {
+        let mut log = Log::new();
+        write_at(&mut log, 0..entries);
+        log.ask();
         log.clock += behind;
-        log.collect(|collector, _| {
-            let taken = collector.state.containers[&Container::example("web").id].api.taken.clone();
-            tell_clock(collector, "x", &taken);
-        });
-        assert_eq!(log.gaps, gaps, "{behind}");
+        for _ in 0..2 {
+            log.collect(|collector, _| {
+                let id = Container::example("web").id;
+                let mut cursor = collector.state.containers.remove(&id).unwrap();
+                tell_clock(collector, "x", &mut cursor.api);
+                collector.state.containers.insert(id, cursor);
+            });
+        }
+        assert_eq!(log.gaps, gaps, "{entries} {behind}");
     }
 }
 

@@ -26,6 +26,11 @@ impl Taken {
         self.times.last().copied()
     }
 
+    /// Up to when what is there was taken, or is not told any more.
+    pub fn floor(&self) -> Option<Timestamp> {
+        self.floor
+    }
+
     /// From when on there may be others: None where all that was taken is known.
     pub fn since(&self) -> Option<Timestamp> {
         self.floor.and(self.times.first()).map(|(time, _)| *time)
@@ -38,7 +43,7 @@ impl Taken {
             Err(at) => self.times.insert(at, (time, 1)),
         }
         if self.times.len() > MOST {
-            self.floor = Some(self.times.remove(0).0);
+            self.floor = self.floor.max(Some(self.times.remove(0).0));
         }
     }
 

@@ -77,6 +77,8 @@ impl Round<'_, '_> {
         for copy in &self.copies {
             match std::fs::metadata(&copy.path).map(|meta| Identity::of(&meta)) {
                 Ok(id) if copy.is_unchanged(id) => {}
+                // Nobody writes there any more.
+                Ok(_) if copy.size > 0 && is_packed(&copy.path) => {}
                 Ok(id) if copy.is_same_inode(id) => fresh.push(Present { path: copy.path.clone(), id }),
                 _ if copy.size == 0 => self.bases.extend(copy.log().cloned()),
                 _ => {}

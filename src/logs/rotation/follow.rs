@@ -116,7 +116,7 @@ impl Round<'_, '_> {
         }
         // It was empty: that it was truncated since cannot be seen in it.
         if cursor.offset == 0 && !cursor.rotated {
-            cursor.generation = self.generation;
+            cursor.generation = self.generation + u64::from(cursor.path == file.path);
             self.bases.push(file.path.clone());
         }
         let opened = match open(file) {
