@@ -32,12 +32,11 @@ fn any_op() -> impl Strategy<Value = Op> {
 
 #[track_caller]
 fn check(pattern: &str, ops: &[Op]) {
-    check_beside(pattern, &[], ops);
+    check_on(Model::new(pattern), ops);
 }
 
 #[track_caller]
-fn check_beside(pattern: &str, older: &[(u8, bool)], ops: &[Op]) {
-    let mut log = Model::beside(pattern, older);
+fn check_on(mut log: Model, ops: &[Op]) {
     for op in ops {
         log.apply(*op);
     }
@@ -53,7 +52,7 @@ proptest! {
         older in prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec((1u8..3, any::<bool>()), 1..3)],
         ops in prop::collection::vec(any_op(), 1..40),
     ) {
-        check_beside(pattern, &older, &ops);
+        check_on(Model::beside(pattern, &older), &ops);
     }
 }
 
@@ -92,6 +91,6 @@ fn what_was_rotated_before_its_log_was_first_seen_stays_unread_but_for_what_is_w
         (&[(1, false)], &[LateAppend(0, 1), RenameAround(1), Remove(0), Append(0)]),
         (&[(2, true), (1, false)], &[LateAppend(1, 1), Pass, Remove(1), Pass, Away(1)]),
     ] {
-        check_beside("app.log", older, ops);
+        check_on(Model::beside("app.log", older), ops);
     }
 }
