@@ -25,17 +25,19 @@ fn op(byte: u8) -> Op {
         4 => Op::Half,
         5 => Op::Rename(how_many % 3),
         6 => Op::RenameAround(how_many % 3),
-        7 => match how_many % 4 {
+        7 => match how_many % 5 {
             0 => Op::Dated,
             1 => Op::DatedBefore,
             2 => Op::DatedAround,
+            3 => Op::Away(how_many % 3),
             _ => Op::LateAppend(how_many % 2, how_many % 3),
         },
         8 => Op::CopyTruncate,
         9 => Op::Unlink,
         10 => Op::Truncate,
         11 => Op::Pack(how_many % 3),
-        12 => Op::RemoveOldest,
+        12 if how_many.is_multiple_of(2) => Op::RemoveOldest,
+        12 => Op::Remove(how_many / 2 % 3),
         13 | 14 => Op::Pass,
         _ => Op::LostPass,
     }
