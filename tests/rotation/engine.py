@@ -22,12 +22,16 @@ from ledger import runs
 from product import Numbers, Product, finished, moment_to_kill
 
 SIZE = 1_000_000
-# Options of the driver. `bursts` are bytes written between two passes: at most as much as the engine keeps, or more.
+# Options of the driver. `bursts` are bytes written between two passes: at most as much as the engine keeps, or more. Where the
+# name ends so, the engine is behind TCP, and its files are not looked for.
+ASKED = "-asked"
 WAYS = {
     "max-file-1": ({"max-size": "1m", "max-file": "1"}, 3_000_000),
     "max-file-3": ({"max-size": "1m", "max-file": "3"}, 900_000),
     "max-file-3-compressed": ({"max-size": "1m", "max-file": "3", "compress": "true"}, 900_000),
     "max-file-3-overrun": ({"max-size": "1m", "max-file": "3"}, 9_000_000),
+    f"max-file-1{ASKED}": ({"max-size": "1m", "max-file": "1"}, 3_000_000),
+    f"max-file-3{ASKED}": ({"max-size": "1m", "max-file": "3"}, 900_000),
 }
 LINES, SHORT_LINES = 100_000, 12_000
 # An entry of the log file around a line of ours, in bytes.
@@ -83,7 +87,8 @@ def try_case(binary, name, options):
     driver, burst = WAYS[way]
     lines = LINES if options.all else SHORT_LINES
     delayed = random.Random(f"delays of {name}") if options.delays else None
-    run = Run(binary, directory, random.Random(name), driver, burst, lines, delayed)
+    address = relayed(os.environ["HEALER_TEST_DOCKER"]) if way.endswith(ASKED) else os.environ["HEALER_TEST_DOCKER"]
+    run = Run(binary, directory, random.Random(name), driver, burst, lines, delayed, address)
     try:
         broken, note = run.whole(lossless=burst < SIZE)
     finally:
@@ -91,6 +96,29 @@ def try_case(binary, name, options):
     if not (broken and options.keep):
         shutil.rmtree(directory)
     return broken, note
+
+
+def relayed(address):
+    """The same engine behind TCP."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def pump(source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+    def serve():
+        while True:
+            client, _ = listener.accept()
+            engine = socket.socket(socket.AF_UNIX)
+            engine.connect(address.removeprefix("unix://"))
+            for pair in ((client, engine), (engine, client)):
+                threading.Thread(target=pump, args=pair, daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    return f"tcp://127.0.0.1:{listener.getsockname()[1]}"
 
 
 class Container:
@@ -141,14 +169,14 @@ def until(what, told):
 
 
 class Run:
-    def __init__(self, binary, directory, rng, driver, burst, lines, delayed):
+    def __init__(self, binary, directory, rng, driver, burst, lines, delayed, address):
         self.rng, self.lines, self.burst = rng, lines, burst
         # One file beside the newest one, also where `max-file` is 1.
         self.kept = SIZE * max(2, int(driver["max-file"]))
         self.numbers = Numbers(lines + 10)
         self.container = Container(driver)
         name = self.container.name
-        sources = f'[checks.docker]\nsocket = "{os.environ["HEALER_TEST_DOCKER"]}"\ninclude = ["{name}"]\n[logs.docker]\n'
+        sources = f'[checks.docker]\nsocket = "{address}"\ninclude = ["{name}"]\n[logs.docker]\n'
         self.product = Product(binary, directory, f"container:{name}", sources, delayed)
         self.number = 0
         # Of each pass: whether it ended by itself, the last number written and the last one counted when it had ended,
