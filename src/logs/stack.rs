@@ -153,9 +153,7 @@ impl Stack {
             Stack::PythonFrames => python_frames(body),
             Stack::PythonMessage(lines) => python_message(body, lines),
             Stack::PythonChained if body.is_empty() => Part::Detail(self),
-            Stack::PythonChained if body.ends_with(b"Exception Group Traceback (most recent call last):") => {
-                Part::Detail(Stack::PythonGroup)
-            }
+            Stack::PythonChained if opens_group(body) => Part::Detail(Stack::PythonGroup),
             Stack::PythonChained if is_python(body) => Part::Detail(Stack::PythonFrames),
             Stack::PythonChained => Part::Foreign,
             Stack::PythonGroup => python_group(body),
@@ -197,6 +195,11 @@ fn is_exception(body: &[u8]) -> bool {
     starts && !LEVELS.contains(&name) && (rest.is_empty() || rest == b":" || rest.starts_with(b": "))
 }
 
+/// Whether a line opens the traceback of a group of exceptions.
+fn opens_group(body: &[u8]) -> bool {
+    body.ends_with(b"Exception Group Traceback (most recent call last):")
+}
+
 /// Whether a line chains another Python traceback to one.
 pub fn is_chaining(line: &[u8]) -> bool {
     CHAINING.iter().any(|words| line == words.as_bytes())
@@ -210,7 +213,7 @@ fn python_message(body: &[u8], lines: u16) -> Part {
         // A blank line stands before those words; it is not part of the message.
         return Part::Detail(Stack::PythonMessage(MAX_MESSAGE_LINES));
     }
-    if is_indented(body) && lines < MAX_MESSAGE_LINES {
+    if is_indented(body) && !opens_group(body) && lines < MAX_MESSAGE_LINES {
         return Part::Detail(Stack::PythonMessage(lines + 1));
     }
     Part::Foreign

@@ -68,9 +68,10 @@ impl Tallies {
         self.tallies.len() >= MOST
     }
 
-    /// Forgets all that was told.
+    /// Forgets all that was told: memory is bounded, whatever matches.
     pub fn clear(&mut self) {
         self.tallies.clear();
+        self.sets.clear();
         self.known = Memo::default();
     }
 

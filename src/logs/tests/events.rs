@@ -89,10 +89,12 @@ fn chained_exceptions_and_groups_are_one_event() {
         let second = PYTHON.replace("ValueError: bad", "app.JobError: gave up");
         check(&format!("{PYTHON}\n{words}\n\n{second}done\n"), &["app.JobError: gave up"]);
     }
-    check(
-        "  + Exception Group Traceback (most recent call last):\n  |   File \"a.py\", line 1, in <module>\n  | ExceptionGroup: many (2 sub-exceptions)\n  +-+---------------- 1 ----------------\n    | ValueError: 1\n    +---------------- 2 ----------------\n    | TypeError: 2\n    +------------------------------------\nafter\n",
-        &["ExceptionGroup: many (2 sub-exceptions)"],
-    );
+    let [group, more] = ["many", "more"].map(|name| format!("  + Exception Group Traceback (most recent call last):\n  |   File \"a.py\", line 1, in <module>\n  | ExceptionGroup: {name} (2 sub-exceptions)\n  +-+---------------- 1 ----------------\n    | ValueError: 1\n    +---------------- 2 ----------------\n    | TypeError: 2\n    +------------------------------------\n"));
+    let of = |name: &str| format!("ExceptionGroup: {name} (2 sub-exceptions)");
+    check(&format!("{group}after\n"), &[&of("many")]);
+    // Directly behind another traceback it is one of its own.
+    check(&format!("{PYTHON}{group}after\n"), &["ValueError: bad", &of("many")]);
+    check(&format!("{group}{more}{PYTHON}"), &[&of("many"), &of("more"), "ValueError: bad"]);
 }
 
 #[test]
